@@ -1,0 +1,11 @@
+//! Arguments of `ringfence load`.
+
+/// load
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+impl Args {
+    pub fn run(self) -> anyhow::Result<u8> {
+        anyhow::bail!("not built yet")
+    }
+}

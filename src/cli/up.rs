@@ -1,0 +1,44 @@
+//! Arguments of `ringfence up`, `ringfence demo`, and the hidden `supervise`.
+
+use std::path::PathBuf;
+
+use super::top::Watch;
+
+/// Start the workloads of a file and watch them; leaving the dashboard stops them.
+#[derive(Debug, clap::Args)]
+pub struct UpArgs {
+    /// The workloads, in TOML.
+    file: PathBuf,
+    #[command(flatten)]
+    watch: Watch,
+}
+
+/// Five workloads that meet their limits: a throttled spinner, a leaker that is OOM-killed and restarts,
+/// an I/O-capped writer, a fork-capped forker, and a careless one without limits.
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    #[command(flatten)]
+    watch: Watch,
+}
+
+/// Run one workload for `up`: its spec comes on stdin, its life is reported on a descriptor.
+#[derive(Debug, clap::Args)]
+pub struct SuperviseArgs {}
+
+impl UpArgs {
+    pub fn run(self) -> anyhow::Result<u8> {
+        let _ = (self.file, self.watch);
+        anyhow::bail!("not built yet")
+    }
+}
+impl DemoArgs {
+    pub fn run(self) -> anyhow::Result<u8> {
+        let _ = self.watch;
+        anyhow::bail!("not built yet")
+    }
+}
+impl SuperviseArgs {
+    pub fn run(self) -> anyhow::Result<u8> {
+        anyhow::bail!("not built yet")
+    }
+}

@@ -1,0 +1,1 @@
+//! Folds samples into what people ask.
