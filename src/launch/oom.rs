@@ -1,7 +1,7 @@
 //! The evidence of an OOM kill: the counters say that it happened, the kernel log says to whom and
 //! because of which limit, and the pids seen while all was well say who that was inside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -28,7 +28,8 @@ const LOG_PATIENCE: Duration = Duration::from_millis(500);
 pub struct OomReport {
     /// Whose limit it was.
     pub cause: Cause,
-    /// How many processes the kernel counts as killed: the victim, and those that went with it.
+    /// How many processes were killed: the victim, and those that went with it. Without the kernel log
+    /// this is the kernel's counter, which counts the victim of a group kill twice (seen on 6.1 and 6.12).
     pub kills: u64,
     /// Who was chosen; `None` where the kernel log does not say or cannot be read.
     pub victim: Option<Victim>,
@@ -69,6 +70,14 @@ pub struct Victim {
     pub shmem: Bytes,
 }
 
+impl Victim {
+    /// All resident memory.
+    pub fn rss(&self) -> Bytes {
+        let [anon, file, shmem] = [self.anon.0, self.file.0, self.shmem.0];
+        Bytes(anon.saturating_add(file).saturating_add(shmem))
+    }
+}
+
 impl From<OomVictim> for Victim {
     fn from(victim: OomVictim) -> Self {
         Self {
@@ -103,9 +112,8 @@ impl fmt::Display for OomReport {
                 let inner = victim
                     .inner_pid
                     .map_or_else(|| "?".to_owned(), |pid| pid.to_string());
-                let [anon, file, shmem] = [victim.anon, victim.file, victim.shmem];
-                let rss = Bytes(anon.0.saturating_add(file.0).saturating_add(shmem.0));
-                let [rss, anon, file, shmem] = [rss, anon, file, shmem].map(text::bytes);
+                let [rss, anon, file, shmem] =
+                    [victim.rss(), victim.anon, victim.file, victim.shmem].map(text::bytes);
                 write!(
                     out,
                     "; victim pid {} ({inner} inside) {}, rss {rss} (anon {anon}, file {file}, shmem {shmem})",
@@ -114,10 +122,11 @@ impl fmt::Display for OomReport {
                 )?;
             }
         }
-        if self.kills > 1 {
-            write!(out, "; {} processes were killed with it", self.kills - 1)?;
+        match self.kills {
+            0 | 1 => Ok(()),
+            2 => out.write_str("; one more process was killed with it"),
+            kills => write!(out, "; {} more processes were killed with it", kills - 1),
         }
-        Ok(())
     }
 }
 
@@ -201,6 +210,11 @@ impl Evidence {
             .and_then(|summary| self.victims.iter().find(|victim| victim.pid == summary.pid))
             .or(self.victims.first())
             .cloned();
+        let pids: BTreeSet<u32> = self.victims.iter().map(|victim| victim.pid).collect();
+        let kills = u64::try_from(pids.len())
+            .ok()
+            .filter(|&named| named > 0)
+            .unwrap_or(kills);
         let host = chosen.as_ref().is_some_and(|victim| !victim.memcg);
         let cause = match summary.map(|summary| summary.oom_memcg) {
             Some(Some(path)) => self.limit_of(leaf, Path::new(&path)),
@@ -320,7 +334,7 @@ mod tests {
         assert_eq!(
             report.to_string(),
             "OOM kill: memory.max 32M of leaker hit; victim unknown: the kernel log does not say; \
-             2 processes were killed with it"
+             2 more processes were killed with it"
         );
     }
 }

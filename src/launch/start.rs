@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{Read, Write};
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
@@ -70,15 +71,16 @@ pub fn start(
         let root = root.as_c_str();
         // Owned by the closure, the child's ends are closed in the parent when this returns.
         spawn(namespaces, place.leaf().as_fd(), move |forked| {
-            let child = ChildSide {
+            // Never dropped in the child: its descriptors are closed by exec or all at once.
+            let child = ManuallyDrop::new(ChildSide {
                 plan,
                 mask,
                 go: go_read,
                 parents_end,
-                status: status_write.as_fd(),
+                status: status_write,
                 overlay,
                 root,
-            };
+            });
             child.main(forked)
         })?
     };
@@ -141,14 +143,14 @@ struct ChildSide<'a> {
     mask: &'a SigSet,
     go: OwnedFd,
     parents_end: RawFd,
-    status: BorrowedFd<'a>,
+    status: OwnedFd,
     overlay: BorrowedFd<'a>,
     root: &'a CStr,
 }
 
 impl ChildSide<'_> {
     /// Reads top to bottom: wait for the word, walk the steps, become the program.
-    fn main(self, forked: &Forked) -> u8 {
+    fn main(&self, forked: &Forked) -> u8 {
         // If the launcher dies, so does this process, and with it its whole pid namespace.
         let prepared = prctl::set_pdeathsig(Signal::SIGKILL)
             // Until exec this is a copy of the launcher, which nobody inside may look into.
@@ -197,7 +199,7 @@ impl ChildSide<'_> {
         let (first, second) = word.split_at_mut(4);
         first.copy_from_slice(&step.to_ne_bytes());
         second.copy_from_slice(&(errno as i32).to_ne_bytes());
-        let _ = write(self.status, &word);
+        let _ = write(&self.status, &word);
         125
     }
 }

@@ -14,7 +14,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::process::{WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use super::error::{Error, Result};
-use super::oom::{Cause, Evidence};
+use super::oom::{Cause, Evidence, OomReport, Victim};
 use super::place::Place;
 use super::plan::Plan;
 use super::report::Report;
@@ -23,6 +23,8 @@ use super::start::{Arrival, Starting, exit_code, start};
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::error::Error as KernelError;
 use crate::kernel::process;
+use crate::kernel::unit::Bytes;
+use crate::text;
 
 /// The first pause before a restart; each further one is twice as long.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
@@ -34,6 +36,9 @@ const GOOD_RUN: Duration = Duration::from_secs(10);
 /// How long a workload may outlive an OOM kill before that is told of by itself: as one kill takes the
 /// whole workload, its death comes at once, and both are told of together.
 const OOM_PATIENCE: Duration = Duration::from_millis(500);
+
+/// A PID 1 that was OOM-killed below this size did not come further than its own start.
+const STILLBORN: Bytes = Bytes(1 << 20);
 
 /// Signals that are the program's business.
 const FORWARDED: [Signal; 7] = [
@@ -306,11 +311,10 @@ impl Supervisor<'_> {
         Ok(self.place.leaf().kill()?)
     }
 
-    fn report_oom(&mut self) -> Option<Cause> {
+    fn report_oom(&mut self) -> Option<OomReport> {
         let report = self.evidence.report(self.place.leaf())?;
-        let cause = report.cause.clone();
-        (self.observe)(&Report::Oom(report));
-        Some(cause)
+        (self.observe)(&Report::Oom(report.clone()));
+        Some(report)
     }
 
     /// PID 1 is dead, and by it its whole pid namespace: looks at how, reports, and reaps it.
@@ -324,6 +328,10 @@ impl Supervisor<'_> {
         // While it is a zombie, its pids can still be read.
         self.evidence.look(self.place.leaf());
         let oom = self.report_oom();
+        // Past the point of no return in exec, but hardly further.
+        let victim = oom.as_ref().and_then(|oom| oom.victim.as_ref());
+        let stillborn = |victim: &Victim| victim.pid == pid && victim.rss() < STILLBORN;
+        let executed = executed && !victim.is_some_and(stillborn);
         let code = reap(starting)?;
         match arrived? {
             Arrival::NotExecuted(errno) => {
@@ -332,14 +340,7 @@ impl Supervisor<'_> {
                 Ok((code, false))
             }
             Arrival::Silent if !executed => {
-                if let Some(Cause::Limit { max, .. }) = oom {
-                    let max =
-                        max.map_or_else(String::new, |max| format!(" {}", crate::text::limit(max)));
-                    let text = format!(
-                        "memory.max{max} is too small to start {}: it was killed before its first \
-                         instruction; give it more memory (-m)",
-                        self.plan.command
-                    );
+                if let Some(text) = oom.and_then(|oom| too_small(&self.plan.command, &oom)) {
                     (self.observe)(&Report::Failed { code, text });
                 }
                 Ok((code, false))
@@ -365,6 +366,17 @@ impl Supervisor<'_> {
         }
         Ok(false)
     }
+}
+
+/// The sentence for a limit that does not even let the program start.
+fn too_small(command: &str, oom: &OomReport) -> Option<String> {
+    let Cause::Limit { max, .. } = oom.cause else {
+        return None;
+    };
+    let max = max.map_or_else(String::new, |max| format!(" {}", text::limit(max)));
+    Some(format!(
+        "memory.max{max} is too small to start {command}; give it more memory (-m)"
+    ))
 }
 
 /// What a wait brought.
