@@ -27,8 +27,8 @@ pub enum NotADisk {
     Missing {
         /// The path.
         path: String,
-        /// The kernel's answer.
-        source: std::io::Error,
+        /// The kernel's answer; raw, as the text above has it already.
+        r#source: std::io::Error,
     },
     /// Something else.
     #[error("{path} is not a block device")]

@@ -93,11 +93,16 @@ pub fn start(
                 .write_all(b"g")
                 .map_err(|error| KernelError::new("release", "the child", error))
         });
-    if let Err(error) = handshake {
-        // Without the word to go it ends by itself; killed all the same, in case it got that far.
-        let _ = place.leaf().kill();
-        let _ = waitpid(child.pid, None);
-        return Err(error.into());
+    match handshake {
+        // Already dead: within a tiny memory limit, for one. The supervisor sees to it, as to any death.
+        Err(error) if error.is_gone() || error.errno() == Errno::EPIPE => {}
+        Err(error) => {
+            // Without the word to go it ends by itself; killed all the same, to be sure.
+            let _ = place.leaf().kill();
+            let _ = waitpid(child.pid, None);
+            return Err(error.into());
+        }
+        Ok(()) => {}
     }
     Ok(Starting {
         child,

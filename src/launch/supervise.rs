@@ -340,7 +340,13 @@ impl Supervisor<'_> {
                 Ok((code, false))
             }
             Arrival::Silent if !executed => {
-                if let Some(text) = oom.and_then(|oom| too_small(&self.plan.command, &oom)) {
+                let command = &self.plan.command;
+                let text = match oom {
+                    Some(oom) => too_small(command, &oom),
+                    None if self.stop == Stop::Killed => None,
+                    None => Some(format!("{command} was killed before it started")),
+                };
+                if let Some(text) = text {
                     (self.observe)(&Report::Failed { code, text });
                 }
                 Ok((code, false))
