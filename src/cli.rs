@@ -5,6 +5,7 @@ mod load;
 mod run;
 mod top;
 mod up;
+mod value;
 
 use std::process::ExitCode;
 

@@ -1,3 +1,5 @@
 //! One file per verb; each reads as the story of that verb.
 
+pub mod doctor;
+pub mod load;
 pub mod top;

@@ -16,4 +16,5 @@ pub mod memory;
 mod parse;
 pub mod pids;
 pub mod pressure;
+pub mod probe;
 pub mod unit;
