@@ -107,3 +107,161 @@ fn render(findings: &[Finding]) -> String {
     let _ = writeln!(out, "\n{verdict}");
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A `/proc` (and a v2 mount) with just the files that the doctor reads.
+    struct Host(TempDir);
+
+    impl Host {
+        fn new(mounts: &str, files: &[(&str, &str)]) -> Self {
+            let host = Self(TempDir::new().unwrap());
+            host.write(
+                "self/mountinfo",
+                &mounts.replace("ROOT", host.0.path().to_str().unwrap()),
+            );
+            host.write("self/ns/user", "");
+            for (path, text) in files {
+                host.write(path, text);
+            }
+            host
+        }
+
+        fn write(&self, path: &str, text: &str) {
+            let path = self.0.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+
+        fn findings(&self) -> Vec<Finding> {
+            let proc = self.0.path();
+            checks::all(proc, &Hierarchy::discover(proc).unwrap())
+        }
+
+        fn finding(&self, name: &str) -> Finding {
+            self.findings()
+                .into_iter()
+                .find(|finding| finding.name == name)
+                .unwrap()
+        }
+    }
+
+    const V2: &str = "25 1 0:22 / ROOT/cg rw - cgroup2 cgroup2 rw\n";
+    const HYBRID: &str = "25 1 0:22 / ROOT/cg rw - cgroup2 cgroup2 rw\n\
+                          26 1 0:23 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+                          27 1 0:24 / /sys/fs/cgroup/blkio rw - cgroup cgroup rw,blkio\n";
+
+    #[test]
+    fn a_unified_host_with_all_controllers_lacks_nothing_that_limits_need() {
+        let host = Host::new(
+            V2,
+            &[("cg/cgroup.controllers", "cpuset cpu io memory pids\n")],
+        );
+        for name in [
+            "cgroup mode",
+            "controller memory",
+            "controller io",
+            "controller cpuset",
+        ] {
+            assert_eq!(host.finding(name).state, State::Good, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_controller_bound_to_v1_is_said_to_be_and_where() {
+        let host = Host::new(HYBRID, &[("cg/cgroup.controllers", "cpu pids\n")]);
+        assert_eq!(host.finding("cgroup mode").state, State::Lacking);
+        let io = host.finding("controller io");
+        assert_eq!(
+            (io.state, io.detail.as_str()),
+            (State::Lacking, "bound to v1 at /sys/fs/cgroup/blkio")
+        );
+        assert!(io.mend.unwrap().contains("cgroup_no_v1=all"));
+        assert_eq!(host.finding("controller cpu").state, State::Good);
+    }
+
+    #[test]
+    fn a_controller_switched_off_at_boot_is_told_from_one_not_built_in() {
+        let cgroups =
+            "#subsys_name\thierarchy\tnum_cgroups\tenabled\nmemory\t0\t5\t0\nblkio\t0\t5\t1\n";
+        let host = Host::new(
+            V2,
+            &[
+                ("cg/cgroup.controllers", "cpu pids\n"),
+                ("cgroups", cgroups),
+            ],
+        );
+        assert!(
+            host.finding("controller memory")
+                .mend
+                .unwrap()
+                .contains("cgroup_disable=memory")
+        );
+        assert!(
+            host.finding("controller io")
+                .detail
+                .contains("not offered here")
+        );
+        assert!(
+            host.finding("controller cpuset")
+                .detail
+                .contains("not built in")
+        );
+    }
+
+    #[test]
+    fn v1_and_nothing_at_all_are_named() {
+        let v1 = Host::new(
+            "26 1 0:23 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n",
+            &[],
+        );
+        assert_eq!(v1.finding("cgroup mode").detail, "v1 only");
+        let none = Host::new("", &[]);
+        assert!(
+            none.finding("cgroup mode")
+                .mend
+                .unwrap()
+                .starts_with("mount -t cgroup2")
+        );
+    }
+
+    #[test]
+    fn small_limits_and_missing_pressure_mean_less_to_show() {
+        let host = Host::new(
+            V2,
+            &[
+                ("cg/cgroup.controllers", "cpu io memory pids\n"),
+                ("sys/fs/inotify/max_user_watches", "100\n"),
+                ("sys/fs/inotify/max_user_instances", "10\n"),
+                ("sys/user/max_user_namespaces", "0\n"),
+                ("filesystems", "nodev\tproc\n"),
+            ],
+        );
+        assert_eq!(host.finding("inotify").state, State::Less);
+        assert_eq!(host.finding("pressure (PSI)").state, State::Less);
+        assert_eq!(
+            host.finding("overlay").mend.as_deref(),
+            Some("modprobe overlay")
+        );
+        assert_eq!(host.finding("user namespaces").state, State::Lacking);
+    }
+
+    #[test]
+    fn every_lack_comes_with_its_mend_and_foreign_text_is_harmless() {
+        let host = Host::new("26 1 0:23 / /x\x1b[2J rw - cgroup cgroup rw,memory\n", &[]);
+        for finding in host.findings() {
+            assert_eq!(
+                finding.state == State::Good,
+                finding.mend.is_none(),
+                "{finding:?}"
+            );
+        }
+        assert!(!render(&host.findings()).contains('\x1b'));
+    }
+}
