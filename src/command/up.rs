@@ -1,0 +1,3 @@
+//! `ringfence up`.
+
+mod file;
