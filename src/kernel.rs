@@ -7,6 +7,7 @@
 //! The document every type refers to is the kernel's
 //! [Control Group v2](https://docs.kernel.org/admin-guide/cgroup-v2.html).
 
+pub mod block;
 pub mod cgroup;
 pub mod cpu;
 pub mod error;
@@ -17,4 +18,6 @@ mod parse;
 pub mod pids;
 pub mod pressure;
 pub mod probe;
+pub mod process;
+pub mod syscall;
 pub mod unit;

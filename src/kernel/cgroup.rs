@@ -1,6 +1,7 @@
 //! Control groups: where the hierarchy is mounted, how one cgroup is read, and how the tree is edited.
 
 pub mod hierarchy;
+pub mod tree;
 
 use super::parse;
 use super::unit::Malformed;
