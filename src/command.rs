@@ -2,5 +2,6 @@
 
 pub mod doctor;
 pub mod load;
+pub mod run;
 pub mod top;
 pub mod up;
