@@ -5,6 +5,8 @@
 //! The verdict (never rate-limited) has the sizes:
 //! `Memory cgroup out of memory: Killed process 123 (python3) total-vm:…kB, anon-rss:…kB, …`.
 
+pub mod reader;
+
 use std::time::Duration;
 
 use super::unit::Bytes;
