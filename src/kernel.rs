@@ -10,10 +10,13 @@
 pub mod cgroup;
 pub mod cpu;
 pub mod error;
+pub mod host;
 pub mod io;
 pub mod kmsg;
 pub mod memory;
 mod parse;
 pub mod pids;
 pub mod pressure;
+pub mod task;
 pub mod unit;
+pub mod watch;
