@@ -14,7 +14,8 @@ pub fn parse_procs(text: &[u8], pids: &mut Vec<u32>) -> Result<(), Malformed> {
     const WHAT: &str = "cgroup.procs";
     pids.clear();
     for line in parse::lines(text) {
-        let pid = u32::try_from(parse::number(line, WHAT)?).map_err(|_| Malformed { what: WHAT })?;
+        let pid =
+            u32::try_from(parse::number(line, WHAT)?).map_err(|_| Malformed { what: WHAT })?;
         if pid != 0 {
             pids.push(pid);
         }

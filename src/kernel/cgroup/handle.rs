@@ -115,11 +115,7 @@ impl Handle {
     }
 
     /// Opens a child of this cgroup.
-    pub fn child(
-        &self,
-        reader: &mut Reader,
-        name: &OsStr,
-    ) -> std::result::Result<Self, Errno> {
+    pub fn child(&self, reader: &mut Reader, name: &OsStr) -> std::result::Result<Self, Errno> {
         let mut path = match self.path.to_bytes() {
             b"." => Vec::new(),
             path => [path, b"/"].concat(),
@@ -277,10 +273,7 @@ impl Handle {
     }
 
     /// The names of its children, in no order.
-    pub fn children(
-        &self,
-        reader: &Reader,
-    ) -> std::result::Result<Vec<std::ffi::OsString>, Errno> {
+    pub fn children(&self, reader: &Reader) -> std::result::Result<Vec<std::ffi::OsString>, Errno> {
         let mut dir = self
             .with_dir(reader, |dir| {
                 let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
@@ -319,8 +312,7 @@ impl Handle {
         if let Some(dir) = &self.dir {
             return Ok(with(dir.as_fd()));
         }
-        let dir =
-            openat(&reader.root, &*self.path, DIRECTORY, Mode::empty()).map_err(|_| Gone)?;
+        let dir = openat(&reader.root, &*self.path, DIRECTORY, Mode::empty()).map_err(|_| Gone)?;
         // Not kept, so the name may lead to a successor by now.
         if fstat(&dir).map_or(true, |stat| stat.st_ino != self.id.0) {
             return Err(Gone);
@@ -330,13 +322,7 @@ impl Handle {
 }
 
 fn open(dir: BorrowedFd<'_>, name: &CStr) -> std::result::Result<Fd, Errno> {
-    openat(
-        dir,
-        name,
-        OFlag::O_RDONLY | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    )
-    .map(Fd::from)
+    openat(dir, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).map(Fd::from)
 }
 
 /// A refusal, or the kernel's way of saying that this cgroup does not do that.
