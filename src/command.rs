@@ -3,5 +3,6 @@
 pub mod doctor;
 pub mod load;
 pub mod run;
+pub mod supervise;
 pub mod top;
 pub mod up;

@@ -4,14 +4,16 @@
 //! goes to stderr. When `up` dies, so does this: as if told to stop.
 
 use std::fs::File;
-use std::io::{Read, Write, stdin};
+use std::io::{Read, Write, stderr, stdin, stdout};
+use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{dup2_stdin, dup2_stdout, getppid};
 
-use crate::launch::{self, Plan, Spec};
+use crate::launch::supervise::supervise;
+use crate::launch::{Plan, Spec};
 
 /// Runs the workload until it ends or is stopped; the exit code is the program's.
 pub fn run() -> Result<u8> {
@@ -24,9 +26,9 @@ pub fn run() -> Result<u8> {
     anyhow::ensure!(getppid() == parent, "`up` died");
 
     let plan = Plan::new(&spec)?;
-    let code = launch::supervise(&plan, &mut |report| {
+    let code = supervise(&plan, &mut |report| {
         // Nobody listens any more: then nobody misses it.
-        if let Ok(line) = serde_json::to_string(&report) {
+        if let Ok(line) = serde_json::to_string(report) {
             let _ = writeln!(reports, "{line}");
         }
     })?;
@@ -35,12 +37,8 @@ pub fn run() -> Result<u8> {
 
 /// Takes stdout for reports; the workload gets `/dev/null` and stderr.
 fn own_streams() -> Result<File> {
-    let reports = File::from(
-        std::os::fd::AsFd::as_fd(&std::io::stdout())
-            .try_clone_to_owned()
-            .context("keep stdout")?,
-    );
+    let reports = File::from(stdout().as_fd().try_clone_to_owned()?);
     dup2_stdin(File::open("/dev/null")?)?;
-    dup2_stdout(std::io::stderr())?;
+    dup2_stdout(stderr())?;
     Ok(reports)
 }

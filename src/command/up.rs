@@ -1,3 +1,4 @@
 //! `ringfence up`.
 
+mod crew;
 mod file;

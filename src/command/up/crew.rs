@@ -47,7 +47,9 @@ impl Crew {
     /// as notes; the notes end when the last of them has ended for good.
     pub fn start(specs: &[Spec], notes: UnboundedSender<Note>) -> Result<Self> {
         let (first, firsts) = mpsc::channel();
-        let mut crew = Self { members: Vec::new() };
+        let mut crew = Self {
+            members: Vec::new(),
+        };
         for spec in specs {
             let member = Member::start(spec, notes.clone(), first.clone())?;
             crew.members.push(member);
@@ -85,7 +87,11 @@ impl Drop for Crew {
 
 impl Member {
     fn start(spec: &Spec, notes: UnboundedSender<Note>, first: mpsc::Sender<()>) -> Result<Self> {
-        let name = spec.name.as_ref().map(ToString::to_string).unwrap_or_default();
+        let name = spec
+            .name
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         let mut supervisor = Command::new("/proc/self/exe")
             .arg("supervise")
             .stdin(Stdio::piped())
@@ -95,8 +101,11 @@ impl Member {
             .process_group(0)
             .spawn()
             .context("start a supervisor")?;
-        let (stdin, reports, output) =
-            (supervisor.stdin.take(), supervisor.stdout.take(), supervisor.stderr.take());
+        let (stdin, reports, output) = (
+            supervisor.stdin.take(),
+            supervisor.stdout.take(),
+            supervisor.stderr.take(),
+        );
         serde_json::to_writer(stdin.context("no pipe to the supervisor")?, spec)
             .context("hand the spec to its supervisor")?;
         let reports = reports.context("no pipe from the supervisor")?;
@@ -128,7 +137,10 @@ fn follow(
     notes: &UnboundedSender<Note>,
     first: &mpsc::Sender<()>,
 ) -> Career {
-    let mut career = Career { name, ..Career::default() };
+    let mut career = Career {
+        name,
+        ..Career::default()
+    };
     for line in BufReader::new(reports).lines() {
         let Ok(line) = line else { break };
         let Ok(report) = serde_json::from_str::<Report>(&line) else {
@@ -146,7 +158,9 @@ fn follow(
                 Severity::Info
             }
             Report::Exited { code: 0 } => Severity::Info,
-            Report::Exited { .. } | Report::Failed { .. } | Report::Notice { .. } => Severity::Warning,
+            Report::Exited { .. } | Report::Failed { .. } | Report::Notice { .. } => {
+                Severity::Warning
+            }
         };
         tell(notes, severity, format!("{}  {report}", career.name));
         let _ = first.send(());
@@ -162,10 +176,18 @@ fn echo(name: &str, output: impl Read, notes: &UnboundedSender<Note>) {
     const LONGEST: u64 = 4096;
     let mut output = BufReader::new(output);
     let mut line = Vec::new();
-    while (&mut output).take(LONGEST).read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+    while (&mut output)
+        .take(LONGEST)
+        .read_until(b'\n', &mut line)
+        .is_ok_and(|read| read > 0)
+    {
         let text = String::from_utf8_lossy(line.trim_ascii_end());
         if !text.is_empty() {
-            let severity = if text.starts_with("ringfence: ") { Severity::Warning } else { Severity::Info };
+            let severity = if text.starts_with("ringfence: ") {
+                Severity::Warning
+            } else {
+                Severity::Info
+            };
             tell(notes, severity, format!("{name}  {text}"));
         }
         line.clear();
@@ -174,5 +196,10 @@ fn echo(name: &str, output: impl Read, notes: &UnboundedSender<Note>) {
 
 fn tell(notes: &UnboundedSender<Note>, severity: Severity, text: String) {
     // Nobody listens any more: the dashboard was left.
-    let _ = notes.send(Note { time: SystemTime::now(), severity, text, cgroup: None });
+    let _ = notes.send(Note {
+        time: SystemTime::now(),
+        severity,
+        text,
+        cgroup: None,
+    });
 }
