@@ -31,8 +31,14 @@ pub enum NotADisk {
         r#source: std::io::Error,
     },
     /// Something else.
-    #[error("{path} is not a block device")]
+    #[error("{path} is neither a block device nor a folder on one")]
     NotBlock {
+        /// The path.
+        path: String,
+    },
+    /// A folder whose file system spans devices or has none: tmpfs, overlay, btrfs.
+    #[error("{path} is not on one block device; name the device itself")]
+    NoDevice {
         /// The path.
         path: String,
     },
@@ -46,23 +52,33 @@ pub enum NotADisk {
     },
 }
 
-/// Finds the whole disk of a device node through `SYS/dev/block`; `sys` is `/sys`, or a fixture.
-pub fn whole_disk(sys: &Path, node: &str) -> Result<Disk, NotADisk> {
-    let meta = fs::metadata(node).map_err(|source| NotADisk::Missing {
-        path: node.to_owned(),
+/// Finds the whole disk of a device node, or of the disk that holds a folder, through `SYS/dev/block`;
+/// `sys` is `/sys`, or a fixture.
+pub fn whole_disk(sys: &Path, path: &str) -> Result<Disk, NotADisk> {
+    let meta = fs::metadata(path).map_err(|source| NotADisk::Missing {
+        path: path.to_owned(),
         source,
     })?;
-    if !meta.file_type().is_block_device() {
+    let numbers = if meta.file_type().is_block_device() {
+        meta.rdev()
+    } else if meta.is_dir() {
+        meta.dev()
+    } else {
         return Err(NotADisk::NotBlock {
-            path: node.to_owned(),
+            path: path.to_owned(),
+        });
+    };
+    let device = Device {
+        major: u32::try_from(major(numbers)).unwrap_or_default(),
+        minor: u32::try_from(minor(numbers)).unwrap_or_default(),
+    };
+    if device.major == 0 {
+        return Err(NotADisk::NoDevice {
+            path: path.to_owned(),
         });
     }
-    let device = Device {
-        major: u32::try_from(major(meta.rdev())).unwrap_or_default(),
-        minor: u32::try_from(minor(meta.rdev())).unwrap_or_default(),
-    };
     disk_of(sys, device).ok_or_else(|| NotADisk::Unknown {
-        path: node.to_owned(),
+        path: path.to_owned(),
         device,
     })
 }
@@ -88,6 +104,14 @@ fn disk_of(sys: &Path, device: Device) -> Option<Disk> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_on_no_disk_is_refused() {
+        let refused = |path| whole_disk(Path::new("/sys"), path).unwrap_err().to_string();
+        assert!(refused("/proc").contains("not on one block device"));
+        assert!(refused("/dev/null").contains("neither a block device nor a folder"));
+        assert!(refused("/no/such").starts_with("no device /no/such"));
+    }
 
     #[test]
     fn a_partition_leads_to_its_disk() {
