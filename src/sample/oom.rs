@@ -219,7 +219,7 @@ impl Oom {
     pub fn remember_processes(&mut self, tree: &mut Tree, id: CgroupId, now: Instant) {
         let below = tree.subtree(id);
         // A large tree at its limit notifies a hundred times a second.
-        let pause = Duration::from_millis(if below.len() > 16 { 1000 } else { 50 });
+        let pause = Duration::from_millis(if below.len() > 16 { 1000 } else { 5 });
         for id in below {
             self.remember_own_processes(tree, id, pause, now);
         }

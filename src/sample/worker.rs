@@ -26,8 +26,10 @@ use crate::kernel::watch::{Change, Watcher, wait};
 
 /// The least time between a sweep and one that comes early because the tree changed…
 const EARLY_AFTER: Duration = Duration::from_millis(250);
-/// …and as a multiple of what the last one took, so that a busy tree costs no more than 2 % of a CPU.
+/// …and as a multiple of what the last one took, so that a busy tree costs no more than 2 % of a CPU…
 const EARLY_COST: u32 = 50;
+/// …but nobody waits longer than this for what changed.
+const EARLY_AT_LAST: Duration = Duration::from_secs(1);
 /// What changes together is seen together: a launcher makes a cgroup, then sets its limits.
 const EARLY_SETTLE: Duration = Duration::from_millis(10);
 /// Between two attempts to open a tree that is lost.
@@ -69,7 +71,7 @@ impl Timing {
     fn due(&self, interval: Duration) -> Option<Instant> {
         let started = self.started?;
         let regular = started + interval;
-        let pause = EARLY_AFTER.max(self.took * EARLY_COST);
+        let pause = (self.took * EARLY_COST).clamp(EARLY_AFTER, EARLY_AT_LAST);
         let early = self
             .early
             .map(|since| (since + EARLY_SETTLE).max(started + pause));
