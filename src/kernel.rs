@@ -8,6 +8,7 @@
 //! [Control Group v2](https://docs.kernel.org/admin-guide/cgroup-v2.html).
 
 pub mod cgroup;
+pub mod clock;
 pub mod cpu;
 pub mod error;
 pub mod io;
