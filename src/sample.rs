@@ -3,6 +3,10 @@
 pub mod cgroup;
 pub mod event;
 pub mod live;
+mod oom;
+mod sweep;
+mod tree;
+mod worker;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

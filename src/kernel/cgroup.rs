@@ -1,5 +1,8 @@
 //! Control groups: where the hierarchy is mounted, how one cgroup is read, and how the tree is edited.
 
+pub mod budget;
+pub mod file;
+pub mod handle;
 pub mod hierarchy;
 
 use super::parse;

@@ -5,6 +5,8 @@
 //! The verdict (never rate-limited) has the sizes:
 //! `Memory cgroup out of memory: Killed process 123 (python3) total-vm:…kB, anon-rss:…kB, …`.
 
+pub mod reader;
+
 use std::time::Duration;
 
 use super::unit::Bytes;
@@ -18,7 +20,11 @@ pub struct Record<'a> {
     pub sequence: u64,
     /// When, on the clock that counts from boot.
     pub since_boot: Duration,
-    /// The text of the first line. Foreign: it may hold anything.
+    /// Whether the kernel itself said it. Programs may write to the log too, but never as the kernel
+    /// (facility 0).
+    pub from_kernel: bool,
+    /// The text of the first line. Foreign: it may hold anything. Control characters, backslashes and
+    /// what is not ASCII are written `\xNN`.
     pub message: &'a str,
 }
 
@@ -28,12 +34,14 @@ impl<'a> Record<'a> {
     pub fn parse(text: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
         let (prefix, rest) = text.split_once(';')?;
-        let mut fields = prefix.split(',').skip(1);
+        let mut fields = prefix.split(',');
+        let priority: u32 = fields.next()?.parse().ok()?;
         let sequence = fields.next()?.parse().ok()?;
         let since_boot = Duration::from_micros(fields.next()?.parse().ok()?);
         Some(Self {
             sequence,
             since_boot,
+            from_kernel: priority >> 3 == 0,
             message: rest.lines().next().unwrap_or_default(),
         })
     }
@@ -111,21 +119,55 @@ impl OomSummary {
         let (before, uid) = fields.rsplit_once(",uid=")?;
         let _: u32 = uid.parse().ok()?;
         let (before, pid) = before.rsplit_once(",pid=")?;
-        let (before, _task) = before.rsplit_once(",task=")?;
-        let (before, task_memcg) = before.split_once(",task_memcg=")?;
+        let (before, rest) = before.split_once(",task_memcg=")?;
+        // A task can call itself `,task=`; its name has at most 15 bytes, so the first place that leaves
+        // no more than that is where the path ends.
+        let (at, _) = rest
+            .match_indices(",task=")
+            .find(|(at, key)| unescaped(&rest[at + key.len()..]).len() <= COMM_MAX)?;
+        let task_memcg = &rest[..at];
         let oom_memcg = (constraint == "CONSTRAINT_MEMCG")
             .then(|| {
                 before
                     .split_once(",oom_memcg=")
-                    .map(|(_, path)| path.to_owned())
+                    .map(|(_, path)| unescape(path))
             })
             .flatten();
         Some(Self {
             oom_memcg,
-            task_memcg: task_memcg.to_owned(),
+            task_memcg: unescape(task_memcg),
             pid: pid.parse().ok()?,
         })
     }
+}
+
+/// The longest command name (`TASK_COMM_LEN` without its NUL).
+const COMM_MAX: usize = 15;
+
+/// Undoes the `\xNN` of `/dev/kmsg`. Done after a line was taken apart, so that no name can pose as a
+/// part of the line.
+fn unescape(text: &str) -> String {
+    String::from_utf8_lossy(&unescaped(text)).into_owned()
+}
+
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("\\x") {
+        bytes.extend(before.as_bytes());
+        let byte = after
+            .get(..2)
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        rest = if let Some(byte) = byte {
+            bytes.push(byte);
+            &after[2..]
+        } else {
+            bytes.extend(b"\\x");
+            after
+        };
+    }
+    bytes.extend(rest.as_bytes());
+    bytes
 }
 
 impl OomVictim {
@@ -141,7 +183,7 @@ impl OomVictim {
         Some(Self {
             memcg,
             pid: pid.parse().ok()?,
-            comm: comm.to_owned(),
+            comm: unescape(comm),
             anon_rss: size("anon-rss:")?,
             file_rss: size("file-rss:")?,
             shmem_rss: size("shmem-rss:")?,

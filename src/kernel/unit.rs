@@ -16,6 +16,11 @@ pub struct Malformed {
     pub what: &'static str,
 }
 
+/// Parses a file that holds one decimal number, such as `memory.current`.
+pub fn number(text: &[u8], what: &'static str) -> Result<u64, Malformed> {
+    parse::number(text, what)
+}
+
 /// A number of bytes.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,

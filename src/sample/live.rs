@@ -3,15 +3,18 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use super::worker::Worker;
 use super::{Event, Sample};
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::hierarchy::Hierarchy;
-use crate::kernel::error::Result;
+use crate::kernel::error::{Error, Result};
+use crate::kernel::watch::Waker;
 
 /// What to sample, and how often.
 #[derive(Debug, Clone)]
@@ -50,22 +53,85 @@ pub struct Live {
     pub samples: watch::Receiver<Option<Arc<Sample>>>,
     /// Every event, in order.
     pub events: mpsc::UnboundedReceiver<Event>,
+    control: Controller,
 }
 
 impl Live {
     /// Opens the tree and starts the thread. The first sample follows at once.
     pub fn start(options: Options) -> Result<Self> {
-        let _ = options;
-        unimplemented!()
+        let (samples, newest) = watch::channel(None);
+        let (events, heard) = mpsc::unbounded_channel();
+        let control = Arc::new(Control::new(options.interval)?);
+        let worker = Worker::new(options, Arc::clone(&control), samples, events)?;
+        thread::Builder::new()
+            .name("sampler".into())
+            .spawn(move || worker.run())
+            .map_err(|error| Error::new("start", "the sampler's thread", error))?;
+        Ok(Self {
+            samples: newest,
+            events: heard,
+            control: Controller(control),
+        })
     }
 
-    /// Says what is looked at from the next sweep on.
+    /// Says what is looked at. A sample with it follows soon.
     pub fn set_interest(&self, interest: Interest) {
-        let _ = interest;
+        self.control.0.tell(|orders| orders.interest = interest);
     }
 
     /// Changes the time between two sweeps.
     pub fn set_interval(&self, interval: Duration) {
-        let _ = interval;
+        self.control.0.tell(|orders| orders.interval = interval);
+    }
+}
+
+/// What the thread is told to do.
+#[derive(Debug, Clone)]
+pub(super) struct Orders {
+    pub interest: Interest,
+    pub interval: Duration,
+    pub stop: bool,
+}
+
+/// The thread's side of the orders, and the bell that announces new ones.
+#[derive(Debug)]
+pub(super) struct Control {
+    orders: Mutex<Orders>,
+    pub waker: Waker,
+}
+
+impl Control {
+    fn new(interval: Duration) -> Result<Self> {
+        Ok(Self {
+            orders: Mutex::new(Orders {
+                interest: Interest::default(),
+                interval,
+                stop: false,
+            }),
+            waker: Waker::new().map_err(|errno| Error::new("make", "an eventfd", errno))?,
+        })
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Orders)) {
+        change(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner));
+        self.waker.wake();
+    }
+
+    /// The orders as they are now.
+    pub fn orders(&self) -> Orders {
+        self.orders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// Ends the thread when dropped. Nobody waits for it: it may be in the middle of a slow read.
+#[derive(Debug)]
+struct Controller(Arc<Control>);
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        self.0.tell(|orders| orders.stop = true);
     }
 }

@@ -1,1 +1,50 @@
-fn main() {}
+//! `cargo xtask`: everything around ringfence that cargo itself does not do.
+
+#![allow(dead_code)]
+mod cargo;
+mod debian;
+mod guest;
+mod host;
+mod kernel;
+mod qemu;
+mod setup;
+mod stream;
+mod tty;
+mod vm;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Exit code of a failure that is ours and not the command's, as docker has it.
+const OWN_FAILURE: u8 = 125;
+
+/// Set up, run, test and measure ringfence, in a small virtual machine where the host has no usable cgroup v2
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install and download what the virtual machine needs; offline once done
+    Setup(setup::Args),
+    /// Run a command, or a shell, in a fresh virtual machine with ringfence on PATH
+    Vm(vm::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().task {
+        Task::Setup(args) => setup::run(&args).map(|()| 0),
+        Task::Vm(args) => vm::run(args),
+    };
+    match result {
+        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(OWN_FAILURE)),
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(OWN_FAILURE)
+        }
+    }
+}

@@ -1,0 +1,494 @@
+//! OOM kills between two sweeps: the counters say how many and where, the kernel log says who and why.
+//!
+//! 1. `memory.events` notifies (its cgroup and every ancestor), or the log speaks: the counters of the
+//!    cgroups concerned are read at once.
+//! 2. A local counter that rose is a kill in that very cgroup.
+//! 3. A hierarchical counter that rose by more than the local ones below it is a kill in a cgroup that
+//!    vanished before it was read: the log names it, or it is the last one that died there.
+//! 4. The log's lines are joined by cgroup path and pid. They may come before or after the counter, so a
+//!    kill waits for them, for [`GRACE`] at most.
+//!
+//! The counters are the truth: a log line never makes a kill of its own where a counter can be read, so
+//! no kill is told twice.
+
+mod counters;
+mod log;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+pub use counters::Counters;
+use log::{Log, Logged};
+
+use super::tree::{Life, Tree};
+use super::{CgroupSample, OomKill, Victim};
+use crate::kernel::cgroup::CgroupId;
+use crate::kernel::cgroup::file::File;
+use crate::kernel::task;
+use crate::kernel::unit::{Bytes, Limit, Reading};
+
+/// How long a kill waits for the log, and a log line for its counter.
+const GRACE: Duration = Duration::from_millis(20);
+/// How long the dead are remembered.
+const REMEMBER_DEAD: Duration = Duration::from_mins(1);
+/// How long a kill that was told without its victim keeps the victim's late line from counting as another.
+const OWED_FOR: Duration = Duration::from_secs(1);
+/// A kill at a limit comes within this time of the counter that says that the limit was hit.
+const RAN_OUT_WITHIN: Duration = Duration::from_secs(2);
+
+/// The bookkeeping of kills.
+#[derive(Debug)]
+pub struct Oom {
+    log: Log,
+    /// Whether the kernel log can be read; else there is nothing to wait for.
+    pub log_readable: bool,
+    pending: Vec<Pending>,
+    /// Cgroups whose counters must be looked at.
+    dirty: BTreeSet<CgroupId>,
+    /// Cgroups that counted kills below them that no cgroup was found for yet.
+    unexplained: HashMap<CgroupId, Instant>,
+    graves: VecDeque<Grave>,
+    owed: HashMap<Arc<str>, (u64, Instant)>,
+    pids: Vec<u32>,
+}
+
+/// A counted kill that waits for the log.
+#[derive(Debug)]
+struct Pending {
+    cgroup: CgroupId,
+    path: Arc<str>,
+    kills: u64,
+    time: SystemTime,
+    until: Instant,
+    logged: Vec<Logged>,
+    memory_max: Option<Limit<Bytes>>,
+}
+
+/// A cgroup that is gone.
+#[derive(Debug, Clone)]
+struct Grave {
+    cgroup: CgroupId,
+    path: Arc<str>,
+    memory_max: Option<Limit<Bytes>>,
+    died: Instant,
+}
+
+impl Oom {
+    /// `memory` says whether the v2 hierarchy has the memory controller.
+    pub fn new(proc: PathBuf, memory: bool) -> Self {
+        Self {
+            log: Log::new(proc, memory),
+            log_readable: false,
+            pending: Vec::new(),
+            dirty: BTreeSet::new(),
+            unexplained: HashMap::new(),
+            graves: VecDeque::new(),
+            owed: HashMap::new(),
+            pids: Vec::new(),
+        }
+    }
+
+    /// The counters of this cgroup may have changed.
+    pub fn touch(&mut self, id: CgroupId) {
+        self.dirty.insert(id);
+    }
+
+    /// Takes in a line of the kernel log.
+    pub fn hear(&mut self, tree: &Tree, message: &str, now: Instant) {
+        let Some(kill) = self.log.hear(message, now) else {
+            return;
+        };
+        // `/proc` names the cgroup, the counters belong to the nearest one with the memory controller.
+        if kill.summary.is_none()
+            && let Some(path) = kill.path.take()
+        {
+            let counting = living(tree, &path)
+                .filter_map(|id| tree.node(id))
+                .find(|node| node.counters.counts())
+                .filter(|_| tree.by_path(&path).is_some())
+                .map(|node| Arc::clone(&node.path));
+            kill.path = Some(counting.unwrap_or(path));
+        }
+        let limit = kill.summary.as_ref().and_then(|of| of.oom_memcg.as_deref());
+        for path in [kill.path.as_deref(), limit].into_iter().flatten() {
+            // What a dead victim's counter had, its ancestors' have.
+            self.dirty.extend(living(tree, path).next());
+        }
+    }
+
+    /// Remembers a cgroup that is gone. `last` is its row in the last sample.
+    pub fn died(&mut self, tree: &Tree, id: CgroupId, last: Option<&CgroupSample>, now: Instant) {
+        let Some(node) = tree.node(id) else { return };
+        let memory_max = last.and_then(|row| row.memory_max.value().copied());
+        self.graves.push_back(Grave {
+            cgroup: id,
+            path: Arc::clone(&node.path),
+            memory_max,
+            died: now,
+        });
+        while self
+            .graves
+            .front()
+            .is_some_and(|grave| now.duration_since(grave.died) > REMEMBER_DEAD)
+            || self.graves.len() > 4096
+        {
+            self.graves.pop_front();
+        }
+        self.unexplained.remove(&id);
+        // What it counted and nobody read is in its ancestors' counters.
+        self.dirty.extend(tree.lineage(id).skip(1));
+    }
+
+    /// Looks at the counters of one cgroup, as part of a sweep or because of a notification. A cgroup
+    /// that is gone is buried.
+    pub fn look(&mut self, tree: &mut Tree, id: CgroupId, now: Instant) {
+        let Some((node, reader)) = tree.node_mut(id) else {
+            return;
+        };
+        if node.life != Life::Alive {
+            return;
+        }
+        let Ok(look) = node.counters.look(&mut node.handle, reader, now) else {
+            tree.bury(id);
+            return;
+        };
+        if look.kills > 0 {
+            let path = Arc::clone(&node.path);
+            self.count(tree, id, path, None, id, look.kills, now);
+        }
+        if look.at_limit {
+            self.remember_processes(tree, id, now);
+        }
+        if tree
+            .node(id)
+            .is_some_and(|node| node.counters.unexplained() > 0)
+        {
+            self.unexplained.entry(id).or_insert(now);
+        }
+    }
+
+    /// A kill was counted in `cgroup`; `from` and its ancestors have it in their hierarchical counters.
+    #[expect(clippy::too_many_arguments)]
+    fn count(
+        &mut self,
+        tree: &mut Tree,
+        cgroup: CgroupId,
+        path: Arc<str>,
+        memory_max: Option<Limit<Bytes>>,
+        from: CgroupId,
+        kills: u64,
+        now: Instant,
+    ) {
+        for id in tree.lineage(from).collect::<Vec<_>>() {
+            if let Some((node, _)) = tree.node_mut(id) {
+                node.counters.attribute(kills);
+            }
+        }
+        let same = |pending: &&mut Pending| pending.cgroup == cgroup && pending.path == path;
+        if let Some(pending) = self.pending.iter_mut().find(same) {
+            pending.kills += kills;
+            return;
+        }
+        self.pending.push(Pending {
+            cgroup,
+            path,
+            kills,
+            time: SystemTime::now(),
+            until: if self.log_readable { now + GRACE } else { now },
+            logged: Vec::new(),
+            memory_max,
+        });
+    }
+
+    /// Before a kill, `memory.events` says that the limit was hit: the moment to learn which pid
+    /// everybody below has inside, while they live.
+    pub fn remember_processes(&mut self, tree: &mut Tree, id: CgroupId, now: Instant) {
+        let below = tree.subtree(id);
+        // A large tree at its limit notifies a hundred times a second.
+        let pause = Duration::from_millis(if below.len() > 16 { 1000 } else { 50 });
+        for id in below {
+            let Some((node, reader)) = tree.node_mut(id) else {
+                continue;
+            };
+            let refreshed = &mut node.counters.refreshed_at;
+            if node.life != Life::Alive
+                || refreshed.is_some_and(|at| now.duration_since(at) < pause)
+            {
+                continue;
+            }
+            *refreshed = Some(now);
+            let pids = &mut self.pids;
+            let read = node
+                .handle
+                .get(reader, File::Procs, |text| task::parse_procs(text, pids));
+            if let Ok(Reading::Value(())) = read {
+                self.log.remember(&node.path, &self.pids, now);
+            }
+        }
+    }
+
+    /// Looks at everything that was touched, joins counters and log, and tells what is ready.
+    pub fn settle(&mut self, tree: &mut Tree, now: Instant) -> Vec<OomKill> {
+        let mut dirty: Vec<_> = std::mem::take(&mut self.dirty).into_iter().collect();
+        // Parents first: see `Counters::look`.
+        dirty.sort_by_key(|id| tree.node(*id).map(|node| node.depth));
+        for id in dirty {
+            self.look(tree, id, now);
+        }
+        self.explain(tree, now);
+        self.join();
+        self.count_by_log_alone(tree, now);
+        let ready = self.ready(tree, now);
+        self.log.forget(now);
+        self.owed
+            .retain(|_, (_, since)| now.duration_since(*since) < OWED_FOR);
+        ready
+    }
+
+    /// When [`settle`](Self::settle) is wanted again although nothing happens.
+    pub fn wanted_at(&self) -> Option<Instant> {
+        let pending = self.pending.iter().map(|pending| pending.until);
+        let unexplained = self.unexplained.values().map(|since| *since + GRACE);
+        let logged = self.log.kills.iter().map(|kill| kill.heard + GRACE);
+        // What is still there after its grace waits for the next thing to happen.
+        let now = Instant::now();
+        pending
+            .chain(unexplained.chain(logged).filter(|at| *at > now))
+            .min()
+    }
+
+    /// Finds cgroups for kills that only an ancestor counted.
+    fn explain(&mut self, tree: &mut Tree, now: Instant) {
+        let mut above: Vec<_> = self
+            .unexplained
+            .iter()
+            .map(|(id, since)| (*id, *since))
+            .collect();
+        // The deepest first: what it explains, its ancestors need not.
+        above.sort_by_key(|(id, _)| std::cmp::Reverse(tree.node(*id).map_or(0, |node| node.depth)));
+        for (id, since) in above {
+            if unexplained(tree, id) > 0 {
+                // A notification of the cgroup itself may be late or lost.
+                for below in tree.subtree(id) {
+                    self.look(tree, below, now);
+                }
+            }
+            while unexplained(tree, id) > 0 && self.blame_the_dead(tree, id, since, now) {}
+            if unexplained(tree, id) == 0 {
+                self.unexplained.remove(&id);
+            }
+        }
+    }
+
+    /// Finds a vanished cgroup below `id` for kills that only `id` counted. Says whether it found one.
+    fn blame_the_dead(
+        &mut self,
+        tree: &mut Tree,
+        id: CgroupId,
+        since: Instant,
+        now: Instant,
+    ) -> bool {
+        let Some(node) = tree.node(id) else {
+            return false;
+        };
+        let prefix = format!("{}/", node.path.trim_end_matches('/'));
+        let own_path = Arc::clone(&node.path);
+        // The log names it, whether it was ever seen or not.
+        let named = self.log.kills.iter().find_map(|kill| {
+            let path = kill
+                .path
+                .as_ref()
+                .filter(|path| path.starts_with(&prefix))?;
+            let taken = self.pending.iter().any(|pending| {
+                pending.logged.len() as u64 == pending.kills && pending.path == *path
+            });
+            (kill.verdict.is_some() && tree.by_path(path).is_none() && !taken)
+                .then(|| Arc::clone(path))
+        });
+        if let Some(path) = named {
+            let grave = self.grave(|grave| grave.path == path);
+            let (cgroup, max) = grave.map_or((id, None), |grave| (grave.cgroup, grave.memory_max));
+            self.count(tree, cgroup, Arc::clone(&path), max, id, 1, now);
+            self.join();
+            return true;
+        }
+        if self.log_readable && now < since + GRACE {
+            return false;
+        }
+        let recent = |grave: &Grave| {
+            grave.path.starts_with(&prefix) && now.duration_since(grave.died) < OWED_FOR * 5
+        };
+        let (cgroup, path, max) = self.grave(recent).map_or((id, own_path, None), |grave| {
+            (grave.cgroup, grave.path, grave.memory_max)
+        });
+        let kills = unexplained(tree, id);
+        self.count(tree, cgroup, path, max, id, kills, now);
+        true
+    }
+
+    /// The last that died and fits.
+    fn grave(&self, fits: impl Fn(&Grave) -> bool) -> Option<Grave> {
+        self.graves.iter().rev().find(|grave| fits(grave)).cloned()
+    }
+
+    /// Gives every waiting kill the log lines that are about it.
+    fn join(&mut self) {
+        for pending in &mut self.pending {
+            while (pending.logged.len() as u64) < pending.kills {
+                let path = &pending.path;
+                let Some(kill) = self.log.claim(|kill| kill.path.as_ref() == Some(path)) else {
+                    break;
+                };
+                pending.logged.push(kill);
+            }
+        }
+        // A victim of unknown cgroup belongs to the only kill that lacks one.
+        let mut lacking = self
+            .pending
+            .iter_mut()
+            .filter(|pending| (pending.logged.len() as u64) < pending.kills);
+        if let (Some(pending), None) = (lacking.next(), lacking.next()) {
+            while (pending.logged.len() as u64) < pending.kills {
+                let Some(kill) = self.log.claim(|kill| kill.path.is_none()) else {
+                    break;
+                };
+                pending.logged.push(kill);
+            }
+        }
+    }
+
+    /// Takes out the kills that have all their victims or have waited long enough.
+    fn ready(&mut self, tree: &mut Tree, now: Instant) -> Vec<OomKill> {
+        let (ready, waiting) =
+            std::mem::take(&mut self.pending)
+                .into_iter()
+                .partition(|pending: &Pending| {
+                    pending.logged.len() as u64 >= pending.kills || now >= pending.until
+                });
+        self.pending = waiting;
+        let ready: Vec<Pending> = ready;
+        ready
+            .into_iter()
+            .map(|pending| {
+                let missing = pending.kills.saturating_sub(pending.logged.len() as u64);
+                if missing > 0 && self.log_readable {
+                    let owed = self
+                        .owed
+                        .entry(Arc::clone(&pending.path))
+                        .or_insert((0, now));
+                    *owed = (owed.0 + missing, now);
+                }
+                self.tell(tree, pending, now)
+            })
+            .collect()
+    }
+
+    fn tell(&self, tree: &mut Tree, pending: Pending, now: Instant) -> OomKill {
+        let summary = pending.logged.iter().find_map(|kill| kill.summary.as_ref());
+        let whole_host = pending
+            .logged
+            .iter()
+            .filter_map(|kill| kill.verdict.as_ref())
+            .any(|verdict| !verdict.memcg);
+        let limit_path: Option<Arc<str>> = match summary {
+            Some(summary) => summary.oom_memcg.as_deref().map(Arc::from),
+            None if whole_host => None,
+            // The log is rate-limited; the `oom` counter of the cgroup that ran out is not.
+            None => {
+                let ran_out = |id: &CgroupId| {
+                    let node = tree.node(*id)?;
+                    let at = node.counters.ran_out_at?;
+                    (now.duration_since(at) < RAN_OUT_WITHIN).then(|| Arc::clone(&node.path))
+                };
+                living(tree, &pending.path).find_map(|id| ran_out(&id))
+            }
+        };
+        let limit = limit_path.as_ref().and_then(|path| {
+            if let Some((node, reader)) = tree.by_path(path).and_then(|id| tree.node_mut(id)) {
+                let max = |text: &[u8]| Limit::parse(text, "memory.max");
+                let read = node.handle.get(reader, File::MemoryMax, max);
+                if let Ok(Reading::Value(limit)) = read {
+                    return Some(limit);
+                }
+            }
+            if *path == pending.path {
+                return pending
+                    .memory_max
+                    .or_else(|| self.grave(|grave| grave.path == *path)?.memory_max);
+            }
+            self.grave(|grave| grave.path == *path)?.memory_max
+        });
+        OomKill {
+            time: pending.time,
+            cgroup: pending.cgroup,
+            path: pending.path,
+            kills: pending.kills,
+            limit_path,
+            limit,
+            victims: pending
+                .logged
+                .iter()
+                .filter_map(Logged::victim)
+                .collect::<Vec<Victim>>(),
+        }
+    }
+
+    /// Where no counter can tell (the root, a cgroup gone from below it, a host without the memory
+    /// controller in v2), the log alone counts.
+    fn count_by_log_alone(&mut self, tree: &mut Tree, now: Instant) {
+        loop {
+            let kill = self
+                .log
+                .claim(|kill| now.duration_since(kill.heard) >= GRACE && kill.path.is_some());
+            let Some(kill) = kill else { return };
+            let Some(path) = kill.path.clone() else {
+                return;
+            };
+            if let Some((owed, _)) = self.owed.get_mut(&path)
+                && *owed > 0
+            {
+                *owed -= 1;
+                continue;
+            }
+            let counted = living(tree, &path)
+                .filter_map(|id| tree.node(id))
+                .any(|node| node.counters.counts());
+            let grave = self.grave(|grave| grave.path == path);
+            let (cgroup, max) = match (tree.by_path(&path), grave) {
+                // A counter has told it, or will at the next look.
+                _ if counted => continue,
+                (Some(id), _) => (id, None),
+                (None, Some(grave)) => (grave.cgroup, grave.memory_max),
+                // Outside of what is looked at.
+                (None, None) => continue,
+            };
+            self.pending.push(Pending {
+                cgroup,
+                path,
+                kills: 1,
+                time: SystemTime::now(),
+                until: now,
+                logged: vec![kill],
+                memory_max: max,
+            });
+        }
+    }
+}
+
+/// The living cgroups of this path and of the paths above it, the deepest first.
+fn living<'a>(tree: &'a Tree, path: &'a str) -> impl Iterator<Item = CgroupId> + 'a {
+    std::iter::successors(Some(path), |path| match path.rsplit_once('/')? {
+        ("", "") => None,
+        ("", _) => Some("/"),
+        (parent, _) => Some(parent),
+    })
+    .filter_map(|path| tree.by_path(path))
+}
+
+fn unexplained(tree: &Tree, id: CgroupId) -> u64 {
+    tree.node(id)
+        .filter(|node| node.life == Life::Alive)
+        .map_or(0, |node| node.counters.unexplained())
+}

@@ -1,0 +1,130 @@
+//! Building what goes into a guest: static, as the guest has no libraries.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use crate::host;
+
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// `cargo SUBCOMMAND` in this workspace.
+pub fn cargo(subcommand: &str) -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(host::workspace_dir()).arg(subcommand);
+    // Set by `cargo run` for us, and wrong for another package.
+    for (name, _) in env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR")
+        {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
+}
+
+/// The same for the guest. `--target` gives static artefacts a directory of their own, so they and the
+/// ordinary build do not replace each other, and keeps proc macros dynamic, as they must be.
+fn guest_cargo(subcommand: &str) -> Command {
+    let mut cargo = cargo(subcommand);
+    cargo
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .args([
+            "--package",
+            "ringfence",
+            "--target",
+            TARGET,
+            "--message-format",
+            "json-render-diagnostics",
+        ]);
+    cargo
+}
+
+/// One line of cargo's JSON, of which only finished executables matter here.
+#[derive(Deserialize)]
+struct Message {
+    target: Option<Target>,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
+}
+
+/// An executable that cargo built.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Built {
+    pub name: String,
+    pub kind: String,
+    pub path: PathBuf,
+}
+
+/// The static ringfence binary.
+pub fn build_ringfence() -> Result<PathBuf> {
+    let built = build(guest_cargo("build").args(["--quiet", "--bin", "ringfence"]))?;
+    let binary = built
+        .into_iter()
+        .find(|built| built.kind == "bin")
+        .context("cargo built no ringfence binary")?;
+    Ok(binary.path)
+}
+
+/// Static executables of the targets that `selection` (such as `--test NAME`) names.
+pub fn build_for_guest(subcommand: &str, selection: &[String]) -> Result<Vec<Built>> {
+    build(guest_cargo(subcommand).arg("--no-run").args(selection))
+}
+
+/// Runs a cargo command with JSON messages and collects the executables.
+pub fn build(cargo: &mut Command) -> Result<Vec<Built>> {
+    let output = cargo
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("start {}", cargo.get_program().display()))?;
+    if !output.status.success() {
+        bail!("the build failed");
+    }
+    executables(&output.stdout)
+}
+
+fn executables(json: &[u8]) -> Result<Vec<Built>> {
+    let mut built = Vec::new();
+    for line in json
+        .split(|&byte| byte == b'\n')
+        .filter(|line| line.starts_with(b"{"))
+    {
+        let message: Message =
+            serde_json::from_slice(line).context("read cargo's JSON messages")?;
+        if let (Some(Target { name, kind }), Some(path)) = (message.target, message.executable) {
+            let kind = kind.into_iter().next().unwrap_or_default();
+            built.push(Built { name, kind, path });
+        }
+    }
+    Ok(built)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn executables_are_picked_out_of_cargos_messages() {
+        let json = br#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"x"},"executable":null}
+{"reason":"compiler-artifact","target":{"kind":["test"],"name":"vm_launch"},"executable":"/t/vm_launch-1"}
+{"reason":"build-finished","success":true}
+"#;
+        let expected = Built {
+            name: "vm_launch".into(),
+            kind: "test".into(),
+            path: "/t/vm_launch-1".into(),
+        };
+        assert_eq!(executables(json).unwrap(), [expected]);
+    }
+}

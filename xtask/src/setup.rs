@@ -1,0 +1,235 @@
+//! `cargo xtask setup`: everything a guest needs, fetched once and kept in the cache.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::debian;
+use crate::host::{self, find_tool};
+use crate::kernel::{self, Kernel};
+
+/// A program and the Debian package that brings it.
+type Tool = (&'static str, &'static str);
+
+const TOOLS: [Tool; 4] = [
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("cpio", "cpio"),
+    ("xz", "xz-utils"),
+];
+
+const DEBIAN_TOOLS: [Tool; 1] = [("debootstrap", "debootstrap")];
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Fetch only this kernel [default: all]
+    #[arg(long = "kernel", value_enum)]
+    kernels: Vec<Kernel>,
+    /// Also build the Debian guest with systemd (downloads about 100 MB, takes minutes)
+    #[arg(long)]
+    debian: bool,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    install_tools(&TOOLS)?;
+    let cache = host::cache_dir()?;
+    fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
+    fetch_busybox()?;
+
+    let kernels = if args.kernels.is_empty() {
+        &Kernel::ALL[..]
+    } else {
+        &args.kernels
+    };
+    let mut missing = Vec::new();
+    for &kernel in kernels {
+        if let Err(error) = fetch_kernel(kernel) {
+            eprintln!("kernel {kernel}: {error:#}");
+            missing.push(kernel.to_string());
+        }
+    }
+    if args.debian {
+        install_tools(&DEBIAN_TOOLS)?;
+        debian::build()?;
+    }
+    if !missing.is_empty() {
+        bail!(
+            "no kernel {} here; the others work: `cargo xtask vm --kernel …`",
+            missing.join(" and no kernel ")
+        );
+    }
+    Ok(())
+}
+
+/// Installs what is missing, or says which command would.
+fn install_tools(tools: &[Tool]) -> Result<()> {
+    let missing: Vec<&Tool> = tools
+        .iter()
+        .filter(|(tool, _)| find_tool(tool).is_none())
+        .collect();
+    if missing.is_empty() {
+        let names: Vec<_> = tools.iter().map(|(tool, _)| *tool).collect();
+        eprintln!("tools: {}, installed", names.join(", "));
+        return Ok(());
+    }
+    let mut install = vec!["apt-get", "install", "--yes", "--no-install-recommends"];
+    install.extend(missing.iter().map(|(_, package)| *package));
+    let by_hand = || {
+        let tools: Vec<_> = missing.iter().map(|(tool, _)| *tool).collect();
+        format!(
+            "missing: {}; install with `{}` as root",
+            tools.join(", "),
+            install.join(" ")
+        )
+    };
+
+    if find_tool("apt-get").is_none() {
+        bail!("{} or what your distribution has for it", by_hand());
+    }
+    eprintln!("tools: {}", install[1..].join(" "));
+    let attempt = || host::run(as_root(&install)?.env("DEBIAN_FRONTEND", "noninteractive"));
+    // A fresh machine or an old package list knows no such package, or a version that is gone.
+    attempt()
+        .or_else(|_| {
+            update_package_lists()?;
+            attempt()
+        })
+        .with_context(by_hand)
+}
+
+/// `words` as root, through sudo where we are not.
+pub fn as_root(words: &[&str]) -> Result<Command> {
+    let (program, arguments) = if host::is_root() {
+        (words[0], &words[1..])
+    } else if find_tool("sudo").is_some() {
+        ("sudo", words)
+    } else {
+        bail!("neither root nor sudo")
+    };
+    let mut command = Command::new(program);
+    command.args(arguments);
+    Ok(command)
+}
+
+fn update_package_lists() -> Result<()> {
+    host::run(&mut as_root(&["apt-get", "update"])?)
+}
+
+/// Where `setup` puts the static busybox.
+pub fn busybox() -> Result<PathBuf> {
+    Ok(host::cache_dir()?.join("busybox"))
+}
+
+fn fetch_busybox() -> Result<()> {
+    let busybox = busybox()?;
+    if busybox.exists() {
+        eprintln!("busybox: cached");
+        return Ok(());
+    }
+    eprintln!("busybox: downloading busybox-static");
+    let scratch = scratch_dir()?;
+    let unpacked = download("busybox-static", scratch.path())?;
+    // usr/bin since Debian 13, bin before.
+    let file = ["usr/bin/busybox", "bin/busybox"]
+        .map(|path| unpacked.join(path))
+        .into_iter()
+        .find(|path| path.exists())
+        .context("package busybox-static holds no busybox")?;
+    put(&file, &busybox)
+}
+
+fn fetch_kernel(kernel: Kernel) -> Result<()> {
+    if let Some(release) = kernel.cached_release()? {
+        eprintln!("kernel {kernel}: {release}, cached");
+        return Ok(());
+    }
+    let package = newest_package(kernel)?;
+    eprintln!("kernel {kernel}: downloading {package}");
+    let scratch = scratch_dir()?;
+    let unpacked = download(&package, scratch.path())?;
+    let extracted = scratch.path().join("kernel");
+    let release = kernel::extract(&unpacked, &extracted)?;
+    put(&extracted, &kernel.dir()?)?;
+    eprintln!("kernel {kernel}: {release}");
+    Ok(())
+}
+
+fn newest_package(kernel: Kernel) -> Result<String> {
+    let named_by_apt = || {
+        kernel.meta_packages().iter().find_map(|meta| {
+            // An unknown package is an error of apt-cache, and here just a no.
+            let depends = host::output(Command::new("apt-cache").args(["depends", meta])).ok()?;
+            kernel.package_in(&String::from_utf8_lossy(&depends))
+        })
+    };
+    if let Some(package) = named_by_apt() {
+        return Ok(package);
+    }
+    // Without the rights to update, what apt knows already is all there is.
+    if let Err(error) = update_package_lists() {
+        eprintln!("kernel {kernel}: {error:#}");
+    }
+    named_by_apt().with_context(|| {
+        let [meta, default] = kernel.meta_packages();
+        format!(
+            "this Debian release does not offer kernel {kernel}: apt knows no {meta}, and {default} is another \
+             version; a backports or security source may have it"
+        )
+    })
+}
+
+/// Downloads one package and unpacks it below `scratch`, installing nothing.
+fn download(package: &str, scratch: &Path) -> Result<PathBuf> {
+    let debs = scratch.join("debs");
+    let unpacked = scratch.join("unpacked");
+    fs::create_dir(&debs)?;
+    let fetch = || {
+        let mut apt = Command::new("apt-get");
+        // As root, apt warns that its download user may not enter our directory; it needs not.
+        apt.args([
+            "download",
+            "--quiet",
+            "-o",
+            "APT::Sandbox::User=root",
+            package,
+        ]);
+        host::run(apt.current_dir(&debs))
+    };
+    fetch().or_else(|_| {
+        update_package_lists()?;
+        fetch()
+    })?;
+    let deb = fs::read_dir(&debs)?
+        .next()
+        .with_context(|| format!("apt-get left no {package}"))??;
+    host::run(
+        Command::new("dpkg")
+            .arg("--extract")
+            .arg(deb.path())
+            .arg(&unpacked),
+    )?;
+    Ok(unpacked)
+}
+
+/// A directory on the cache's file system, so that what is finished can be renamed into place.
+pub fn scratch_dir() -> Result<tempfile::TempDir> {
+    let cache = host::cache_dir()?;
+    fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
+    tempfile::Builder::new()
+        .prefix(".unfinished-")
+        .tempdir_in(&cache)
+        .with_context(|| format!("create a directory in {}", cache.display()))
+}
+
+/// Renames `finished` to `place`: an interrupted set-up leaves nothing that looks complete.
+pub fn put(finished: &Path, place: &Path) -> Result<()> {
+    match fs::rename(finished, place) {
+        // Another set-up was faster.
+        Err(_) if place.exists() => Ok(()),
+        result => {
+            result.with_context(|| format!("rename {} to {}", finished.display(), place.display()))
+        }
+    }
+}
