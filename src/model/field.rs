@@ -81,7 +81,9 @@ pub enum Rank<'a> {
 pub struct Field {
     /// Which one.
     pub id: FieldId,
-    /// Its title in a table.
+    /// Its name for machines and in the plain table: one lower-case word.
+    pub key: &'static str,
+    /// Its title on the screen.
     pub title: &'static str,
     /// What it is, for the help.
     pub about: &'static str,
@@ -101,6 +103,7 @@ pub struct Field {
 pub static FIELDS: [Field; 10] = [
     Field {
         id: FieldId::Name,
+        key: "name",
         title: "NAME",
         about: "the cgroup; ● runs, ○ has no memory limit, ❄ is frozen, ✝ is gone",
         align: Align::Left,
@@ -111,6 +114,7 @@ pub static FIELDS: [Field; 10] = [
     },
     Field {
         id: FieldId::Cpu,
+        key: "cpu",
         title: "CPU",
         about: "CPU used; 100% is one core",
         align: Align::Right,
@@ -121,6 +125,7 @@ pub static FIELDS: [Field; 10] = [
     },
     Field {
         id: FieldId::CpuLimit,
+        key: "of-cpus",
         title: "OF LIMIT",
         about: "against the cpu.max that binds, in CPUs; ↑ an ancestor's",
         align: Align::Left,
@@ -131,6 +136,7 @@ pub static FIELDS: [Field; 10] = [
     },
     Field {
         id: FieldId::Throttled,
+        key: "throttled",
         title: "THR",
         about: "periods in which cpu.max held it back; ↑ an ancestor's",
         align: Align::Right,
@@ -141,6 +147,7 @@ pub static FIELDS: [Field; 10] = [
     },
     Field {
         id: FieldId::Memory,
+        key: "memory",
         title: "MEMORY",
         about: "working set: memory.current less inactive_file",
         align: Align::Right,
@@ -151,6 +158,7 @@ pub static FIELDS: [Field; 10] = [
     },
     Field {
         id: FieldId::MemoryLimit,
+        key: "of-memory",
         title: "OF LIMIT",
         about: "against the memory.max that binds; ━ in use, ╍ reclaimable, ↑ an ancestor's",
         align: Align::Left,
@@ -161,6 +169,7 @@ pub static FIELDS: [Field; 10] = [
     },
     Field {
         id: FieldId::Io,
+        key: "io",
         title: "READ/s WRITE/s",
         about: "bytes per second from and to all devices; ▲ held back by io.max",
         align: Align::Right,
@@ -171,6 +180,7 @@ pub static FIELDS: [Field; 10] = [
     },
     Field {
         id: FieldId::Pids,
+        key: "pids",
         title: "PIDS",
         about: "processes and threads of pids.max; ! forks refused, ↑ an ancestor's limit",
         align: Align::Right,
@@ -181,6 +191,7 @@ pub static FIELDS: [Field; 10] = [
     },
     Field {
         id: FieldId::Stall,
+        key: "psi",
         title: "PSI",
         about: "time lost waiting for (c)pu, (m)emory or (i)o, in percent of the last 10 s",
         align: Align::Right,
@@ -191,6 +202,7 @@ pub static FIELDS: [Field; 10] = [
     },
     Field {
         id: FieldId::OomKills,
+        key: "oom",
         title: "OOM",
         about: "processes killed for lack of memory, with those below",
         align: Align::Right,

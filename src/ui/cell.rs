@@ -183,7 +183,7 @@ pub fn bar(width: usize, share: f64, reclaimable: f64, theme: &Theme) -> Vec<Spa
         halves
     };
     let share = share.clamp(0.0, 1.0);
-    let used = halves(share - reclaimable).max(usize::from(share >= 0.005));
+    let used = halves(share - reclaimable).max(usize::from(share >= 0.005 && width > 0));
     let all = halves(share).max(used);
     let (full, half) = (used / 2, used % 2);
     let light = (all.div_ceil(2))
@@ -207,9 +207,9 @@ pub fn bar(width: usize, share: f64, reclaimable: f64, theme: &Theme) -> Vec<Spa
     .collect()
 }
 
-/// Blocks of a sparkline, one for each share of the whole.
+/// Blocks of a sparkline, one for each share of the whole; nothing at all still has a foot.
 pub fn spark(shares: impl Iterator<Item = f64>) -> String {
-    shares.map(|share| block(share * 8.0)).collect()
+    shares.map(|share| block((share * 8.0).max(0.1))).collect()
 }
 
 /// A block of so many eighths of a cell; a space for none at all.

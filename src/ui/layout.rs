@@ -54,7 +54,7 @@ const TREE: u16 = 3;
 /// Content lines of the selected panel: with less than the first the others shrink only on request.
 const SELECTED: (u16, u16) = (8, 14);
 const SELECTED_LEAST: u16 = 3;
-const EVENTS: (u16, u16) = (2, 8);
+const EVENTS: (u16, u16) = (3, 8);
 
 /// Splits the screen; `None` where it is too small.
 pub fn plan(area: Rect, detail: Detail, notice: bool) -> Option<Plan> {

@@ -11,7 +11,7 @@ use crate::model::field::{self, FIELDS};
 use crate::model::{Model, Note, Severity};
 use crate::text;
 
-/// Writes the newest notes, oldest first: those behind the first `told`, counted from the beginning.
+/// Writes what happened, a line each.
 pub fn notes<'a>(
     out: &mut dyn Write,
     model: &Model,
@@ -35,13 +35,7 @@ pub fn table(out: &mut dyn Write, model: &Model) -> io::Result<()> {
         return Ok(());
     };
     let time = model.clock(sample.time);
-    let titles = FIELDS.iter().map(|field| match field.id {
-        field::FieldId::Name => "CGROUP".to_owned(),
-        field::FieldId::CpuLimit => "OF-CPUS".to_owned(),
-        field::FieldId::MemoryLimit => "OF-MEMORY".to_owned(),
-        field::FieldId::Io => "READ/WRITE".to_owned(),
-        _ => field.title.to_owned(),
-    });
+    let titles = FIELDS.iter().map(|field| field.key.to_uppercase());
     let mut lines = vec![titles.chain(["STATE".to_owned(), time]).collect::<Vec<_>>()];
     lines.extend(model.rows().iter().map(|row| {
         let cells = FIELDS.iter().map(|field| (field.value)(row).text());

@@ -20,8 +20,11 @@ pub enum Screen {
     Tree,
     /// Into the filter.
     Filter,
-    /// The help is shown; any key closes it.
-    Help,
+    /// To the help: the keys that move scroll it, any other closes it.
+    Help {
+        /// The first line that is shown.
+        top: usize,
+    },
 }
 
 /// Whether the panel about the selected cgroup is shown.

@@ -7,6 +7,7 @@ use ratatui::layout::{Position, Rect};
 
 use super::keymap::{self, Action};
 use super::state::{Detail, Flow, Screen, Selection, State};
+use super::view::help;
 use crate::model::Model;
 use crate::model::tree::{Fold, Line, Sort};
 
@@ -54,12 +55,30 @@ pub fn update(state: &mut State, message: &Message, model: &Model) -> Option<Eff
 fn key(state: &mut State, key: KeyEvent, model: &Model) -> Option<Effect> {
     match state.screen {
         Screen::Filter => filter_key(state, key),
-        Screen::Help => {
-            state.screen = Screen::Tree;
-            (keymap::action(key) == Some(Action::Quit)).then_some(Effect::Quit)
-        }
+        Screen::Help { top } => help_key(state, top, keymap::action(key)),
         Screen::Tree => act(state, keymap::action(key)?, model),
     }
+}
+
+fn help_key(state: &mut State, top: usize, action: Option<Action>) -> Option<Effect> {
+    let page = usize::from(state.area.height).saturating_sub(3);
+    match action {
+        Some(Action::Up) => scroll_help(state, top.saturating_sub(1)),
+        Some(Action::Down) => scroll_help(state, top + 1),
+        Some(Action::PageUp) => scroll_help(state, top.saturating_sub(page)),
+        Some(Action::PageDown) => scroll_help(state, top + page),
+        Some(Action::First) => scroll_help(state, 0),
+        Some(Action::Last) => scroll_help(state, usize::MAX),
+        Some(Action::Quit) => return Some(Effect::Quit),
+        _ => state.screen = Screen::Tree,
+    }
+    None
+}
+
+fn scroll_help(state: &mut State, top: usize) {
+    let page = usize::from(state.area.height).saturating_sub(2);
+    let last = help::lines(state.area.width).saturating_sub(page);
+    state.screen = Screen::Help { top: top.min(last) };
 }
 
 fn filter_key(state: &mut State, key: KeyEvent) -> Option<Effect> {
@@ -119,7 +138,7 @@ fn act(state: &mut State, action: Action, model: &Model) -> Option<Effect> {
             };
             return Some(Effect::Flow(state.flow));
         }
-        Action::Help => state.screen = Screen::Help,
+        Action::Help => state.screen = Screen::Help { top: 0 },
         Action::Quit => return Some(Effect::Quit),
     }
     None
@@ -164,7 +183,12 @@ fn toggle(state: &mut State, at: usize, model: &Model) {
 }
 
 fn mouse(state: &mut State, mouse: MouseEvent, model: &Model) {
-    if state.screen == Screen::Help {
+    if let Screen::Help { top } = state.screen {
+        match mouse.kind {
+            MouseEventKind::ScrollUp => scroll_help(state, top.saturating_sub(WHEEL)),
+            MouseEventKind::ScrollDown => scroll_help(state, top + WHEEL),
+            _ => {}
+        }
         return;
     }
     let at = state.position(model).unwrap_or(0);

@@ -2,7 +2,7 @@
 
 mod events;
 mod header;
-mod help;
+pub mod help;
 mod selected;
 mod tree;
 
@@ -36,7 +36,7 @@ pub fn render(frame: &mut Frame<'_>, model: &Model, state: &State, theme: &Theme
         let text = model.host().missing_because().unwrap_or_default();
         put(buffer, notice, 0, &Line::styled(text, theme.warning));
     }
-    if state.screen == Screen::Help {
+    if let Screen::Help { top: first } = state.screen {
         let top = plan.notice.map_or(plan.titles.y, |notice| notice.y + 1);
         let area = Rect::new(
             plan.titles.x,
@@ -44,7 +44,7 @@ pub fn render(frame: &mut Frame<'_>, model: &Model, state: &State, theme: &Theme
             plan.titles.width,
             plan.footer.y.saturating_sub(top),
         );
-        help::render(buffer, area, theme);
+        help::render(buffer, area, first, theme);
     } else {
         panels(buffer, &plan, model, state, theme);
     }
@@ -151,4 +151,23 @@ fn pad(text: &str, columns: usize, right: bool) -> String {
     } else {
         format!("{text}{padding}")
     }
+}
+
+/// Breaks a text at its spaces: into a first line of so many columns, and others of so many. What has no
+/// space is cut.
+fn wrap(text: &str, first: usize, others: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let room = if lines.len() == 1 { first } else { others };
+        let last = lines.len() - 1;
+        if lines[last].is_empty() {
+            lines[last].push_str(&text::fit(word, room));
+        } else if lines[last].width() + 1 + word.width() <= room {
+            lines[last].push(' ');
+            lines[last].push_str(word);
+        } else {
+            lines.push(text::fit(word, others).into_owned());
+        }
+    }
+    lines
 }

@@ -168,7 +168,7 @@ pub fn footer(buffer: &mut Buffer, area: Rect, state: &State, theme: &Theme) {
                 Span::styled("▏", theme.accent),
             ])
         }
-        Screen::Help => Line::raw("any key closes"),
+        Screen::Help { .. } => Line::styled("↑ ↓ scroll · any other key closes", theme.dim),
         Screen::Tree => {
             let mut parts = vec![
                 "? help",

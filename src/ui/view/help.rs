@@ -3,53 +3,59 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
-use unicode_width::UnicodeWidthStr;
 
-use super::{pad, put};
+use super::{pad, put, wrap};
 use crate::model::field::FIELDS;
 use crate::text;
 use crate::ui::keymap::{self, HELP, KEYMAP};
 use crate::ui::theme::Theme;
 
 /// Columns of the keys, with what they do.
-const KEYS: u16 = 44;
+const KEYS: u16 = 48;
+/// From this width on, the columns stand beside the keys.
+const BESIDE: u16 = 100;
 
-pub fn render(buffer: &mut Buffer, area: Rect, theme: &Theme) {
-    let keys: Vec<Line<'_>> = KEYMAP
-        .iter()
-        .map(|binding| {
-            let keys: Vec<String> = binding.keys.iter().map(|key| keymap::label(*key)).collect();
-            (keys.join(" "), binding.about)
-        })
-        .chain([(keymap::label(HELP), "this page")])
-        .map(|(keys, about)| entry(&keys, 7, about, KEYS.min(area.width), theme))
-        .collect();
-    let beside = area.width >= KEYS + 30;
-    let below = if beside {
-        0
-    } else {
-        u16::try_from(keys.len()).unwrap_or(0) + 3
-    };
-    let left = Rect {
-        width: KEYS.min(area.width),
-        ..area
-    };
-    block(buffer, left, "KEYS", &keys, theme);
-    if below >= area.height {
-        return;
+/// Draws the page from this line on.
+pub(super) fn render(buffer: &mut Buffer, area: Rect, top: usize, theme: &Theme) {
+    let lines = page(area.width, theme);
+    let last = lines.len().saturating_sub(area.height.into());
+    let shown = lines.iter().skip(top.min(last));
+    for (line, y) in shown.zip(0..area.height) {
+        put(buffer, area, y, line);
     }
-    let right = if beside {
-        Rect::new(area.x + KEYS, area.y, area.width - KEYS, area.height)
-    } else {
-        Rect::new(area.x, area.y + below, area.width, area.height - below)
-    };
-    block(
-        buffer,
-        right,
-        "COLUMNS",
-        &columns(right.width, theme),
-        theme,
-    );
+}
+
+/// How many lines the page has on a terminal of this width.
+pub fn lines(width: u16) -> usize {
+    page(width.saturating_sub(4), &Theme::PLAIN).len()
+}
+
+fn page(width: u16, theme: &Theme) -> Vec<Line<'static>> {
+    if width < BESIDE {
+        let keys = keys(width, theme).into_iter();
+        return keys.chain(columns(width, theme)).collect();
+    }
+    let mut left = keys(KEYS, theme);
+    let right = columns(width - KEYS, theme);
+    left.resize(left.len().max(right.len()), Line::default());
+    for (line, beside) in left.iter_mut().zip(right) {
+        let padding = usize::from(KEYS).saturating_sub(line.width());
+        line.spans.push(Span::raw(" ".repeat(padding)));
+        line.spans.extend(beside.spans);
+    }
+    left
+}
+
+fn keys(width: u16, theme: &Theme) -> Vec<Line<'static>> {
+    let entries = KEYMAP.iter().map(|binding| {
+        let keys: Vec<String> = binding.keys.iter().map(|key| keymap::label(*key)).collect();
+        (keys.join(" "), binding.about)
+    });
+    let help = (keymap::label(HELP), "this page");
+    let entries = entries
+        .chain([help])
+        .map(|(keys, about)| entry(&keys, 7, about, width, theme));
+    titled("KEYS", entries, theme)
 }
 
 /// The columns, and how to read them.
@@ -60,24 +66,31 @@ fn columns(width: u16, theme: &Theme) -> Vec<Line<'static>> {
     ];
     let room = usize::from(width);
     let fields = FIELDS.iter().flat_map(|field| {
-        let about = wrap(field.about, room.saturating_sub(16));
+        let about = wrap(
+            field.about,
+            room.saturating_sub(16),
+            room.saturating_sub(16),
+        );
         about.into_iter().enumerate().map(|(at, about)| {
             let title = if at == 0 { field.title } else { "" };
             entry(title, 14, &about, width, theme)
         })
     });
-    let legend = LEGEND.iter().flat_map(|text| wrap(text, room));
-    fields
+    let legend = LEGEND.iter().flat_map(|text| wrap(text, room, room));
+    let lines = fields
         .chain([Line::default()])
-        .chain(legend.map(|text| Line::styled(text, theme.dim)))
-        .collect()
+        .chain(legend.map(|text| Line::styled(text, theme.dim)));
+    titled("COLUMNS", lines, theme)
 }
 
-fn block(buffer: &mut Buffer, area: Rect, title: &'static str, lines: &[Line<'_>], theme: &Theme) {
-    put(buffer, area, 1, &Line::styled(title, theme.title));
-    for (line, y) in lines.iter().zip(2..area.height) {
-        put(buffer, area, y, line);
-    }
+fn titled(
+    title: &'static str,
+    lines: impl Iterator<Item = Line<'static>>,
+    theme: &Theme,
+) -> Vec<Line<'static>> {
+    // As spans, so that a line beside it does not take on the style.
+    let title = Line::from(vec![Span::styled(title, theme.title)]);
+    [Line::default(), title].into_iter().chain(lines).collect()
 }
 
 fn entry(key: &str, columns: usize, about: &str, width: u16, theme: &Theme) -> Line<'static> {
@@ -87,21 +100,4 @@ fn entry(key: &str, columns: usize, about: &str, width: u16, theme: &Theme) -> L
         Span::raw("  "),
         Span::raw(text::fit(about, room).into_owned()),
     ])
-}
-
-/// Breaks a sentence at its spaces.
-fn wrap(text: &str, columns: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let last = lines.len() - 1;
-        if lines[last].is_empty() {
-            lines[last].push_str(word);
-        } else if lines[last].width() + 1 + word.width() <= columns {
-            lines[last].push(' ');
-            lines[last].push_str(word);
-        } else {
-            lines.push(word.to_owned());
-        }
-    }
-    lines
 }

@@ -22,6 +22,8 @@ use crate::ui::theme::Theme;
 const BESIDE: u16 = 70;
 /// A chart with fewer lines says nothing.
 const CHART: u16 = 3;
+/// From this width on, the processes' memory is shown too.
+const RSS: u16 = 40;
 /// Columns of the scale at the left of the chart.
 const SCALE: u16 = 6;
 
@@ -47,7 +49,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, model: &Model, state: &State, the
     } else {
         area
     };
-    let facts = facts(row, theme);
+    let facts = facts(row);
     let lines = u16::try_from(facts.len()).unwrap_or(u16::MAX);
     // The chart needs a few lines to say anything; the first facts are the most telling ones.
     let shown = if left.height >= lines + CHART {
@@ -55,8 +57,13 @@ pub fn render(buffer: &mut Buffer, area: Rect, model: &Model, state: &State, the
     } else {
         left.height.saturating_sub(CHART).max(2).min(lines)
     };
-    for (fact, y) in facts.iter().zip(0..shown) {
-        put(buffer, left, y, fact);
+    for ((what, about), y) in facts.iter().zip(0..shown) {
+        let room = usize::from(left.width).saturating_sub(7);
+        let line = Line::from(vec![
+            Span::styled(pad(what, 7, false), theme.dim),
+            Span::raw(text::fit(about, room).into_owned()),
+        ]);
+        put(buffer, left, y, &line);
     }
     let chart_area = Rect {
         y: left.y + shown,
@@ -69,11 +76,11 @@ pub fn render(buffer: &mut Buffer, area: Rect, model: &Model, state: &State, the
 }
 
 /// One sentence per resource; the limits with their owner.
-fn facts(row: &Row, theme: &Theme) -> Vec<Line<'static>> {
+fn facts(row: &Row) -> Vec<(&'static str, String)> {
     let mut facts = vec![
-        fact("memory", memory(row), theme),
-        fact("cpu", cpu(row), theme),
-        fact("pids", pids(row), theme),
+        ("memory", memory(row)),
+        ("cpu", cpu(row)),
+        ("pids", pids(row)),
     ];
     if let Reading::Value(flow) = &row.io {
         for device in &flow.devices {
@@ -96,17 +103,10 @@ fn facts(row: &Row, theme: &Theme) -> Vec<Line<'static>> {
                     }
                 });
             let about = about.collect::<Vec<_>>().join(" · ");
-            facts.push(fact("io", format!("{} {about}", device.device), theme));
+            facts.push(("io", format!("{} {about}", device.device)));
         }
     }
     facts
-}
-
-fn fact(what: &str, about: String, theme: &Theme) -> Line<'static> {
-    Line::from(vec![
-        Span::styled(pad(what, 7, false), theme.dim),
-        Span::raw(about),
-    ])
 }
 
 /// `own memory.max`, `memory.max of ringfence.slice`, `the host has no more`
@@ -124,7 +124,7 @@ fn owner<T: Quantity>(level: &Level<T>, file: &str) -> String {
 fn memory(row: &Row) -> String {
     let mut parts = Vec::new();
     match (&row.memory.working, &row.memory.reclaimable) {
-        (Reading::Value(working), Reading::Value(reclaimable)) => parts.push(format!(
+        (Reading::Value(working), Reading::Value(reclaimable @ Bytes(1..))) => parts.push(format!(
             "{} in use + {} reclaimable",
             text::bytes(*working),
             text::bytes(*reclaimable)
@@ -178,7 +178,7 @@ fn cpu(row: &Row) -> String {
     }
     if let Reading::Value(throttled) = &row.throttled {
         let share = field::percent(throttled.share);
-        parts.push(format!("held back in {share} of periods"));
+        parts.push(format!("held back {share} of the time"));
     }
     parts.join(" · ")
 }
@@ -278,7 +278,12 @@ fn processes(buffer: &mut Buffer, area: Rect, model: &Model, row: &Row, theme: &
         .sample()
         .and_then(|sample| sample.cgroup(row.id))
         .map_or(&[][..], |cgroup| &cgroup.processes);
-    let title = " host pid   inside     rss  command";
+    let wide = area.width >= RSS;
+    let title = if wide {
+        " host pid  inside    rss  command"
+    } else {
+        " host pid  inside  command"
+    };
     put(buffer, area, 0, &Line::styled(title, theme.dim));
     if processes.is_empty() {
         let text = if row.leaf {
@@ -300,7 +305,7 @@ fn processes(buffer: &mut Buffer, area: Rect, model: &Model, row: &Row, theme: &
         hidden => (room.saturating_sub(1), hidden + 1),
     };
     for (process, y) in processes.iter().zip(1..=shown) {
-        put(buffer, area, y, &about(process, area.width, theme));
+        put(buffer, area, y, &about(process, wide, area.width, theme));
     }
     if more > 0 {
         let text = format!("{:>9}… and {more} more", "");
@@ -308,17 +313,18 @@ fn processes(buffer: &mut Buffer, area: Rect, model: &Model, row: &Row, theme: &
     }
 }
 
-fn about(process: &ProcessSample, width: u16, theme: &Theme) -> Line<'static> {
+fn about(process: &ProcessSample, wide: bool, width: u16, theme: &Theme) -> Line<'static> {
     let inside = match process.inner_pids.last() {
-        Some(pid) => Span::raw(format!("{pid:>8}")),
-        None => Span::styled(format!("{:>8}", cell::NOT_AVAILABLE), theme.dim),
+        Some(pid) => Span::raw(format!("{pid:>7} ")),
+        None => Span::styled(format!("{:>7} ", cell::NOT_AVAILABLE), theme.dim),
     };
+    let mut spans = vec![Span::raw(format!("{:>9} ", process.pid)), inside];
+    if wide {
+        spans.push(Span::raw(format!("{:>6} ", text::bytes(process.rss))));
+    }
+    let used: usize = spans.iter().map(Span::width).sum();
     let command = text::sanitise(&process.command);
-    let room = usize::from(width).saturating_sub(27);
-    Line::from(vec![
-        Span::raw(format!("{:>9} ", process.pid)),
-        inside,
-        Span::raw(format!(" {:>7}  ", text::bytes(process.rss))),
-        Span::raw(text::fit(&command, room).into_owned()),
-    ])
+    let room = usize::from(width).saturating_sub(used + 1);
+    spans.push(Span::raw(format!(" {}", text::fit(&command, room))));
+    Line::from(spans)
 }
