@@ -31,7 +31,8 @@ pub struct OomKill {
     pub cgroup: CgroupId,
     /// Its path.
     pub path: Arc<str>,
-    /// How many processes the counter says were killed since the last notification; at least 1.
+    /// How many kills the counter says there were since the last notification; at least 1. Where
+    /// `memory.oom.group` ends a whole group, the kernel counts the first victim twice.
     pub kills: u64,
     /// The cgroup whose limit was hit, where the kernel log names it: itself or an ancestor.
     pub limit_path: Option<Arc<str>>,
@@ -46,7 +47,8 @@ pub struct OomKill {
 pub struct Victim {
     /// Its pid on the host.
     pub pid: u32,
-    /// Its pid in its own pid namespace, where it was seen alive or could still be read.
+    /// Its pid in its own pid namespace, where that is not the reader's and it was seen alive or could
+    /// still be read.
     pub inner_pid: Option<u32>,
     /// Its command name; foreign text.
     pub comm: String,

@@ -26,6 +26,7 @@ use super::tree::{Life, Tree};
 use super::{CgroupSample, OomKill, Victim};
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::file::File;
+use crate::kernel::kmsg::OomSummary;
 use crate::kernel::task;
 use crate::kernel::unit::{Bytes, Limit, Reading};
 
@@ -64,6 +65,17 @@ struct Pending {
     until: Instant,
     logged: Vec<Logged>,
     memory_max: Option<Limit<Bytes>>,
+}
+
+impl Pending {
+    /// Whether it has all its victims or has waited long enough.
+    fn is_ready(&self, now: Instant) -> bool {
+        now >= self.until || self.logged.len() as u64 >= self.kills
+    }
+
+    fn summary(&self) -> Option<&OomSummary> {
+        self.logged.iter().find_map(|kill| kill.summary.as_ref())
+    }
 }
 
 /// A cgroup that is gone.
@@ -207,25 +219,34 @@ impl Oom {
     pub fn remember_processes(&mut self, tree: &mut Tree, id: CgroupId, now: Instant) {
         let below = tree.subtree(id);
         // A large tree at its limit notifies a hundred times a second.
-        let pause = Duration::from_millis(if below.len() > 16 { 1000 } else { 50 });
+        let pause = Duration::from_millis(if below.len() > 16 { 1000 } else { 5 });
         for id in below {
-            let Some((node, reader)) = tree.node_mut(id) else {
-                continue;
-            };
-            let refreshed = &mut node.counters.refreshed_at;
-            if node.life != Life::Alive
-                || refreshed.is_some_and(|at| now.duration_since(at) < pause)
-            {
-                continue;
-            }
-            *refreshed = Some(now);
-            let pids = &mut self.pids;
-            let read = node
-                .handle
-                .get(reader, File::Procs, |text| task::parse_procs(text, pids));
-            if let Ok(Reading::Value(())) = read {
-                self.log.remember(&node.path, &self.pids, now);
-            }
+            self.remember_own_processes(tree, id, pause, now);
+        }
+    }
+
+    /// The same for the processes of one cgroup, not more often than once per `pause`.
+    pub fn remember_own_processes(
+        &mut self,
+        tree: &mut Tree,
+        id: CgroupId,
+        pause: Duration,
+        now: Instant,
+    ) {
+        let Some((node, reader)) = tree.node_mut(id) else {
+            return;
+        };
+        let refreshed = &mut node.counters.refreshed_at;
+        if node.life != Life::Alive || refreshed.is_some_and(|at| now.duration_since(at) < pause) {
+            return;
+        }
+        *refreshed = Some(now);
+        let pids = &mut self.pids;
+        let read = node
+            .handle
+            .get(reader, File::Procs, |text| task::parse_procs(text, pids));
+        if let Ok(Reading::Value(())) = read {
+            self.log.remember(&node.path, &self.pids, now);
         }
     }
 
@@ -240,6 +261,7 @@ impl Oom {
         self.explain(tree, now);
         self.join();
         self.count_by_log_alone(tree, now);
+        self.look_for_limits(tree, now);
         let ready = self.ready(tree, now);
         self.log.forget(now);
         self.owed
@@ -314,7 +336,8 @@ impl Oom {
             self.join();
             return true;
         }
-        if self.log_readable && now < since + GRACE {
+        // Its end may not have been noticed yet.
+        if now < since + GRACE {
             return false;
         }
         let recent = |grave: &Grave| {
@@ -359,6 +382,20 @@ impl Oom {
         }
     }
 
+    /// Without the log's summary it is the ancestors' counters that say whose limit was hit; their own
+    /// notifications may be on the way.
+    fn look_for_limits(&mut self, tree: &mut Tree, now: Instant) {
+        let unnamed: BTreeSet<CgroupId> = self
+            .pending
+            .iter()
+            .filter(|pending| pending.is_ready(now) && pending.summary().is_none())
+            .flat_map(|pending| living(tree, &pending.path))
+            .collect();
+        for id in unnamed {
+            self.look(tree, id, now);
+        }
+    }
+
     /// Takes out the kills that have all their victims or have waited long enough.
     fn ready(&mut self, tree: &mut Tree, now: Instant) -> Vec<OomKill> {
         let (ready, waiting) =
@@ -386,7 +423,7 @@ impl Oom {
     }
 
     fn tell(&self, tree: &mut Tree, pending: Pending, now: Instant) -> OomKill {
-        let summary = pending.logged.iter().find_map(|kill| kill.summary.as_ref());
+        let summary = pending.summary();
         let whole_host = pending
             .logged
             .iter()
@@ -420,6 +457,13 @@ impl Oom {
             }
             self.grave(|grave| grave.path == *path)?.memory_max
         });
+        let mut victims: Vec<Victim> = Vec::new();
+        for victim in pending.logged.iter().filter_map(Logged::victim) {
+            // `memory.oom.group` kills, counts and logs the first victim twice.
+            if victims.iter().all(|known| known.pid != victim.pid) {
+                victims.push(victim);
+            }
+        }
         OomKill {
             time: pending.time,
             cgroup: pending.cgroup,
@@ -427,11 +471,7 @@ impl Oom {
             kills: pending.kills,
             limit_path,
             limit,
-            victims: pending
-                .logged
-                .iter()
-                .filter_map(Logged::victim)
-                .collect::<Vec<Victim>>(),
+            victims,
         }
     }
 

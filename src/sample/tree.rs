@@ -14,6 +14,7 @@ use crate::kernel::cgroup::budget::Budget;
 use crate::kernel::cgroup::file::File;
 use crate::kernel::cgroup::handle::{Handle, Reader};
 use crate::kernel::error::{Error, Result};
+use crate::kernel::unit::Reading;
 use crate::kernel::watch::{WatchDescriptor, Watcher};
 
 /// One cgroup of the tree.
@@ -31,6 +32,10 @@ pub(super) struct Node {
     pub row: Option<usize>,
     pub due: Due,
     pub counters: Counters,
+    /// Whether its own `memory.max` or an ancestor's is a limit.
+    pub bound: bool,
+    /// `pids.current` when its processes were last asked for.
+    pub pids_seen: Reading<u64>,
 }
 
 /// A cgroup leaves in two steps, so that exactly one sample shows that it went.
@@ -296,6 +301,8 @@ impl Tree {
                 row: None,
                 due: Due::at_once(id),
                 counters: Counters::new(fresh),
+                bound: false,
+                pids_seen: Reading::NotAvailable,
             },
         );
         self.order = None;

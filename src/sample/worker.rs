@@ -21,13 +21,15 @@ use crate::kernel::error::{Error, Result};
 use crate::kernel::host;
 use crate::kernel::kmsg::reader::{Next, Reader as Kmsg};
 use crate::kernel::task::Tasks;
-use crate::kernel::unit::Reading;
+use crate::kernel::unit::{Limit, Reading};
 use crate::kernel::watch::{Change, Watcher, wait};
 
 /// The least time between a sweep and one that comes early because the tree changed…
 const EARLY_AFTER: Duration = Duration::from_millis(250);
-/// …and as a multiple of what the last one took, so that a busy tree costs no more than 2 % of a CPU.
+/// …and as a multiple of what the last one took, so that a busy tree costs no more than 2 % of a CPU…
 const EARLY_COST: u32 = 50;
+/// …but nobody waits longer than this for what changed.
+const EARLY_AT_LAST: Duration = Duration::from_secs(1);
 /// What changes together is seen together: a launcher makes a cgroup, then sets its limits.
 const EARLY_SETTLE: Duration = Duration::from_millis(10);
 /// Between two attempts to open a tree that is lost.
@@ -69,7 +71,7 @@ impl Timing {
     fn due(&self, interval: Duration) -> Option<Instant> {
         let started = self.started?;
         let regular = started + interval;
-        let pause = EARLY_AFTER.max(self.took * EARLY_COST);
+        let pause = (self.took * EARLY_COST).clamp(EARLY_AFTER, EARLY_AT_LAST);
         let early = self
             .early
             .map(|since| (since + EARLY_SETTLE).max(started + pause));
@@ -366,6 +368,8 @@ impl Worker {
             if let Some(row) = self.read(tree, id, rows.len(), previous.as_deref(), started) {
                 if tree.node(id).is_none_or(|node| node.life != Life::Alive) {
                     shown.push(id);
+                } else {
+                    self.learn_pids(tree, &row);
                 }
                 rows.push(row);
             }
@@ -413,6 +417,24 @@ impl Worker {
         }
         let (node, _) = tree.node_mut(id)?;
         (node.life == Life::Dead).then(|| tombstone(node, last))
+    }
+
+    /// Whoever lives below a memory limit may be killed before we can ask for his inner pid: asks where
+    /// processes came or went.
+    fn learn_pids(&mut self, tree: &mut Tree, row: &CgroupSample) {
+        let above = row.parent.and_then(|parent| tree.node(parent));
+        let bound = above.is_some_and(|node| node.bound)
+            || matches!(row.memory_max, Reading::Value(Limit::At(_)));
+        let Some((node, _)) = tree.node_mut(row.id) else {
+            return;
+        };
+        node.bound = bound;
+        let moved = node.pids_seen != row.pids_current;
+        node.pids_seen = row.pids_current;
+        if bound && moved {
+            self.oom
+                .remember_own_processes(tree, row.id, Duration::ZERO, Instant::now());
+        }
     }
 
     /// Lists children where that is due, or where nobody tells about them.

@@ -107,7 +107,11 @@ impl Log {
                 }
         });
         let at = at.unwrap_or_else(|| {
-            let kill = self.unheard(pid, now);
+            let summary = match &line {
+                OomLine::Summary(summary) if self.memory => Some(summary),
+                _ => None,
+            };
+            let kill = self.unheard(pid, summary, now);
             if self.kills.len() >= AT_MOST {
                 self.kills.pop_front();
             }
@@ -116,30 +120,34 @@ impl Log {
         });
         let kill = self.kills.get_mut(at)?;
         match line {
-            OomLine::Summary(summary) => {
-                if self.memory {
-                    kill.path = Some(summary.task_memcg.as_str().into());
-                }
-                kill.summary = Some(summary);
-            }
+            OomLine::Summary(summary) => kill.summary = Some(summary),
             OomLine::Killed(victim) => kill.verdict = Some(victim),
         }
         Some(kill)
     }
 
-    /// A kill with what is known of its victim, which may still be there as a zombie.
-    fn unheard(&self, pid: u32, now: Instant) -> Logged {
+    /// A kill with what is known of its victim. Where the log does not say, `/proc` may: the victim can
+    /// still be there as a zombie. That costs time, so it comes last.
+    fn unheard(&self, pid: u32, summary: Option<&OomSummary>, now: Instant) -> Logged {
         let known = self.known.get(&pid);
-        let path = task::cgroup(&self.proc, pid)
-            .map(Arc::from)
-            .or_else(|| known.map(|known| Arc::clone(&known.path)));
+        let path = match summary {
+            Some(summary) => Some(summary.task_memcg.as_str().into()),
+            None => task::cgroup(&self.proc, pid)
+                .map(Arc::from)
+                .or_else(|| known.map(|known| Arc::clone(&known.path))),
+        };
+        // A pid that is elsewhere now was used again.
+        let known = known.filter(|known| path.as_ref() == Some(&known.path));
+        let inner_pid = match known {
+            Some(known) => known.inner_pid,
+            None => inner_pid(&self.proc, pid),
+        };
         Logged {
             pid,
             path,
             summary: None,
             verdict: None,
-            inner_pid: inner_pid(&self.proc, pid)
-                .or_else(|| known.and_then(|known| known.inner_pid)),
+            inner_pid,
             heard: now,
         }
     }
