@@ -1,4 +1,4 @@
-//! Arguments of `ringfence up`, `ringfence demo`, and the hidden `supervise`.
+//! Arguments of `ringfence up`, `ringfence demo`.
 
 use std::path::PathBuf;
 
@@ -21,10 +21,6 @@ pub struct DemoArgs {
     watch: Watch,
 }
 
-/// Run one workload for `up`: its spec comes on stdin, its life is reported on a descriptor.
-#[derive(Debug, clap::Args)]
-pub struct SuperviseArgs {}
-
 impl UpArgs {
     pub fn run(self) -> anyhow::Result<u8> {
         let _ = (self.file, self.watch);
@@ -34,11 +30,6 @@ impl UpArgs {
 impl DemoArgs {
     pub fn run(self) -> anyhow::Result<u8> {
         let _ = self.watch;
-        anyhow::bail!("not built yet")
-    }
-}
-impl SuperviseArgs {
-    pub fn run(self) -> anyhow::Result<u8> {
         anyhow::bail!("not built yet")
     }
 }

@@ -1,0 +1,4 @@
+//! `ringfence up`.
+
+mod crew;
+mod file;
