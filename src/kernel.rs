@@ -9,6 +9,7 @@
 
 pub mod block;
 pub mod cgroup;
+pub mod clock;
 pub mod cpu;
 pub mod error;
 pub mod host;

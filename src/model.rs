@@ -56,6 +56,7 @@ pub struct Model {
     host: Host,
     tracks: HashMap<Arc<str>, Track>,
     notes: VecDeque<Note>,
+    notes_ever: u64,
     utc_offset: i32,
 }
 
@@ -156,8 +157,9 @@ impl Model {
             track.history.mark_oom(at);
         }
         let row = self.index.get(&kill.cgroup).map(|&at| &self.rows[at]);
-        let notes = oom::notes(kill, row);
-        notes.into_iter().for_each(|note| self.note(note));
+        for note in oom::notes(kill, row) {
+            self.note(note);
+        }
     }
 
     /// A wall-clock time on the clock of the samples; `None` before the first one.
@@ -175,6 +177,7 @@ impl Model {
             self.notes.pop_front();
         }
         self.notes.push_back(note);
+        self.notes_ever += 1;
     }
 
     /// The newest sample.
@@ -210,6 +213,11 @@ impl Model {
     /// The event log, newest first.
     pub fn notes(&self) -> impl ExactSizeIterator<Item = &Note> {
         self.notes.iter().rev()
+    }
+
+    /// How many notes there have been, those that are forgotten included.
+    pub fn notes_ever(&self) -> u64 {
+        self.notes_ever
     }
 
     /// A time of day for people: `12:03:41`, in the model's time zone.

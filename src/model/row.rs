@@ -8,7 +8,7 @@ use super::io::IoFlow;
 use super::limit::Ceiling;
 use super::memory::Memory;
 use super::rate;
-use crate::kernel::cgroup::CgroupId;
+use crate::kernel::cgroup::{CgroupEvents, CgroupId};
 use crate::kernel::pressure::Pressure;
 use crate::kernel::unit::{Bytes, Percent, Reading};
 use crate::sample::{CgroupSample, Presence, Sample};
@@ -220,7 +220,12 @@ fn row(
 ) -> Row {
     let seconds = then.map_or(0.0, |(_, seconds)| seconds);
     let then = then.map(|(then, _)| then);
-    let events = cgroup.events.value().copied().unwrap_or_default();
+    // The root has no `cgroup.events`, and is never without processes.
+    let root = CgroupEvents {
+        populated: true,
+        frozen: false,
+    };
+    let events = cgroup.events.value().copied().unwrap_or(root);
     Row {
         id: cgroup.id,
         parent,

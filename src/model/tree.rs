@@ -117,13 +117,12 @@ fn push(
 fn order(a: &Row, b: &Row, sort: Sort) -> Ordering {
     let rank = sort.by.field().rank;
     let ordering = match (rank(a), rank(b)) {
-        (Rank::Unknown, Rank::Unknown) => Ordering::Equal,
         // Without a value: last, also the other way round.
-        (Rank::Unknown, _) => return Ordering::Greater,
-        (_, Rank::Unknown) => return Ordering::Less,
+        (Rank::Unknown, Rank::Number(_) | Rank::Text(_)) => return Ordering::Greater,
+        (Rank::Number(_) | Rank::Text(_), Rank::Unknown) => return Ordering::Less,
         (Rank::Number(a), Rank::Number(b)) => b.total_cmp(&a),
         (Rank::Text(a), Rank::Text(b)) => a.cmp(b),
-        (Rank::Number(_), Rank::Text(_)) | (Rank::Text(_), Rank::Number(_)) => Ordering::Equal,
+        _ => Ordering::Equal,
     };
     let ordering = if sort.reversed {
         ordering.reverse()
