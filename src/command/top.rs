@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::kernel::cgroup::hierarchy::{Hierarchy, Mode};
+use crate::launch::plan;
+use crate::model::{Model, Note};
 use crate::sample::live::{self, Live};
 use crate::ui;
 
@@ -37,42 +40,45 @@ impl Watch {
     pub fn on_screen(&self) -> bool {
         !self.plain && io::stdout().is_terminal() && io::stdin().is_terminal()
     }
-
-    /// As the dashboard and the plain table want it.
-    pub fn ui(&self) -> ui::Options {
-        ui::Options {
-            interval: self.interval,
-            duration: self.duration,
-        }
-    }
 }
 
-/// Where workloads live.
-const SLICE: &str = "ringfence.slice";
+const PROC: &str = "/proc";
 
 /// Shows the tree until the user quits or the duration is over.
 pub fn run(options: &Options) -> anyhow::Result<u8> {
-    let proc = PathBuf::from("/proc");
-    let hierarchy = Hierarchy::discover(&proc)?;
+    let hierarchy = Hierarchy::discover(Path::new(PROC))?;
     let mount = v2_mount(&hierarchy)?;
     let subtree = match &options.target {
         Some(target) => find(&mount, target)?,
         None => PathBuf::new(),
     };
-    let watch = &options.watch;
+    watch(hierarchy, subtree, &options.watch, None)?;
+    Ok(0)
+}
+
+/// Watches a subtree, on the screen or as text, until it is over. `notes` adds lines to the event log.
+pub fn watch(
+    hierarchy: Hierarchy,
+    subtree: PathBuf,
+    watch: &Watch,
+    notes: Option<UnboundedReceiver<Note>>,
+) -> anyhow::Result<Model> {
     let live = Live::start(live::Options {
-        proc,
+        proc: PROC.into(),
         kmsg: Some("/dev/kmsg".into()),
         hierarchy,
         subtree,
         interval: watch.interval,
     })?;
+    let options = ui::Options {
+        interval: watch.interval,
+        duration: watch.duration,
+    };
     if watch.on_screen() {
-        ui::dashboard(live, &watch.ui(), ui::no_notes())?;
+        ui::dashboard(live, &options, notes)
     } else {
-        ui::plain(live, &watch.ui(), ui::no_notes(), &mut io::stdout().lock())?;
+        ui::plain(live, &options, notes, &mut io::stdout().lock())
     }
-    Ok(0)
 }
 
 /// The v2 mount, or why there is nothing to show.
@@ -99,7 +105,7 @@ fn find(mount: &Path, target: &str) -> anyhow::Result<PathBuf> {
     if relative.components().any(|part| part.as_os_str() == "..") {
         bail!("`{target}` is not a cgroup: a path from the v2 root has no `..`");
     }
-    for candidate in [relative.to_owned(), Path::new(SLICE).join(relative)] {
+    for candidate in [relative.to_owned(), Path::new(plan::SLICE).join(relative)] {
         if mount.join(&candidate).is_dir() {
             return Ok(candidate);
         }

@@ -30,6 +30,8 @@ pub enum News {
     Event(Event),
     /// Somebody has something to say.
     Note(Note),
+    /// Nobody will have anything to say any more.
+    NotesOver,
     /// A signal or the time limit ends it.
     End,
 }
@@ -38,12 +40,12 @@ impl Feed {
     /// Ties the sources together. Only inside a runtime.
     pub fn new(
         live: Live,
-        notes: UnboundedReceiver<Note>,
+        notes: Option<UnboundedReceiver<Note>>,
         duration: Option<Duration>,
     ) -> anyhow::Result<Self> {
         Ok(Self {
             live,
-            notes: Some(notes),
+            notes,
             events_over: false,
             signals: [
                 signal(SignalKind::interrupt())?,
@@ -92,7 +94,7 @@ impl Feed {
                 News::Note(note)
             } else {
                 self.notes = None;
-                Box::pin(self.next()).await?
+                News::NotesOver
             },
             changed = self.live.samples.changed() => {
                 changed.map_err(|_| anyhow::anyhow!("the sampler has ended"))?;
@@ -123,6 +125,7 @@ impl News {
             Self::Sample(sample) => model.fold(sample),
             Self::Event(event) => model.event(&event),
             Self::Note(note) => model.note(note),
+            Self::NotesOver => {}
             Self::End => return false,
         }
         true
