@@ -181,11 +181,8 @@ impl Qemu {
             Some(line) => &console[line..(line + CONSOLE_LINES).min(console.len())],
             None => &console[console.len().saturating_sub(CONSOLE_LINES)..],
         };
-        errors
-            .lines()
-            .chain(last.iter().copied())
-            .map(|line| format!("\n  {line}"))
-            .collect()
+        let lines = errors.lines().chain(last.iter().copied());
+        lines.fold(String::new(), |words, line| words + "\n  " + line)
     }
 
     pub fn panicked(&self) -> bool {
