@@ -58,7 +58,7 @@ impl Group {
         Self(path)
     }
 
-    fn set(&self, file: &str, value: impl ToString) {
+    fn set(&self, file: &str, value: u64) {
         fs::write(self.0.join(file), value.to_string()).unwrap();
     }
 
@@ -80,7 +80,7 @@ impl Group {
     fn remove(&self) {
         let start = Instant::now();
         while self.0.exists() && fs::remove_dir(&self.0).is_err() {
-            assert!(start.elapsed() < Duration::from_secs(5), "{:?}", self.0);
+            assert!(start.elapsed() < Duration::from_secs(5), "{}", self.path());
             std::thread::sleep(Duration::from_millis(1));
         }
     }
