@@ -5,10 +5,13 @@ mod load;
 mod run;
 mod top;
 mod up;
+mod value;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::{command, text};
 
 /// What is this container using, what will stop it, and why did it die?
 #[derive(Debug, Parser)]
@@ -20,14 +23,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Run(run::Args),
+    Run(Box<run::Args>),
     Up(up::UpArgs),
     Top(top::Args),
     Demo(up::DemoArgs),
     Load(load::Args),
     Doctor(doctor::Args),
+    /// Run one workload of `up`: its spec comes on stdin, what happens to it goes to stdout.
     #[command(hide = true)]
-    Supervise(up::SuperviseArgs),
+    Supervise,
 }
 
 /// Parses the command line, runs the verb, prints its error once, and turns the outcome into an exit code.
@@ -37,17 +41,14 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => (args.run(), 125),
         Verb::Up(args) => (args.run(), 125),
         Verb::Demo(args) => (args.run(), 125),
-        Verb::Supervise(args) => (args.run(), 125),
+        Verb::Supervise => (command::supervise::run(), 125),
         Verb::Top(args) => (args.run(), 2),
         Verb::Load(args) => (args.run(), 2),
         Verb::Doctor(args) => (args.run(), 2),
     };
     ExitCode::from(outcome.unwrap_or_else(|error| {
         // Foreign names may be part of an error, and the terminal must not obey them.
-        eprintln!(
-            "ringfence: {}",
-            crate::text::sanitise(&format!("{error:#}"))
-        );
+        eprintln!("ringfence: {}", text::sanitise(&format!("{error:#}")));
         own_failure
     }))
 }

@@ -7,7 +7,9 @@
 //! The document every type refers to is the kernel's
 //! [Control Group v2](https://docs.kernel.org/admin-guide/cgroup-v2.html).
 
+pub mod block;
 pub mod cgroup;
+pub mod clock;
 pub mod cpu;
 pub mod error;
 pub mod host;
@@ -17,6 +19,9 @@ pub mod memory;
 mod parse;
 pub mod pids;
 pub mod pressure;
+pub mod probe;
+pub mod process;
+pub mod syscall;
 pub mod task;
 pub mod unit;
 pub mod watch;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use humansize::{FormatSizeOptions, Kilo};
-use unicode_width::UnicodeWidthChar;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::kernel::unit::{Bytes, Limit};
 
@@ -53,6 +53,52 @@ pub fn sanitise(name: &str) -> Cow<'_, str> {
         .into()
 }
 
+/// A table for people: columns padded to their widest cell, the first one to the left, the others to the
+/// right, two spaces in between. One line per row, no other decoration.
+pub fn table(lines: &[Vec<String>]) -> String {
+    let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| {
+            let cells = lines.iter().filter_map(|line| line.get(column));
+            cells.map(|cell| cell.width()).max().unwrap_or(0)
+        })
+        .collect();
+    let mut out = String::new();
+    for line in lines {
+        for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
+            let padding = " ".repeat(width - cell.width());
+            if column == 0 {
+                out.extend([cell, &*padding]);
+            } else {
+                out.extend(["  ", &*padding, cell]);
+            }
+        }
+        out.truncate(out.trim_end_matches(' ').len());
+        out.push('\n');
+    }
+    out
+}
+
+/// As much of a text as fits into so many columns, with `…` for the rest. Never wider, whatever the width
+/// of its characters.
+pub fn fit(text: &str, columns: usize) -> Cow<'_, str> {
+    if text.width() <= columns {
+        return Cow::Borrowed(text);
+    }
+    let mut used = 0;
+    let mut out: String = text
+        .chars()
+        .take_while(|char| {
+            used += char.width().unwrap_or(0);
+            used < columns
+        })
+        .collect();
+    if columns > 0 {
+        out.push('…');
+    }
+    out.into()
+}
+
 fn is_harmless(char: char) -> bool {
     !char.is_control()
         && char.width().is_some_and(|width| width > 0)
@@ -85,5 +131,20 @@ mod tests {
             "a\\u{1b}[31mb\\nc\\u{202e}"
         );
         assert_eq!(sanitise("日本 é"), "日本 é");
+    }
+
+    #[test]
+    fn what_is_too_wide_is_cut_at_a_character() {
+        assert_eq!(fit("leaker", 6), "leaker");
+        assert_eq!(fit("leaker", 4), "lea…");
+        assert_eq!(fit("日本語", 4), "日…");
+        assert_eq!(fit("日本語", 1), "…");
+        assert_eq!(fit("a", 0), "");
+    }
+
+    #[test]
+    fn tables_are_aligned() {
+        let lines = [["A", "BB"], ["日本", "1"]].map(|line| line.map(str::to_owned).to_vec());
+        assert_eq!(table(&lines), "A     BB\n日本   1\n");
     }
 }

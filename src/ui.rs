@@ -1,1 +1,152 @@
-//! The dashboard.
+//! The dashboard, and the table for those without a screen.
+//!
+//! Messages go into [`update::update`], which changes the [`state::State`] and may ask for an effect; the
+//! views draw model and state and change nothing. Both run in a single-threaded runtime that lives no
+//! longer than the call: launching needs a process without threads of its own.
+
+pub mod cell;
+pub mod columns;
+mod feed;
+pub mod keymap;
+pub mod layout;
+pub mod plain;
+pub mod state;
+mod terminal;
+pub mod theme;
+pub mod update;
+pub mod view;
+
+use std::io::Write;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use crossterm::event::EventStream;
+use futures_util::StreamExt as _;
+use ratatui::layout::Rect;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::kernel::clock;
+use crate::model::{Model, Note};
+use crate::sample::live::{Interest, Live};
+use feed::{Feed, News};
+use state::{Flow, State};
+use terminal::Terminal;
+use theme::Theme;
+use update::{Effect, Message, update};
+
+/// How something is watched.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Time between two samples, as the live source was told.
+    pub interval: Duration,
+    /// End by itself after this long.
+    pub duration: Option<Duration>,
+}
+
+/// Shows the dashboard on the terminal until the user leaves, a signal comes, or the duration is over.
+/// `notes` adds lines to the event log. The terminal is as before when this returns, and the model that
+/// is given back knows the peaks.
+pub fn dashboard(
+    live: Live,
+    options: &Options,
+    notes: Option<UnboundedReceiver<Note>>,
+) -> anyhow::Result<Model> {
+    runtime()?.block_on(async {
+        let feed = Feed::new(live, notes, options.duration)?;
+        let mut terminal = Terminal::enter().context("cannot take over the terminal")?;
+        watch(&mut terminal, feed, options).await
+    })
+}
+
+/// Writes a table each interval and a line for each event, until the reader goes away, a signal comes,
+/// the duration is over, or the notes end: then nothing that was started runs any more.
+pub fn plain(
+    live: Live,
+    options: &Options,
+    notes: Option<UnboundedReceiver<Note>>,
+    out: &mut dyn Write,
+) -> anyhow::Result<Model> {
+    runtime()?.block_on(async {
+        live.set_interest(Interest::All);
+        let mut feed = Feed::new(live, notes, options.duration)?;
+        let mut model = Model::new(clock::utc_offset());
+        let mut told = 0;
+        loop {
+            let news = feed.next().await?;
+            let is_sample = matches!(news, News::Sample(_));
+            let goes_on = !matches!(news, News::NotesOver) & news.fold_into(&mut model);
+            feed.drain(&mut model);
+            let fresh = usize::try_from(model.notes_ever() - told).unwrap_or(usize::MAX);
+            told = model.notes_ever();
+            let mut fresh: Vec<&Note> = model.notes().take(fresh).collect();
+            fresh.reverse();
+            let outcome = plain::notes(out, &model, fresh.into_iter()).and_then(|()| {
+                if is_sample {
+                    plain::table(out, &model)
+                } else {
+                    Ok(())
+                }
+            });
+            if !plain::quiet_end(outcome).context("cannot write the table")? || !goes_on {
+                return Ok(model);
+            }
+        }
+    })
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the event loop")
+}
+
+/// The loop: draw, wait, update. Nothing is drawn that nothing has changed.
+async fn watch(
+    terminal: &mut Terminal,
+    mut feed: Feed,
+    options: &Options,
+) -> anyhow::Result<Model> {
+    let theme = Theme::from_env();
+    let size = terminal.size().context("cannot ask the terminal's size")?;
+    let mut state = State::new(Rect::new(0, 0, size.width, size.height), options.interval);
+    let mut model = Model::new(clock::utc_offset());
+    // While the screen is held still: what it shows. The model itself goes on.
+    let mut held: Option<Box<Model>> = None;
+    let mut interest = None;
+    let mut input = EventStream::new();
+    loop {
+        let shown = held.as_deref().unwrap_or(&model);
+        terminal
+            .draw(|frame| view::render(frame, shown, &state, &theme))
+            .context("cannot draw on the terminal")?;
+        let wanted = state.interest(shown);
+        if interest.as_ref() != Some(&wanted) {
+            feed.live.set_interest(wanted.clone());
+            interest = Some(wanted);
+        }
+        let message = tokio::select! {
+            news = feed.next() => {
+                if !news?.fold_into(&mut model) {
+                    return Ok(model);
+                }
+                feed.drain(&mut model);
+                Message::Model
+            }
+            event = input.next() => match event {
+                Some(event) => Message::Terminal(event.context("cannot read the keys")?),
+                None => return Ok(model),
+            },
+        };
+        let shown = held.as_deref().unwrap_or(&model);
+        match update(&mut state, &message, shown) {
+            Some(Effect::Quit) => return Ok(model),
+            Some(Effect::Flow(Flow::Paused)) => held = Some(Box::new(model.clone())),
+            Some(Effect::Flow(Flow::Live)) => {
+                held = None;
+                state.settle(&model);
+            }
+            None => {}
+        }
+    }
+}

@@ -29,7 +29,7 @@ pub struct Watch {
 
 impl Args {
     pub fn run(self) -> anyhow::Result<u8> {
-        command::top::run(command::top::Options {
+        command::top::run(&command::top::Options {
             target: self.target,
             watch: self.watch.options(),
         })

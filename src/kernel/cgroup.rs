@@ -4,6 +4,7 @@ pub mod budget;
 pub mod file;
 pub mod handle;
 pub mod hierarchy;
+pub mod tree;
 
 use super::parse;
 use super::unit::Malformed;

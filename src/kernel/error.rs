@@ -13,8 +13,8 @@ pub struct Error {
     pub operation: String,
     /// What it was tried on: a path, most of the time.
     pub object: PathBuf,
-    /// The kernel's answer.
-    pub source: io::Error,
+    /// The kernel's answer. Raw, so that it is not a source too: the text above has it already.
+    pub r#source: io::Error,
 }
 
 /// A result of the kernel room.

@@ -173,9 +173,10 @@ impl Oom {
         if look.at_limit {
             self.remember_processes(tree, id, now);
         }
+        // Above a target, most cgroups below are not looked at: what they count is no riddle.
         if tree
             .node(id)
-            .is_some_and(|node| node.counters.unexplained() > 0)
+            .is_some_and(|node| node.counters.unexplained() > 0 && tree.is_whole(node))
         {
             self.unexplained.entry(id).or_insert(now);
         }

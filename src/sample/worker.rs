@@ -5,7 +5,7 @@ mod sweeping;
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -112,15 +112,8 @@ impl Worker {
     }
 
     fn open(&self) -> Result<Tree> {
-        let below = &self.options.subtree;
-        let below = below.strip_prefix("/").unwrap_or(below);
-        let path = Path::new("/").join(below);
-        let directory = if below.as_os_str().is_empty() {
-            self.mount.clone()
-        } else {
-            self.mount.join(below)
-        };
-        Tree::open(&directory, &path.to_string_lossy())
+        let target = &self.options.subtree;
+        Tree::open(&self.mount, target.strip_prefix("/").unwrap_or(target))
     }
 
     fn open_kmsg(&mut self) {
@@ -158,10 +151,7 @@ impl Worker {
             self.sweep(&mut tree);
         }
         if tree.node(tree.root).is_none() {
-            self.notice(format!(
-                "the cgroup {} is gone; waiting for it to come back",
-                self.options.subtree.display()
-            ));
+            self.notice("the cgroup file system is gone; waiting for it to come back".to_owned());
             self.pause();
             return;
         }

@@ -11,6 +11,8 @@ use crate::sample::Victim;
 
 /// How long a line waits for the others and for a counter.
 const FORGET_AFTER: Duration = Duration::from_secs(1);
+/// The two verdicts of a group kill's first victim come within this time.
+const TOLD_TWICE_WITHIN: Duration = Duration::from_secs(1);
 /// More than this is kept of no list: a fork bomb must not fill the memory.
 const AT_MOST: usize = 16_384;
 
@@ -47,6 +49,8 @@ pub struct Log {
     memory: bool,
     pub kills: VecDeque<Logged>,
     known: HashMap<u32, Known>,
+    /// The last verdict and when it came: a group kill logs its first victim twice.
+    last: Option<(OomVictim, Instant)>,
 }
 
 /// A process that was seen alive.
@@ -64,6 +68,7 @@ impl Log {
             memory,
             kills: VecDeque::new(),
             known: HashMap::new(),
+            last: None,
         }
     }
 
@@ -94,6 +99,15 @@ impl Log {
     /// Takes one line of the log in. Says which kill it is about, where it is about one.
     pub fn hear(&mut self, message: &str, now: Instant) -> Option<&mut Logged> {
         let line = OomLine::parse(message)?;
+        if let OomLine::Killed(victim) = &line {
+            let again = self.last.as_ref().is_some_and(|(last, heard)| {
+                last == victim && now.duration_since(*heard) < TOLD_TWICE_WITHIN
+            });
+            if again {
+                return None;
+            }
+            self.last = Some((victim.clone(), now));
+        }
         let pid = match &line {
             OomLine::Summary(summary) => summary.pid,
             OomLine::Killed(victim) => victim.pid,
