@@ -141,7 +141,11 @@ fn live(hierarchy: &Hierarchy, forest: &Forest) -> Duration {
             .borrow()
             .as_ref()
             .map_or(0, |sample| sample.cgroups.len());
-        assert_eq!(rows, forest.directories.len());
+        assert_eq!(
+            rows,
+            1 + forest.directories.len(),
+            "the root and the subtree"
+        );
         cpu().saturating_sub(start) / SWEEPS
     })
 }

@@ -9,8 +9,8 @@ use super::{Oom, Pending, living};
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::file::File;
 use crate::kernel::unit::{Limit, Reading};
+use crate::sample::OomKill;
 use crate::sample::tree::Tree;
-use crate::sample::{OomKill, Victim};
 
 /// A kill at a limit comes within this time of the counter that says that the limit was hit.
 const RAN_OUT_WITHIN: Duration = Duration::from_secs(2);
@@ -117,13 +117,6 @@ impl Oom {
             }
             self.grave(|grave| grave.path == *path)?.memory_max
         });
-        let mut victims: Vec<Victim> = Vec::new();
-        for victim in pending.logged.iter().filter_map(Logged::victim) {
-            // `memory.oom.group` kills, counts and logs the first victim twice.
-            if victims.iter().all(|known| known.pid != victim.pid) {
-                victims.push(victim);
-            }
-        }
         OomKill {
             time: pending.time,
             cgroup: pending.cgroup,
@@ -131,7 +124,7 @@ impl Oom {
             kills: pending.kills,
             limit_path,
             limit,
-            victims,
+            victims: pending.logged.iter().filter_map(Logged::victim).collect(),
         }
     }
 }

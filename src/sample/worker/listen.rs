@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::Worker;
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::kmsg::reader::Next;
+use crate::kernel::unit::Reading;
 use crate::kernel::watch::{Change, Watcher};
 use crate::sample::Event;
 use crate::sample::tree::Tree;
@@ -83,6 +84,8 @@ impl Worker {
             b"cgroup.events" => {
                 if let Some((node, _)) = tree.node_mut(id) {
                     node.due.cgroup_events = true;
+                    // Whoever came first is about to start others.
+                    node.pids_seen = Reading::NotAvailable;
                     populated.push(id);
                     self.timing.want_early(now);
                 }

@@ -15,6 +15,9 @@ use crate::sample::{CgroupSample, HostSample, Sample};
 /// Between two looks at the notifications during a sweep, in cgroups.
 const LISTEN_EVERY: usize = 64;
 
+/// How often the processes of a cgroup below a memory limit are asked for although their number stays.
+const LEARN_EVERY: Duration = Duration::from_secs(5);
+
 impl Worker {
     /// Reads everything and publishes it.
     pub(super) fn sweep(&mut self, tree: &mut Tree) {
@@ -88,7 +91,7 @@ impl Worker {
     }
 
     /// Whoever lives below a memory limit may be killed before we can ask for his inner pid: asks where
-    /// processes came or went.
+    /// processes came or went, and now and then where as many came as went.
     fn learn_pids(&mut self, tree: &mut Tree, row: &CgroupSample) {
         let above = row.parent.and_then(|parent| tree.node(parent));
         let bound = above.is_some_and(|node| node.bound)
@@ -99,9 +102,10 @@ impl Worker {
         node.bound = bound;
         let moved = node.pids_seen != row.pids_current;
         node.pids_seen = row.pids_current;
-        if bound && moved {
+        if bound {
+            let pause = if moved { Duration::ZERO } else { LEARN_EVERY };
             self.oom
-                .remember_own_processes(tree, row.id, Duration::ZERO, Instant::now());
+                .remember_own_processes(tree, row.id, pause, Instant::now());
         }
     }
 
