@@ -49,8 +49,8 @@ pub struct Log {
     memory: bool,
     pub kills: VecDeque<Logged>,
     known: HashMap<u32, Known>,
-    /// The last verdict and when it came: a group kill logs its first victim twice.
-    last: Option<(OomVictim, Instant)>,
+    /// The victims of late: a group kill logs its first one twice, with others in between.
+    victims: VecDeque<(u32, Instant)>,
 }
 
 /// A process that was seen alive.
@@ -68,7 +68,7 @@ impl Log {
             memory,
             kills: VecDeque::new(),
             known: HashMap::new(),
-            last: None,
+            victims: VecDeque::new(),
         }
     }
 
@@ -100,13 +100,14 @@ impl Log {
     pub fn hear(&mut self, message: &str, now: Instant) -> Option<&mut Logged> {
         let line = OomLine::parse(message)?;
         if let OomLine::Killed(victim) = &line {
-            let again = self.last.as_ref().is_some_and(|(last, heard)| {
-                last == victim && now.duration_since(*heard) < TOLD_TWICE_WITHIN
-            });
-            if again {
+            let old = |(_, heard): &(u32, Instant)| now.duration_since(*heard) > TOLD_TWICE_WITHIN;
+            while self.victims.front().is_some_and(old) {
+                self.victims.pop_front();
+            }
+            if self.victims.iter().any(|(pid, _)| *pid == victim.pid) {
                 return None;
             }
-            self.last = Some((victim.clone(), now));
+            self.victims.push_back((victim.pid, now));
         }
         let pid = match &line {
             OomLine::Summary(summary) => summary.pid,
