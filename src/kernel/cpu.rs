@@ -6,7 +6,7 @@ use super::parse;
 use super::unit::{Limit, Malformed, Micros};
 
 /// `cpu.stat`. The first three exist in every cgroup, controller or not (since 4.15); the others only
-/// where the cpu controller is on, and not in the root.
+/// where the cpu controller is on (in the root too, where they stay 0).
 ///
 /// <https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files>
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -52,12 +52,12 @@ pub struct IoStat {
 }
 
 impl IoStat {
-    /// Parses `io.stat`. Lines without counters (the kernel prints some as bare `254:0`) are passed over.
+    /// Parses `io.stat`. Devices without counters are passed over: the kernel prints them as a bare
+    /// `254:0`, on some versions without the end of the line, so that the next device follows in it.
     pub fn parse(text: &[u8]) -> Result<Vec<(Device, Self)>, Malformed> {
         const WHAT: &str = "io.stat";
         let mut devices = Vec::new();
         for line in parse::lines(text) {
-            let device = device(line, WHAT)?;
             let mut stat = Self::default();
             let mut counted = false;
             for (key, value) in parse::nested_pairs(line) {
@@ -71,6 +71,12 @@ impl IoStat {
                 *field = parse::number(value, WHAT)?;
                 counted = true;
             }
+            let words = line.split(|&byte| byte == b' ');
+            let device = words
+                .take_while(|word| !word.contains(&b'='))
+                .filter(|word| !word.is_empty())
+                .last();
+            let device = device_number(device.unwrap_or_default(), WHAT)?;
             if counted {
                 devices.push((device, stat));
             }
@@ -139,7 +145,13 @@ impl fmt::Display for IoMax {
 }
 
 fn device(line: &[u8], what: &'static str) -> Result<Device, Malformed> {
-    let word = line.split(|&byte| byte == b' ').next().unwrap_or_default();
+    device_number(
+        line.split(|&byte| byte == b' ').next().unwrap_or_default(),
+        what,
+    )
+}
+
+fn device_number(word: &[u8], what: &'static str) -> Result<Device, Malformed> {
     std::str::from_utf8(word)
         .ok()
         .and_then(|word| word.parse().ok())

@@ -52,9 +52,18 @@ impl Hierarchy {
     pub fn discover(proc: &Path) -> Result<Self> {
         let path = proc.join("self/mountinfo");
         let text = fs::read(&path).map_err(|error| Error::new("read", &path, error))?;
+        let mut hierarchy = Self::parse(&text);
+        if let Some(mount) = &hierarchy.mount {
+            hierarchy.controllers = read_words(&mount.join("cgroup.controllers"))?;
+        }
+        Ok(hierarchy)
+    }
+
+    /// Parses `mountinfo`. The controllers of the v2 root are not in it.
+    pub fn parse(mountinfo: &[u8]) -> Self {
         let mut mount = None;
-        let mut v1 = Vec::new();
-        for entry in text
+        let mut v1: Vec<(String, PathBuf)> = Vec::new();
+        for entry in mountinfo
             .split(|&byte| byte == b'\n')
             .filter_map(MountEntry::parse)
         {
@@ -62,33 +71,27 @@ impl Hierarchy {
                 // The first v2 mount is the host's own; later ones are somebody's copies.
                 b"cgroup2" if mount.is_none() => mount = Some(entry.mount_point()),
                 b"cgroup" => {
-                    let at = entry.mount_point();
-                    for option in entry.super_options.split(|&byte| byte == b',') {
-                        let option = String::from_utf8_lossy(option);
-                        if !matches!(&*option, "rw" | "ro" | "xattr" | "none") {
-                            v1.push((option.trim_start_matches("name=").to_owned(), at.clone()));
+                    for controller in entry.v1_controllers() {
+                        if v1.iter().all(|(known, _)| *known != controller) {
+                            v1.push((controller, entry.mount_point()));
                         }
                     }
                 }
                 _ => {}
             }
         }
-        let controllers = match &mount {
-            Some(mount) => read_words(&mount.join("cgroup.controllers"))?,
-            None => Vec::new(),
-        };
         let mode = match (&mount, v1.is_empty()) {
             (Some(_), true) => Mode::V2,
             (Some(_), false) => Mode::Hybrid,
             (None, false) => Mode::V1,
             (None, true) => Mode::None,
         };
-        Ok(Self {
+        Self {
             mode,
             mount,
-            controllers,
+            controllers: Vec::new(),
             v1,
-        })
+        }
     }
 
     /// Whether the v2 root offers this controller.
@@ -131,6 +134,28 @@ impl<'a> MountEntry<'a> {
             fstype: words.get(dash + 1)?,
             super_options: words.get(dash + 3)?,
         })
+    }
+
+    /// The controllers of a v1 mount, named hierarchies by their name. What is no controller is an option.
+    fn v1_controllers(&self) -> impl Iterator<Item = String> {
+        self.super_options
+            .split(|&byte| byte == b',')
+            .map(String::from_utf8_lossy)
+            .filter(|option| {
+                !option.starts_with("release_agent=")
+                    && !matches!(
+                        &**option,
+                        "rw" | "ro"
+                            | "none"
+                            | "all"
+                            | "xattr"
+                            | "noprefix"
+                            | "clone_children"
+                            | "cpuset_v2_mode"
+                            | "favordynmods"
+                    )
+            })
+            .map(|option| option.trim_start_matches("name=").to_owned())
     }
 
     /// The mount point with the kernel's octal escapes (`\040` for a space) undone.
