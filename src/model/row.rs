@@ -7,6 +7,7 @@ use super::bind;
 use super::io::IoFlow;
 use super::limit::Ceiling;
 use super::memory::Memory;
+use super::oom;
 use super::rate;
 use crate::kernel::cgroup::{CgroupEvents, CgroupId};
 use crate::kernel::pressure::Pressure;
@@ -265,7 +266,7 @@ fn row(
             |a, b| b.max.checked_sub(a.max),
         ),
         stall: strongest(cgroup),
-        oom_kills: cgroup.memory_events.map(|events| events.oom_kill),
+        oom_kills: cgroup.memory_events.map(oom::counted),
     }
 }
 

@@ -178,7 +178,7 @@ fn cpu(row: &Row) -> String {
     }
     if let Reading::Value(throttled) = &row.throttled {
         let share = field::percent(throttled.share);
-        parts.push(format!("held back {share} of the time"));
+        parts.push(format!("held back {share}"));
     }
     parts.join(" · ")
 }
