@@ -3,6 +3,9 @@
 
 use std::io::{self, Stdout};
 use std::ops::{Deref, DerefMut};
+use std::panic::{self, PanicHookInfo};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use crossterm::event::{DisableMouseCapture, EnableMouseCapture};
 use crossterm::terminal::{
@@ -11,31 +14,34 @@ use crossterm::terminal::{
 use crossterm::{cursor, execute};
 use ratatui::backend::CrosstermBackend;
 
+use crate::text;
+
+/// What panics run through.
+type Hook = Arc<dyn Fn(&PanicHookInfo<'_>) + Send + Sync>;
+
 /// A terminal in the dashboard's hands; dropping it gives it back.
 pub struct Terminal {
     inner: ratatui::Terminal<CrosstermBackend<Stdout>>,
+    /// Dropped after `inner`.
+    _guard: Guard,
 }
 
 impl Terminal {
     /// Takes the terminal. A panic gives it back before its message is printed.
     pub fn enter() -> io::Result<Self> {
-        let hook = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            restore();
-            hook(panic);
-        }));
-        enable_raw_mode()?;
         // From here on, whatever fails, `Drop` gives the terminal back.
-        let guard = Restore;
+        let guard = Guard::new();
+        enable_raw_mode()?;
         execute!(
             io::stdout(),
             EnterAlternateScreen,
             EnableMouseCapture,
             cursor::Hide
         )?;
-        let inner = ratatui::Terminal::new(CrosstermBackend::new(io::stdout()))?;
-        std::mem::forget(guard);
-        Ok(Self { inner })
+        Ok(Self {
+            inner: ratatui::Terminal::new(CrosstermBackend::new(io::stdout()))?,
+            _guard: guard,
+        })
     }
 }
 
@@ -53,17 +59,48 @@ impl DerefMut for Terminal {
     }
 }
 
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        restore();
+/// Gives the terminal back, and with it the panic hook.
+struct Guard {
+    hook: Hook,
+    elsewhere: Arc<Mutex<Vec<String>>>,
+}
+
+impl Guard {
+    fn new() -> Self {
+        let hook: Hook = Arc::from(panic::take_hook());
+        let elsewhere = Arc::new(Mutex::new(Vec::new()));
+        let (then, later, owner) = (
+            Arc::clone(&hook),
+            Arc::clone(&elsewhere),
+            thread::current().id(),
+        );
+        panic::set_hook(Box::new(move |panic| {
+            if thread::current().id() == owner {
+                restore();
+                then(panic);
+            } else if let Ok(mut later) = later.lock() {
+                // Another thread's panic may be caught there, and the dashboard goes on: its message
+                // waits until the screen is not in the way.
+                later.push(panic.to_string());
+            }
+        }));
+        Self { hook, elsewhere }
     }
 }
 
-struct Restore;
-
-impl Drop for Restore {
+impl Drop for Guard {
     fn drop(&mut self) {
         restore();
+        if let Ok(messages) = self.elsewhere.lock() {
+            for message in messages.iter() {
+                eprintln!("ringfence: {}", text::sanitise(message));
+            }
+        }
+        // A panicking thread may not change the hook.
+        if !thread::panicking() {
+            let hook = Arc::clone(&self.hook);
+            panic::set_hook(Box::new(move |panic| hook(panic)));
+        }
     }
 }
 
