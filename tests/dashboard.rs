@@ -136,6 +136,20 @@ fn a_filter_keeps_what_is_above() {
 }
 
 #[test]
+fn one_subtree_is_shown_and_the_limits_above_it_still_bind() {
+    let mut dashboard = Dashboard::new("ancestor_limit", 120, 40);
+    dashboard.state.shape.root = Some("/app/modest".into());
+    update(&mut dashboard.state, &Message::Model, &dashboard.model);
+    assert_eq!(dashboard.state.lines.len(), 1);
+    let screen = dashboard.screen();
+    assert!(screen.contains("● modest"), "{screen}");
+    assert!(
+        screen.contains("limit 100M (memory.max of app)"),
+        "{screen}"
+    );
+}
+
+#[test]
 fn tiny_terminals_get_a_sentence() {
     insta::assert_snapshot!("tiny_10x5", Dashboard::new("demo", 10, 5).screen());
     for (width, height) in [(10, 5), (19, 40), (120, 4)] {

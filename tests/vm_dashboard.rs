@@ -220,6 +220,16 @@ fn a_running_workload_is_shown_against_its_limits_and_keys_work() {
     dashboard.wait_for("● live");
     dashboard.keys("\x03");
     assert!(dashboard.end().success());
+
+    // By name, and alone.
+    let plain = Command::new(binary())
+        .args(["top", "spinner", "--plain", "--duration", "2.5"])
+        .output()
+        .expect("ringfence");
+    let table = String::from_utf8_lossy(&plain.stdout);
+    assert!(table.contains("/ringfence.slice/spinner "), "{table}");
+    assert!(!table.contains("/ringfence.slice "), "{table}");
+    assert!(table.contains("/.2 "), "{table}");
     spinner.signal(Signal::SIGTERM);
     spinner.finish();
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -43,6 +44,7 @@ impl Watch {
         ui::Options {
             interval: self.interval,
             duration: self.duration,
+            root: None,
         }
     }
 }
@@ -55,11 +57,13 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     let proc = PathBuf::from("/proc");
     let hierarchy = Hierarchy::discover(&proc)?;
     let mount = v2_mount(&hierarchy)?;
-    let subtree = match &options.target {
+    let target = match &options.target {
         Some(target) => find(&mount, target)?,
         None => PathBuf::new(),
     };
+    let (subtree, root) = scope(target);
     let watch = &options.watch;
+    let shown = ui::Options { root, ..watch.ui() };
     let live = Live::start(live::Options {
         proc,
         kmsg: Some("/dev/kmsg".into()),
@@ -68,11 +72,23 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         interval: watch.interval,
     })?;
     if watch.on_screen() {
-        ui::dashboard(live, &watch.ui(), ui::no_notes())?;
+        ui::dashboard(live, &shown, ui::no_notes())?;
     } else {
-        ui::plain(live, &watch.ui(), ui::no_notes(), &mut io::stdout().lock())?;
+        ui::plain(live, &shown, ui::no_notes(), &mut io::stdout().lock())?;
     }
     Ok(0)
+}
+
+/// What to sample for a target, and what to show of it. A target at the top is sampled alone: above it is
+/// only the root, which has no limits. A deeper one is shown alone, but what is above it may bind it.
+fn scope(target: PathBuf) -> (PathBuf, Option<Arc<str>>) {
+    match target.components().count() {
+        0 | 1 => (target, None),
+        _ => {
+            let path = Path::new("/").join(target);
+            (PathBuf::new(), Some(path.to_string_lossy().into()))
+        }
+    }
 }
 
 /// The v2 mount, or why there is nothing to show.

@@ -146,7 +146,7 @@ impl State {
     /// Brings the visible lines, the selection and the scroll position in line with the model.
     pub fn settle(&mut self, model: &Model) {
         let rows = model.rows();
-        if self.selection == Selection::None && !rows.is_empty() {
+        if self.selection == Selection::None && !rows.is_empty() && self.shape.root.is_none() {
             self.shape.folded = tree::first_folds(rows);
         }
         self.lines = tree::lines(rows, &self.shape);
