@@ -8,6 +8,14 @@
 //! * [`start`]: overlay, clone3, handshake, and the child's reading of that list.
 //! * [`supervise`]: watches one workload, stops it, starts it again, and cleans up.
 //! * [`oom`]: the evidence of an OOM kill. [`report`]: what a supervisor tells.
+//!
+//! ## What a workload sees
+//!
+//! A fresh pid, mount, net (with `lo` up), uts, ipc, user (ids mapped to themselves, no rights outside) and
+//! cgroup namespace. Its root is the host's root file system, read-only, below an overlay that takes the
+//! writes and is thrown away at its end; a restart begins with a clean one too. An overlay shows one file
+//! system: what the host has mounted beneath its root (a `/home` or `/usr` of its own, a tmpfs on `/tmp`)
+//! is an empty directory inside. `/proc`, `/sys` and `/sys/fs/cgroup` (both read-only) and `/dev` are its own.
 
 pub mod error;
 pub mod oom;

@@ -77,9 +77,14 @@ pub fn whole_disk(sys: &Path, path: &str) -> Result<Disk, NotADisk> {
             path: path.to_owned(),
         });
     }
-    disk_of(sys, device).ok_or_else(|| NotADisk::Unknown {
+    let disk = disk_of(sys, device).ok_or_else(|| NotADisk::Unknown {
         path: path.to_owned(),
         device,
+    })?;
+    Ok(Disk {
+        // Who names a folder does not name a partition.
+        asked_by_partition: disk.asked_by_partition && !meta.is_dir(),
+        ..disk
     })
 }
 

@@ -1,6 +1,6 @@
 //! What `/proc/PID` tells about a process.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 use procfs::process::{Process, StatFlags, Status};
@@ -46,6 +46,23 @@ pub fn is_forked_without_exec(proc: &Path, pid: u32) -> bool {
         .and_then(|process| process.stat().ok())
         .and_then(|stat| stat.flags().ok())
         .is_some_and(|flags| flags.contains(StatFlags::PF_FORKNOEXEC))
+}
+
+/// The file systems that are mounted beneath the root: their mount points, those of the kernel's own
+/// (`/proc`, `/sys`, `/dev`) and what is below these left out.
+pub fn mounts_beneath_root() -> Vec<PathBuf> {
+    let own = |path: &Path| {
+        ["/proc", "/sys", "/dev"]
+            .iter()
+            .any(|dir| path.starts_with(dir))
+    };
+    Process::myself()
+        .and_then(|me| me.mountinfo())
+        .into_iter()
+        .flatten()
+        .map(|mount| mount.mount_point)
+        .filter(|path| path != Path::new("/") && !own(path))
+        .collect()
 }
 
 /// Its command name (`comm`), foreign text.

@@ -32,10 +32,10 @@ fn close_range(flags: libc::c_uint) -> nix::Result<()> {
     Errno::result(answer).map(drop)
 }
 
-/// Gives SIGPIPE its default action back, which Rust's runtime took: programs expect it.
-pub fn default_sigpipe() -> nix::Result<()> {
+/// Gives a signal its default action back.
+pub fn default_action(of: Signal) -> nix::Result<()> {
     // SAFETY: the default action runs no code of this process.
-    unsafe { signal::signal(Signal::SIGPIPE, SigHandler::SigDfl) }.map(drop)
+    unsafe { signal::signal(of, SigHandler::SigDfl) }.map(drop)
 }
 
 /// Brings the loopback interface of this network namespace up. The kernel gives it its addresses.

@@ -267,3 +267,35 @@ fn random_hex() -> String {
         .iter()
         .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_value_of_a_variable_wins() {
+        let mut spec = Spec::new(["true"]);
+        spec.env = ["A=1", "PATH=/x", "A=2", "NO_SUCH_VARIABLE"]
+            .map(|variable| variable.parse().unwrap())
+            .to_vec();
+        assert_eq!(
+            environment(&spec, "box"),
+            ["HOSTNAME=box", "HOME=/root", "PATH=/x", "A=2"]
+        );
+    }
+
+    #[test]
+    fn memory_swap_is_the_total() {
+        let mut spec = Spec::new(["true"]);
+        spec.memory = Some("32m".parse().unwrap());
+        for (total, swap) in [("32m", "0"), ("48m", "16777216"), ("-1", "max")] {
+            spec.memory_swap = Some(total.parse().unwrap());
+            let files = limits(&spec, &mut Vec::new()).unwrap();
+            assert_eq!(files[1], ("memory.swap.max", swap.to_owned()));
+        }
+        spec.memory_swap = Some("16m".parse().unwrap());
+        assert!(limits(&spec, &mut Vec::new()).is_err());
+        spec.memory = None;
+        assert!(limits(&spec, &mut Vec::new()).is_err());
+    }
+}

@@ -53,3 +53,55 @@ impl fmt::Display for Report {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::oom::{Cause, Victim};
+    use super::*;
+    use crate::kernel::unit::{Bytes, Limit};
+
+    #[test]
+    fn reports_survive_json() {
+        let oom = OomReport {
+            cause: Cause::Limit {
+                cgroup: "leaker".into(),
+                max: Some(Limit::At(Bytes(32 << 20))),
+            },
+            kills: 2,
+            victim: Some(Victim {
+                pid: 48213,
+                inner_pid: Some(1),
+                comm: "tail".into(),
+                anon: Bytes(1),
+                file: Bytes(2),
+                shmem: Bytes(3),
+            }),
+        };
+        let above = OomReport {
+            cause: Cause::Above,
+            victim: None,
+            ..oom.clone()
+        };
+        for report in [
+            Report::Started { pid: 7 },
+            Report::Notice { text: "a".into() },
+            Report::Oom(oom),
+            Report::Oom(above),
+            Report::Failed {
+                code: 127,
+                text: "b".into(),
+            },
+            Report::Exited { code: 137 },
+            Report::Restarting {
+                delay: Duration::from_millis(1500),
+            },
+        ] {
+            let json = serde_json::to_string(&report).unwrap();
+            assert_eq!(
+                serde_json::from_str::<Report>(&json).unwrap(),
+                report,
+                "{json}"
+            );
+        }
+    }
+}

@@ -23,7 +23,7 @@ use super::step::Context;
 use crate::kernel::error::Error as KernelError;
 use crate::kernel::process;
 use crate::kernel::syscall::clone::{Child, Forked, fork, spawn};
-use crate::kernel::syscall::{close_above_stderr, default_sigpipe};
+use crate::kernel::syscall::{close_above_stderr, default_action};
 
 /// Numbers of what is no listed step.
 const EXEC: u32 = u32::MAX;
@@ -193,7 +193,8 @@ impl ChildSide<'_> {
 
     /// Becomes the program, with the signals that the launcher was started with.
     fn exec(&self) -> u8 {
-        let _ = default_sigpipe();
+        // Rust's runtime ignores it, which exec would hand on; programs expect to be ended by it.
+        let _ = default_action(Signal::SIGPIPE);
         let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(self.mask), None);
         let errno = self.plan.program.exec();
         self.fail(EXEC, errno)

@@ -23,6 +23,7 @@ use super::start::{Arrival, Starting, exit_code, start};
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::error::Error as KernelError;
 use crate::kernel::process;
+use crate::kernel::syscall::default_action;
 use crate::kernel::unit::Bytes;
 use crate::text;
 
@@ -62,6 +63,9 @@ pub fn supervise(plan: &Plan, observe: &mut dyn FnMut(&Report)) -> Result<u8> {
     for text in &plan.notices {
         observe(&Report::Notice { text: text.clone() });
     }
+    // Where it is ignored, children cannot be waited for; whoever started this may have left it so.
+    default_action(Signal::SIGCHLD)
+        .map_err(|errno| KernelError::new("take back", "SIGCHLD", errno))?;
     let signals = Signals::take()?;
     let place = Place::make(plan)?;
     let mut supervisor = Supervisor {
@@ -404,12 +408,14 @@ fn reap(starting: &Starting) -> Result<u8> {
 fn not_executed(command: &str, errno: Errno) -> Result<(u8, String)> {
     let why = match errno {
         Errno::ENOENT if command.contains('/') => {
-            return Ok((
-                127,
-                format!("{command}: not found (or the interpreter that it names is not)"),
-            ));
+            let why = hidden_by(command)
+                .unwrap_or_else(|| "or the interpreter that it names is not".to_owned());
+            return Ok((127, format!("{command}: not found ({why})")));
         }
-        Errno::ENOENT => return Ok((127, format!("{command}: not found in PATH"))),
+        Errno::ENOENT => {
+            let why = hidden_by("/usr/bin/").map_or_else(String::new, |why| format!(" ({why})"));
+            return Ok((127, format!("{command}: not found in PATH{why}")));
+        }
         Errno::ENOMEM => {
             return Err(Error::Step {
                 step: format!("execute {command}"),
@@ -420,6 +426,18 @@ fn not_executed(command: &str, errno: Errno) -> Result<(u8, String)> {
         errno => errno.desc(),
     };
     Ok((126, format!("{command}: cannot be executed: {why}")))
+}
+
+/// Why a path of the host may not be there inside: an overlay shows one file system, the root's.
+fn hidden_by(path: &str) -> Option<String> {
+    let mounts = process::mounts_beneath_root();
+    let mount = mounts
+        .iter()
+        .find(|mount| Path::new(path).starts_with(mount))?;
+    Some(format!(
+        "{} is a file system of its own on this host, and only the root file system shows inside",
+        mount.display()
+    ))
 }
 
 fn until(deadline: Instant) -> PollTimeout {

@@ -69,12 +69,36 @@ impl Host {
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
         let mut line = String::new();
         stdout.read_line(&mut line).expect("a line");
-        Workload {
+        let workload = Workload {
             leaf: Path::new(SLICE).join(name),
             line: line.trim_end().to_owned(),
             child,
             stdout,
+        };
+        if script.contains("exec ") {
+            let comm = format!("/proc/{}/comm", workload.pids()[0]);
+            let is_init = flags.contains(&"--init");
+            wait_until("exec", || is_init || read(&comm) != "sh");
         }
+        workload
+    }
+
+    /// Hands a spec to `ringfence supervise`.
+    #[expect(
+        clippy::unused_self,
+        reason = "to start a workload, a test must have the host"
+    )]
+    pub fn supervise(&self, spec: &str) -> Supervisor {
+        let mut child = Command::new(binary())
+            .arg("supervise")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("ringfence");
+        let mut stdin = child.stdin.take().expect("piped");
+        stdin.write_all(spec.as_bytes()).expect("stdin");
+        let reports = BufReader::new(child.stdout.take().expect("piped"));
+        Supervisor { child, reports }
     }
 
     /// Checks now that nothing is left, as the end of the test will again.
@@ -160,6 +184,47 @@ impl Workload {
     }
 }
 
+/// A supervisor of `up`.
+pub struct Supervisor {
+    child: Child,
+    reports: BufReader<ChildStdout>,
+}
+
+impl Supervisor {
+    /// Waits for the next JSON line.
+    pub fn next_report(&mut self) -> String {
+        let mut line = String::new();
+        self.reports.read_line(&mut line).expect("a report");
+        line
+    }
+
+    /// Tells it to stop, and waits for that.
+    pub fn stop(mut self) {
+        kill(
+            Pid::from_raw(self.child.id().cast_signed()),
+            Signal::SIGTERM,
+        )
+        .expect("kill");
+        self.child.wait().expect("wait");
+    }
+}
+
+/// Mounts something; dropping the answer takes the last argument's mount away again.
+pub fn mount(args: &[&str]) -> Mounted {
+    let status = Command::new("mount").args(args).status().expect("mount");
+    assert!(status.success(), "{args:?}");
+    Mounted((*args.last().expect("a place")).to_owned())
+}
+
+/// A mount for the time of a test.
+pub struct Mounted(String);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct Done {
@@ -212,6 +277,16 @@ pub fn binary() -> PathBuf {
         || PathBuf::from(env!("CARGO_BIN_EXE_ringfence")),
         PathBuf::from,
     )
+}
+
+/// Waits, for some seconds at most, for something to be so.
+#[track_caller]
+pub fn wait_until(what: &str, so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !so() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        sleep(Duration::from_millis(10));
+    }
 }
 
 /// A file's text without the newline at the end.

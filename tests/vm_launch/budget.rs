@@ -3,11 +3,10 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Host, SLICE, read};
+use crate::support::{Host, SLICE, Supervisor, mount, read, wait_until};
 
 const READY: &str = "echo ready; exec sleep 100";
 
@@ -132,6 +131,17 @@ fn b27_an_oom_kill_is_137_and_told_with_limit_and_victim() {
     assert!(
         log.contains(&format!("Killed process {pid} (tail)")),
         "{line}"
+    );
+}
+
+#[test]
+fn b27_without_the_kernel_log_the_counters_still_tell() {
+    let host = Host::new();
+    let _hidden = mount(&["--bind", "/dev/null", "/dev/kmsg"]);
+    let done = host.run(&["-n", "leaker", "-m", "32m"], &["tail", "/dev/zero"]);
+    done.fails(
+        137,
+        &["OOM kill: memory.max 32M of leaker hit; victim unknown"],
     );
 }
 
@@ -261,6 +271,54 @@ fn b37_nothing_is_left_whatever_happens() {
 }
 
 #[test]
+fn b37_many_starts_at_once_do_not_meet() {
+    let host = Host::new();
+    let mut runs: Vec<_> = (0..8)
+        .map(|_| {
+            host.command(&["-m", "64m"], &["sleep", "0.3"])
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for run in &mut runs {
+        assert_eq!(run.wait().unwrap().code(), Some(0));
+    }
+}
+
+#[test]
+fn restarts_keep_the_leaf_and_its_counters() {
+    let host = Host::new();
+    // What `up` hands to its supervisors; TOML and JSON have the same keys.
+    let spec = r#"{"name": "phoenix", "memory": "32m", "restart": "on-failure", "stop-timeout": 1,
+        "command": ["sh", "-c", "read a b c d e f g h < /sys/fs/cgroup/memory.events.local; tail /dev/zero"]}"#;
+    let mut supervisor = host.supervise(spec);
+    let next = |supervisor: &mut Supervisor, report: &str| {
+        let line = supervisor.next_report();
+        assert!(
+            line.starts_with(&format!("{{\"report\":\"{report}\"")),
+            "{line}"
+        );
+    };
+    let leaf = Path::new(SLICE).join("phoenix");
+    let mut kills = 0;
+    for life in 1..=2 {
+        next(&mut supervisor, "started");
+        next(&mut supervisor, "oom");
+        next(&mut supervisor, "exited");
+        next(&mut supervisor, "restarting");
+        let events = read(leaf.join("memory.events"));
+        let line = events
+            .lines()
+            .find(|line| line.starts_with("oom_kill "))
+            .unwrap();
+        let now: u32 = line.split_once(' ').unwrap().1.parse().unwrap();
+        assert!(now > kills, "life {life}: {events}");
+        kills = now;
+    }
+    supervisor.stop();
+}
+
+#[test]
 fn b41_a_frozen_workload_can_be_killed() {
     let host = Host::new();
     let script = format!(
@@ -269,10 +327,9 @@ fn b41_a_frozen_workload_can_be_killed() {
     );
     let workload = host.start("frozen", &["--stop-timeout", "0.5"], &script);
     workload.write("cgroup.freeze", "1");
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while !workload.read("cgroup.events").contains("frozen 1") {
-        assert!(Instant::now() < deadline, "not frozen");
-    }
+    wait_until("frozen", || {
+        workload.read("cgroup.events").contains("frozen 1")
+    });
     workload.signal(Signal::SIGTERM);
     assert_eq!(workload.finish().code, 137);
 }

@@ -35,8 +35,8 @@ fn bad_devices() {
     let host = Host::new();
     for (device, why) in [
         ("/dev/nosuch:1m", "no device /dev/nosuch"),
-        ("/dev/null:1m", "/dev/null is not a block device"),
-        ("/etc:1m", "/etc is not a block device"),
+        ("/dev/null:1m", "/dev/null is neither a block device"),
+        ("/proc:1m", "/proc is not on one block device"),
     ] {
         host.run(&["--device-write-bps", device], &["true"])
             .fails(125, &["ringfence: ", why]);

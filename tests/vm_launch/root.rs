@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Host, read};
+use crate::support::{Host, mount, read};
 
 #[test]
 fn b43_b44_a_write_is_seen_inside_only_and_the_next_run_starts_clean() {
@@ -84,5 +84,54 @@ fn reading_a_launcher_through_proc_is_refused() {
         done.stderr.matches("Permission denied").count(),
         4,
         "{done:?}"
+    );
+}
+
+#[test]
+fn a_scratch_directory_on_an_overlay_falls_back_to_memory() {
+    let host = Host::new();
+    let dir = tempfile::tempdir_in("/tmp").unwrap();
+    let [lower, upper, work] = ["lower", "upper", "work"].map(|name| dir.path().join(name));
+    for dir in [&lower, &upper, &work] {
+        fs::create_dir(dir).unwrap();
+    }
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        lower.display(),
+        upper.display(),
+        work.display()
+    );
+    fs::create_dir_all("/var/lib/ringfence").unwrap();
+    let overlay = mount(&[
+        "-t",
+        "overlay",
+        "-o",
+        &options,
+        "overlay",
+        "/var/lib/ringfence",
+    ]);
+    let done = host.sh(&["-m", "64m"], "echo x > /new; cat /new");
+    done.fails(
+        0,
+        &["ringfence: ", "cannot carry an overlay", "kept in memory"],
+    );
+    assert_eq!(done.stdout, "x\n");
+    drop(overlay);
+}
+
+#[test]
+fn a_program_on_another_file_system_is_told_apart() {
+    let host = Host::new();
+    let dir = tempfile::tempdir_in("/tmp").unwrap();
+    let name = dir.path().to_str().unwrap();
+    let _tmpfs = mount(&["-t", "tmpfs", "tmpfs", name]);
+    let program = format!("{name}/busybox");
+    fs::copy("/bin/busybox", &program).unwrap();
+    host.run(&[], &[&program, "true"]).fails(
+        127,
+        &[
+            &format!("{program}: not found"),
+            &format!("{name} is a file system of its own"),
+        ],
     );
 }
