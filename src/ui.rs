@@ -129,7 +129,7 @@ async fn watch(
     loop {
         let shown = held.as_deref().unwrap_or(&model);
         terminal
-            .draw(|frame| view::render(frame, shown, &state, &theme))
+            .show(|frame| view::render(frame, shown, &state, &theme))
             .context("cannot draw on the terminal")?;
         let wanted = state.interest(shown);
         if interest.as_ref() != Some(&wanted) {

@@ -15,6 +15,7 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ringfence::model::Model;
+use ringfence::sample::CgroupSample;
 use ringfence::ui::state::{Screen, State};
 use ringfence::ui::theme::Theme;
 use ringfence::ui::update::{Effect, Message, update};
@@ -264,19 +265,33 @@ fn the_mouse_selects_and_scrolls() {
 }
 
 #[test]
-fn a_selected_cgroup_that_goes_leaves_its_neighbour_selected() {
-    let scenario = common::scenario("demo");
-    let (sample, _) = scenario.play().pop().unwrap();
-    let mut dashboard = Dashboard::new("demo", 80, 24);
+fn a_selected_workload_that_restarts_stays_selected() {
+    let (sample, _) = common::scenario("demo").play().pop().unwrap();
+    let mut dashboard = Dashboard::new("demo", 120, 40);
     dashboard.key(KeyCode::Down);
     dashboard.key(KeyCode::Down);
     assert_eq!(dashboard.selected(), "/ringfence.slice/leaker");
-    let mut next = sample;
-    next.since_boot += Duration::from_secs(1);
-    next.cgroups
-        .retain(|cgroup| !cgroup.path.ends_with("leaker"));
-    dashboard.model.fold(next.into());
-    update(&mut dashboard.state, &Message::Model, &dashboard.model);
+    let mut next = |change: &dyn Fn(&mut Vec<CgroupSample>)| {
+        let mut next = sample.clone();
+        next.since_boot = dashboard.model.sample().unwrap().since_boot + Duration::from_secs(1);
+        change(&mut next.cgroups);
+        dashboard.model.fold(next.into());
+        update(&mut dashboard.state, &Message::Model, &dashboard.model);
+        dashboard.screen()
+    };
+    let away = next(&|cgroups| cgroups.retain(|cgroup| !cgroup.path.ends_with("leaker")));
+    assert!(away.contains("├ /ringfence.slice/leaker ─"), "{away}");
+    assert!(
+        away.contains("it may come back") && away.contains("┄✖"),
+        "{away}"
+    );
+    let back = next(&|_| {});
+    assert!(
+        back.contains("● leaker") && !back.contains("it may come back"),
+        "{back}"
+    );
+    next(&|cgroups| cgroups.retain(|cgroup| !cgroup.path.ends_with("leaker")));
+    dashboard.key(KeyCode::Down);
     assert_eq!(dashboard.selected(), "/ringfence.slice/spinner");
 }
 
@@ -325,7 +340,11 @@ proptest! {
                 update(&mut dashboard.state, &Message::Model, &dashboard.model);
             }
             let lines = dashboard.state.lines.len();
-            prop_assert!(lines == 0 || dashboard.state.position(&dashboard.model).is_some());
+            prop_assert!(
+                lines == 0
+                    || dashboard.state.is_away(&dashboard.model)
+                    || dashboard.state.position(&dashboard.model).is_some()
+            );
             prop_assert!(dashboard.state.top <= lines);
             dashboard.buffer();
         }

@@ -1,7 +1,7 @@
 //! The terminal, and its way back: raw mode, alternate screen and mouse are undone on return, error and
 //! panic alike. Signals are for the loop: it returns, and then the same happens.
 
-use std::io::{self, Stdout};
+use std::io::{self, BufWriter, Stdout};
 use std::ops::{Deref, DerefMut};
 use std::panic::{self, PanicHookInfo};
 use std::sync::{Arc, Mutex};
@@ -9,24 +9,37 @@ use std::thread;
 
 use crossterm::event::{DisableMouseCapture, EnableMouseCapture};
 use crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+    disable_raw_mode, enable_raw_mode,
 };
-use crossterm::{cursor, execute};
+use crossterm::{cursor, execute, queue};
+use ratatui::Frame;
 use ratatui::backend::CrosstermBackend;
 
 use crate::text;
+
+/// A whole screen goes out in one write: half a screen is never seen.
+type Backend = CrosstermBackend<BufWriter<Stdout>>;
+const SCREEN: usize = 1 << 16;
 
 /// What panics run through.
 type Hook = Arc<dyn Fn(&PanicHookInfo<'_>) + Send + Sync>;
 
 /// A terminal in the dashboard's hands; dropping it gives it back.
 pub struct Terminal {
-    inner: ratatui::Terminal<CrosstermBackend<Stdout>>,
+    inner: ratatui::Terminal<Backend>,
     /// Dropped after `inner`.
     _guard: Guard,
 }
 
 impl Terminal {
+    /// Draws one screen, where the terminal can, all at once.
+    pub fn show(&mut self, render: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        queue!(self.inner.backend_mut(), BeginSynchronizedUpdate)?;
+        self.inner.draw(render)?;
+        execute!(self.inner.backend_mut(), EndSynchronizedUpdate)
+    }
+
     /// Takes the terminal. A panic gives it back before its message is printed.
     pub fn enter() -> io::Result<Self> {
         // From here on, whatever fails, `Drop` gives the terminal back.
@@ -39,14 +52,17 @@ impl Terminal {
             cursor::Hide
         )?;
         Ok(Self {
-            inner: ratatui::Terminal::new(CrosstermBackend::new(io::stdout()))?,
+            inner: ratatui::Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(
+                SCREEN,
+                io::stdout(),
+            )))?,
             _guard: guard,
         })
     }
 }
 
 impl Deref for Terminal {
-    type Target = ratatui::Terminal<CrosstermBackend<Stdout>>;
+    type Target = ratatui::Terminal<Backend>;
 
     fn deref(&self) -> &Self::Target {
         &self.inner
@@ -90,17 +106,19 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        if thread::panicking() {
+            // The hook has given it back before the message; what was half drawn has come after it.
+            let _ = execute!(io::stdout(), EndSynchronizedUpdate);
+            return;
+        }
         restore();
         if let Ok(messages) = self.elsewhere.lock() {
             for message in messages.iter() {
                 eprintln!("ringfence: {}", text::sanitise(message));
             }
         }
-        // A panicking thread may not change the hook.
-        if !thread::panicking() {
-            let hook = Arc::clone(&self.hook);
-            panic::set_hook(Box::new(move |panic| hook(panic)));
-        }
+        let hook = Arc::clone(&self.hook);
+        panic::set_hook(Box::new(move |panic| hook(panic)));
     }
 }
 
@@ -108,6 +126,7 @@ impl Drop for Guard {
 fn restore() {
     let _ = execute!(
         io::stdout(),
+        EndSynchronizedUpdate,
         DisableMouseCapture,
         LeaveAlternateScreen,
         cursor::Show
