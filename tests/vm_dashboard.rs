@@ -1,5 +1,6 @@
 //! The dashboard on a real terminal, while real workloads die: `cargo xtask test vm_dashboard`.
 
+#[allow(dead_code, reason = "each suite uses its part")]
 mod support;
 
 use std::fs::File;

@@ -11,4 +11,5 @@ mod process;
 mod refused;
 #[path = "vm_launch/root.rs"]
 mod root;
+#[allow(dead_code, reason = "each suite uses its part")]
 mod support;

@@ -13,7 +13,7 @@ use crate::kernel::cgroup::hierarchy::Hierarchy;
 use crate::launch::plan::SLICE;
 use crate::launch::{Plan, Spec};
 use crate::model::Model;
-use crate::model::peaks::{Entry, summary};
+use crate::model::peaks::{Entry, Peaks, summary};
 use crew::{Career, Crew};
 
 /// What `up` was asked for.
@@ -56,14 +56,16 @@ pub fn start_and_watch(specs: &[Spec], watch: &Watch) -> Result<u8> {
 
 /// The summary: per workload the peak against each limit.
 fn fared(careers: &[Career], model: &Model) -> String {
+    let unseen = Peaks::default();
     let entries: Vec<Entry<'_>> = careers
         .iter()
-        .filter_map(|career| {
-            Some(Entry {
-                name: &career.name,
-                peaks: model.peaks(&format!("/{SLICE}/{}", career.name))?,
-                restarts: Some(career.restarts),
-            })
+        .map(|career| Entry {
+            name: &career.name,
+            // One that ended before the first sample has none.
+            peaks: model
+                .peaks(&format!("/{SLICE}/{}", career.name))
+                .unwrap_or(&unseen),
+            restarts: Some(career.restarts),
         })
         .collect();
     summary(&entries)

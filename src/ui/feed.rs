@@ -114,9 +114,8 @@ impl Feed {
         match news {
             News::Sample(sample) => model.fold(sample),
             News::Event(event) if self.concerns(&event) => model.event(&event),
-            News::Event(_) => {}
             News::Note(note) => model.note(note),
-            News::NotesOver => {}
+            News::Event(_) | News::NotesOver => {}
             News::End => return false,
         }
         true

@@ -37,6 +37,8 @@ fn guest_cargo(subcommand: &str) -> Command {
         .args([
             "--package",
             "ringfence",
+            "--profile",
+            "guest",
             "--target",
             TARGET,
             "--message-format",

@@ -1,6 +1,6 @@
 //! The workloads of one `up`, each under its own supervisor process.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write, stdout};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -11,9 +11,11 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::error::SendError;
 
 use crate::launch::{Report, Spec};
 use crate::model::{Note, Severity};
+use crate::text::sanitise;
 
 /// How long to wait for every workload to have started (or not).
 const START: Duration = Duration::from_secs(30);
@@ -195,11 +197,15 @@ fn echo(name: &str, output: impl Read, notes: &UnboundedSender<Note>) {
 }
 
 fn tell(notes: &UnboundedSender<Note>, severity: Severity, text: String) {
-    // Nobody listens any more: the dashboard was left.
-    let _ = notes.send(Note {
+    let note = Note {
         time: SystemTime::now(),
         severity,
         text,
         cgroup: None,
-    });
+    };
+    // Where the dashboard was left already: what is said while stopping.
+    if let Err(SendError(note)) = notes.send(note) {
+        // And nobody at all may read that.
+        let _ = writeln!(stdout(), "{}", sanitise(&note.text));
+    }
 }
