@@ -66,7 +66,7 @@ impl Place {
             Ok(leaf) => leaf,
             Err(error) => {
                 let _ = fs::remove_dir(&scratch);
-                return Err(error.into());
+                return Err(explain(error, plan));
             }
         };
         let place = Self {
@@ -179,9 +179,9 @@ impl Drop for Place {
     }
 }
 
-/// The slice above all workloads, with the controllers handed down to it and by it.
-fn slice(plan: &Plan) -> Result<Cgroup> {
-    let explain = |error: KernelError| match error.errno() {
+/// Why no cgroup can be made, and what would mend it.
+fn explain(error: KernelError, plan: &Plan) -> Error {
+    match error.errno() {
         Errno::EROFS => Error::refused(format!(
             "the cgroup file system at {} is mounted read-only, so no limit can be set; \
              type `mount -o remount,rw {0}`, or start this where it is writable",
@@ -197,7 +197,12 @@ fn slice(plan: &Plan) -> Result<Cgroup> {
             plan.mount.display()
         )),
         _ => error.into(),
-    };
+    }
+}
+
+/// The slice above all workloads, with the controllers handed down to it and by it.
+fn slice(plan: &Plan) -> Result<Cgroup> {
+    let explain = |error| explain(error, plan);
     let path = plan.mount.join(SLICE);
     let slice = match Cgroup::create(&path) {
         Err(error) if error.errno() == Errno::EEXIST => Cgroup::open(&path),

@@ -1,17 +1,18 @@
 //! One workload from start to nothing left: a single-threaded loop over its pidfd, the signals of the
 //! launcher, the leaf's notifications and the kernel log.
 
-use std::fs::File;
+mod listen;
+
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::signal::Signal;
 use rustix::process::{WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+
+use listen::{Signals, Watch, poll_patiently, until};
 
 use super::error::{Error, Result};
 use super::oom::{Cause, Evidence, OomReport, Victim};
@@ -20,7 +21,6 @@ use super::plan::Plan;
 use super::report::Report;
 use super::spec::Restart;
 use super::start::{Arrival, Starting, exit_code, start};
-use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::error::Error as KernelError;
 use crate::kernel::process;
 use crate::kernel::syscall::default_action;
@@ -40,17 +40,6 @@ const OOM_PATIENCE: Duration = Duration::from_millis(500);
 
 /// A PID 1 that was OOM-killed below this size did not come further than its own start.
 const STILLBORN: Bytes = Bytes(1 << 20);
-
-/// Signals that are the program's business.
-const FORWARDED: [Signal; 7] = [
-    Signal::SIGINT,
-    Signal::SIGTERM,
-    Signal::SIGHUP,
-    Signal::SIGQUIT,
-    Signal::SIGUSR1,
-    Signal::SIGUSR2,
-    Signal::SIGWINCH,
-];
 
 /// Runs a workload to its end, restarts included, and leaves nothing behind. Gives its exit code: the
 /// program's, 128 and the signal, 126 or 127. Must be called in a process with one thread.
@@ -82,74 +71,6 @@ pub fn supervise(plan: &Plan, observe: &mut dyn FnMut(&Report)) -> Result<u8> {
     match ended {
         Ok(code) => supervisor.place.remove().map(|()| code),
         failed => failed,
-    }
-}
-
-/// What blocks the forwarded signals and reads them; dropping it gives the mask back.
-struct Signals {
-    fd: SignalFd,
-    before: SigSet,
-}
-
-impl Signals {
-    fn take() -> Result<Self> {
-        let error = |errno| KernelError::new("read signals from", "a descriptor", errno);
-        let wanted: SigSet = FORWARDED.into_iter().collect();
-        let mut before = SigSet::empty();
-        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&wanted), Some(&mut before)).map_err(error)?;
-        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        let fd = SignalFd::with_flags(&wanted, flags).map_err(error)?;
-        Ok(Self { fd, before })
-    }
-
-    fn next(&self) -> Option<Signal> {
-        let info = self.fd.read_signal().ok()??;
-        Signal::try_from(info.ssi_signo.cast_signed()).ok()
-    }
-}
-
-impl Drop for Signals {
-    fn drop(&mut self) {
-        let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None);
-    }
-}
-
-/// Notifications of the leaf's counters.
-struct Watch {
-    inotify: Inotify,
-    /// The kernel notifies only of files whose inode is in memory, which an open descriptor sees to.
-    _kept: Vec<File>,
-}
-
-impl Watch {
-    fn new(leaf: &Cgroup) -> Result<Self> {
-        let error = |errno| KernelError::new("watch", leaf.path(), errno);
-        let flags = InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK;
-        let inotify = Inotify::init(flags).map_err(error)?;
-        let kept = ["memory.events", "memory.events.local", "cgroup.events"]
-            .into_iter()
-            .map(|file| leaf.open_file(file))
-            .collect::<std::result::Result<_, _>>()?;
-        inotify
-            .add_watch(leaf.path(), AddWatchFlags::IN_MODIFY)
-            .map_err(error)?;
-        Ok(Self {
-            inotify,
-            _kept: kept,
-        })
-    }
-
-    /// Whether anything moved; the counters say what.
-    fn moved(&self) -> bool {
-        let mut any = false;
-        while self
-            .inotify
-            .read_events()
-            .is_ok_and(|events| !events.is_empty())
-        {
-            any = true;
-        }
-        any
     }
 }
 
@@ -252,8 +173,8 @@ impl Supervisor<'_> {
     fn wait(&self, starting: &Starting, arriving: bool, oom_due: Option<Instant>) -> Result<Ready> {
         let mut fds = vec![
             PollFd::new(starting.child.pidfd.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.signals.fd.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.watch.inotify.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.watch.as_fd(), PollFlags::POLLIN),
         ];
         if arriving {
             fds.push(PollFd::new(starting.status(), PollFlags::POLLIN));
@@ -366,7 +287,7 @@ impl Supervisor<'_> {
     fn pause(&mut self, delay: Duration) -> Result<bool> {
         let deadline = Instant::now() + delay;
         while Instant::now() < deadline {
-            let mut fds = [PollFd::new(self.signals.fd.as_fd(), PollFlags::POLLIN)];
+            let mut fds = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
             poll_patiently(&mut fds, until(deadline))?;
             while let Some(signal) = self.signals.next() {
                 if matches!(signal, Signal::SIGTERM | Signal::SIGINT) {
@@ -438,17 +359,4 @@ fn hidden_by(path: &str) -> Option<String> {
         "{} is a file system of its own on this host, and only the root file system shows inside",
         mount.display()
     ))
-}
-
-fn until(deadline: Instant) -> PollTimeout {
-    // Rounded up, so as not to wake just before it.
-    let left = deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
-    PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
-}
-
-fn poll_patiently(fds: &mut [PollFd<'_>], timeout: PollTimeout) -> Result<()> {
-    match poll(fds, timeout) {
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
-        Err(errno) => Err(KernelError::new("poll", "the workload", errno).into()),
-    }
 }
