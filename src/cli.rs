@@ -23,7 +23,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Run(run::Args),
+    Run(Box<run::Args>),
     Up(up::UpArgs),
     Top(top::Args),
     Demo(up::DemoArgs),

@@ -1,5 +1,6 @@
 //! One file per verb; each reads as the story of that verb.
 
+pub mod demo;
 pub mod doctor;
 pub mod load;
 pub mod run;

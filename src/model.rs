@@ -151,7 +151,7 @@ impl Model {
     fn oom_kill(&mut self, kill: &OomKill) {
         let at = self.since_boot(kill.time);
         let track = self.tracks.entry(kill.path.clone()).or_default();
-        track.kills.tell(kill.cgroup, oom::killed(kill), kill.time);
+        track.kills.tell(kill.cgroup, kill.kills, kill.time);
         track.peaks.oom_kills = track.peaks.oom_kills.max(track.kills.total());
         if let Some(at) = at {
             track.history.mark_oom(at);

@@ -47,18 +47,13 @@ pub struct Options {
     pub root: Option<Arc<str>>,
 }
 
-/// A channel of notes that nobody writes to.
-pub fn no_notes() -> UnboundedReceiver<Note> {
-    tokio::sync::mpsc::unbounded_channel().1
-}
-
 /// Shows the dashboard on the terminal until the user leaves, a signal comes, or the duration is over.
 /// `notes` adds lines to the event log. The terminal is as before when this returns, and the model that
 /// is given back knows the peaks.
 pub fn dashboard(
     live: Live,
     options: &Options,
-    notes: UnboundedReceiver<Note>,
+    notes: Option<UnboundedReceiver<Note>>,
 ) -> anyhow::Result<Model> {
     runtime()?.block_on(async {
         let feed = Feed::new(live, notes, options)?;
@@ -68,11 +63,11 @@ pub fn dashboard(
 }
 
 /// Writes a table each interval and a line for each event, until the reader goes away, a signal comes,
-/// or the duration is over.
+/// the duration is over, or the notes end: then nothing that was started runs any more.
 pub fn plain(
     live: Live,
     options: &Options,
-    notes: UnboundedReceiver<Note>,
+    notes: Option<UnboundedReceiver<Note>>,
     out: &mut dyn Write,
 ) -> anyhow::Result<Model> {
     runtime()?.block_on(async {
@@ -83,7 +78,7 @@ pub fn plain(
         loop {
             let news = feed.next().await?;
             let is_sample = matches!(news, News::Sample(_));
-            let goes_on = feed.take_in(news, &mut model);
+            let goes_on = !matches!(news, News::NotesOver) & feed.take_in(news, &mut model);
             feed.drain(&mut model);
             let fresh = usize::try_from(model.notes_ever() - told).unwrap_or(usize::MAX);
             told = model.notes_ever();

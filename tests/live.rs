@@ -80,7 +80,7 @@ fn parents_come_before_children_and_siblings_by_name() {
 }
 
 #[test]
-fn a_subtree_keeps_its_path_from_the_root() {
+fn a_subtree_comes_with_the_cgroups_above_it_and_without_their_other_children() {
     let root = tempfile::tempdir().unwrap();
     for name in ["", "a", "a/b", "c"] {
         make(&root.path().join(name), &[]);
@@ -88,8 +88,25 @@ fn a_subtree_keeps_its_path_from_the_root() {
     for subtree in ["a", "/a"] {
         let mut live = Live::start(options(root.path(), subtree, INTERVAL)).unwrap();
         let seen = wait_for(&mut live, |_| true);
-        assert_eq!(paths(&seen[0]), ["/a", "/a/b"]);
+        assert_eq!(paths(&seen[0]), ["/", "/a", "/a/b"]);
     }
+}
+
+#[test]
+fn a_subtree_may_come_later() {
+    let root = tempfile::tempdir().unwrap();
+    for name in ["", "c"] {
+        make(&root.path().join(name), &[]);
+    }
+    let mut live = Live::start(options(root.path(), "a/b", INTERVAL)).unwrap();
+    let seen = wait_for(&mut live, |_| true);
+    assert_eq!(paths(&seen[0]), ["/"]);
+    for name in ["a", "a/x", "a/b", "a/b/d"] {
+        make(&root.path().join(name), &[]);
+    }
+    wait_for(&mut live, |sample| {
+        paths(sample) == ["/", "/a", "/a/b", "/a/b/d"]
+    });
 }
 
 #[test]

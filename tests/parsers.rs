@@ -396,7 +396,7 @@ fn what_a_program_writes_into_the_log_is_not_the_kernels_word() {
 fn escaped(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut out, &byte| {
-        if byte < b' ' || byte >= 127 || byte == b'\\' {
+        if !(b' '..127).contains(&byte) || byte == b'\\' {
             write!(out, "\\x{byte:02x}").unwrap();
         } else {
             out.push(char::from(byte));

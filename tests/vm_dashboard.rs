@@ -1,5 +1,6 @@
 //! The dashboard on a real terminal, while real workloads die: `cargo xtask test vm_dashboard`.
 
+#[allow(dead_code, reason = "other tests use more of it")]
 mod support;
 
 use std::fs::File;

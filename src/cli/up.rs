@@ -1,8 +1,9 @@
-//! Arguments of `ringfence up`, `ringfence demo`.
+//! Arguments of `ringfence up` and `ringfence demo`.
 
 use std::path::PathBuf;
 
 use super::top::Watch;
+use crate::command;
 
 /// Start the workloads of a file and watch them; leaving the dashboard stops them.
 #[derive(Debug, clap::Args)]
@@ -23,13 +24,15 @@ pub struct DemoArgs {
 
 impl UpArgs {
     pub fn run(self) -> anyhow::Result<u8> {
-        let _ = (self.file, self.watch);
-        anyhow::bail!("not built yet")
+        command::up::run(&command::up::Options {
+            file: self.file,
+            watch: self.watch.options(),
+        })
     }
 }
+
 impl DemoArgs {
     pub fn run(self) -> anyhow::Result<u8> {
-        let _ = self.watch;
-        anyhow::bail!("not built yet")
+        command::demo::run(self.watch.options())
     }
 }

@@ -159,13 +159,8 @@ fn memory(size: Bytes, rate: Option<Bytes>, clock: &Clock) -> Result<()> {
         if due > touched {
             let block =
                 usize::try_from(due - touched).context("more than this machine can address")?;
-            let mut memory = Vec::new();
-            memory
-                .try_reserve_exact(block)
-                .with_context(|| format!("reserve {}", text::bytes(Bytes(due))))?;
             // Not zero: the kernel could share one zero page.
-            memory.resize(block, 0x5a);
-            held.push(memory);
+            held.push(vec![0x5a; block]);
             touched = due;
         }
         if touched < size.0 {

@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::kernel::cgroup::hierarchy::{Hierarchy, Mode};
+use crate::launch::plan;
+use crate::model::{Model, Note};
 use crate::sample::live::{self, Live};
 use crate::ui;
 
@@ -38,56 +40,47 @@ impl Watch {
     pub fn on_screen(&self) -> bool {
         !self.plain && io::stdout().is_terminal() && io::stdin().is_terminal()
     }
-
-    /// As the dashboard and the plain table want it.
-    pub fn ui(&self) -> ui::Options {
-        ui::Options {
-            interval: self.interval,
-            duration: self.duration,
-            root: None,
-        }
-    }
 }
 
-/// Where workloads live.
-const SLICE: &str = "ringfence.slice";
+const PROC: &str = "/proc";
 
 /// Shows the tree until the user quits or the duration is over.
 pub fn run(options: &Options) -> anyhow::Result<u8> {
-    let proc = PathBuf::from("/proc");
-    let hierarchy = Hierarchy::discover(&proc)?;
+    let hierarchy = Hierarchy::discover(Path::new(PROC))?;
     let mount = v2_mount(&hierarchy)?;
-    let target = match &options.target {
+    let subtree = match &options.target {
         Some(target) => find(&mount, target)?,
         None => PathBuf::new(),
     };
-    let (subtree, root) = scope(target);
-    let watch = &options.watch;
-    let shown = ui::Options { root, ..watch.ui() };
+    watch(hierarchy, subtree, &options.watch, None)?;
+    Ok(0)
+}
+
+/// Watches a subtree, on the screen or as text, until it is over. `notes` adds lines to the event log.
+pub fn watch(
+    hierarchy: Hierarchy,
+    subtree: PathBuf,
+    watch: &Watch,
+    notes: Option<UnboundedReceiver<Note>>,
+) -> anyhow::Result<Model> {
+    let root = (!subtree.as_os_str().is_empty())
+        .then(|| Path::new("/").join(&subtree).to_string_lossy().into());
     let live = Live::start(live::Options {
-        proc,
+        proc: PROC.into(),
         kmsg: Some("/dev/kmsg".into()),
         hierarchy,
         subtree,
         interval: watch.interval,
     })?;
+    let options = ui::Options {
+        interval: watch.interval,
+        duration: watch.duration,
+        root,
+    };
     if watch.on_screen() {
-        ui::dashboard(live, &shown, ui::no_notes())?;
+        ui::dashboard(live, &options, notes)
     } else {
-        ui::plain(live, &shown, ui::no_notes(), &mut io::stdout().lock())?;
-    }
-    Ok(0)
-}
-
-/// What to sample for a target, and what to show of it. A target at the top is sampled alone: above it is
-/// only the root, which has no limits. A deeper one is shown alone, but what is above it may bind it.
-fn scope(target: PathBuf) -> (PathBuf, Option<Arc<str>>) {
-    match target.components().count() {
-        0 | 1 => (target, None),
-        _ => {
-            let path = Path::new("/").join(target);
-            (PathBuf::new(), Some(path.to_string_lossy().into()))
-        }
+        ui::plain(live, &options, notes, &mut io::stdout().lock())
     }
 }
 
@@ -115,7 +108,7 @@ fn find(mount: &Path, target: &str) -> anyhow::Result<PathBuf> {
     if relative.components().any(|part| part.as_os_str() == "..") {
         bail!("`{target}` is not a cgroup: a path from the v2 root has no `..`");
     }
-    for candidate in [relative.to_owned(), Path::new(SLICE).join(relative)] {
+    for candidate in [relative.to_owned(), Path::new(plan::SLICE).join(relative)] {
         if mount.join(&candidate).is_dir() {
             return Ok(candidate);
         }

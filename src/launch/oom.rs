@@ -190,10 +190,10 @@ impl Evidence {
     pub fn report(&mut self, leaf: &Cgroup) -> Option<OomReport> {
         let now = events(leaf, "memory.events");
         let local = events(leaf, "memory.events.local");
-        let kills = now.oom_kill.saturating_sub(self.reported.oom_kill);
-        if kills == 0 {
+        if now.oom_kill <= self.reported.oom_kill {
             return None;
         }
+        let kills = now.kills().saturating_sub(self.reported.kills()).max(1);
         let own = local.oom > self.reported_local.oom;
         (self.reported, self.reported_local) = (now, local);
 

@@ -4,7 +4,6 @@ use std::time::SystemTime;
 
 use super::row::{Row, last_part};
 use crate::kernel::cgroup::CgroupId;
-use crate::kernel::memory::MemoryEvents;
 use crate::kernel::unit::Reading;
 use crate::sample::{OomKill, Victim};
 use crate::text;
@@ -49,7 +48,7 @@ pub fn notes(kill: &OomKill, row: Option<&Row>) -> Vec<Note> {
         .iter()
         .map(|victim| note(format!("OOM kill  {name}  {} · {limit}", about(victim))))
         .collect();
-    let nameless = killed(kill).saturating_sub(kill.victims.len() as u64);
+    let nameless = kill.kills.saturating_sub(kill.victims.len() as u64);
     if nameless > 0 {
         let more = if notes.is_empty() { "" } else { " more" };
         let processes = if nameless == 1 {
@@ -62,22 +61,6 @@ pub fn notes(kill: &OomKill, row: Option<&Row>) -> Vec<Note> {
         )));
     }
     notes
-}
-
-/// How many processes were killed. Where `memory.oom.group` ends a whole group, the kernel counts the
-/// first victim twice: one more than there are names is that.
-pub fn killed(kill: &OomKill) -> u64 {
-    let named = kill.victims.len() as u64;
-    if named > 0 && kill.kills == named + 1 {
-        named
-    } else {
-        kill.kills
-    }
-}
-
-/// How many processes the counters say were killed, the ones counted twice taken out.
-pub fn counted(events: &MemoryEvents) -> u64 {
-    events.oom_kill.saturating_sub(events.oom_group_kill)
 }
 
 /// `pid 48213 (1 inside) python3 · rss 63.1M`

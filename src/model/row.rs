@@ -7,9 +7,9 @@ use super::bind;
 use super::io::IoFlow;
 use super::limit::Ceiling;
 use super::memory::Memory;
-use super::oom;
 use super::rate;
 use crate::kernel::cgroup::{CgroupEvents, CgroupId};
+use crate::kernel::memory::MemoryEvents;
 use crate::kernel::pressure::Pressure;
 use crate::kernel::unit::{Bytes, Percent, Reading};
 use crate::sample::{CgroupSample, Presence, Sample};
@@ -266,7 +266,7 @@ fn row(
             |a, b| b.max.checked_sub(a.max),
         ),
         stall: strongest(cgroup),
-        oom_kills: cgroup.memory_events.map(oom::counted),
+        oom_kills: cgroup.memory_events.map(MemoryEvents::kills),
     }
 }
 

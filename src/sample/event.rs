@@ -31,8 +31,7 @@ pub struct OomKill {
     pub cgroup: CgroupId,
     /// Its path.
     pub path: Arc<str>,
-    /// How many kills the counter says there were since the last notification; at least 1. Where
-    /// `memory.oom.group` ends a whole group, the kernel counts the first victim twice.
+    /// How many processes the counter says were killed since the last notification; at least 1.
     pub kills: u64,
     /// The cgroup whose limit was hit, where the kernel log names it: itself or an ancestor.
     pub limit_path: Option<Arc<str>>,

@@ -25,7 +25,8 @@ pub struct Options {
     pub kmsg: Option<PathBuf>,
     /// The host's hierarchy, with its v2 mount.
     pub hierarchy: Hierarchy,
-    /// The subtree to sample, relative to the v2 mount; empty for all of it.
+    /// The subtree to sample, relative to the v2 mount; empty for all of it. The cgroups above it are
+    /// sampled too, as their limits bind. It may come (back) later.
     pub subtree: PathBuf,
     /// Time between two sweeps.
     pub interval: Duration,

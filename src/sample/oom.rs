@@ -13,6 +13,8 @@
 
 mod counters;
 mod log;
+mod telling;
+mod vanished;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
@@ -23,7 +25,7 @@ pub use counters::Counters;
 use log::{Log, Logged};
 
 use super::tree::{Life, Tree};
-use super::{CgroupSample, OomKill, Victim};
+use super::{CgroupSample, OomKill};
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::file::File;
 use crate::kernel::kmsg::OomSummary;
@@ -36,8 +38,6 @@ const GRACE: Duration = Duration::from_millis(20);
 const REMEMBER_DEAD: Duration = Duration::from_mins(1);
 /// How long a kill that was told without its victim keeps the victim's late line from counting as another.
 const OWED_FOR: Duration = Duration::from_secs(1);
-/// A kill at a limit comes within this time of the counter that says that the limit was hit.
-const RAN_OUT_WITHIN: Duration = Duration::from_secs(2);
 
 /// The bookkeeping of kills.
 #[derive(Debug)]
@@ -173,9 +173,10 @@ impl Oom {
         if look.at_limit {
             self.remember_processes(tree, id, now);
         }
+        // Above a target, most cgroups below are not looked at: what they count is no riddle.
         if tree
             .node(id)
-            .is_some_and(|node| node.counters.unexplained() > 0)
+            .is_some_and(|node| node.counters.unexplained() > 0 && tree.is_whole(node))
         {
             self.unexplained.entry(id).or_insert(now);
         }
@@ -281,200 +282,6 @@ impl Oom {
             .min()
     }
 
-    /// Finds cgroups for kills that only an ancestor counted.
-    fn explain(&mut self, tree: &mut Tree, now: Instant) {
-        let mut above: Vec<_> = self
-            .unexplained
-            .iter()
-            .map(|(id, since)| (*id, *since))
-            .collect();
-        // The deepest first: what it explains, its ancestors need not.
-        above.sort_by_key(|(id, _)| std::cmp::Reverse(tree.node(*id).map_or(0, |node| node.depth)));
-        for (id, since) in above {
-            if unexplained(tree, id) > 0 {
-                // A notification of the cgroup itself may be late or lost.
-                for below in tree.subtree(id) {
-                    self.look(tree, below, now);
-                }
-            }
-            while unexplained(tree, id) > 0 && self.blame_the_dead(tree, id, since, now) {}
-            if unexplained(tree, id) == 0 {
-                self.unexplained.remove(&id);
-            }
-        }
-    }
-
-    /// Finds a vanished cgroup below `id` for kills that only `id` counted. Says whether it found one.
-    fn blame_the_dead(
-        &mut self,
-        tree: &mut Tree,
-        id: CgroupId,
-        since: Instant,
-        now: Instant,
-    ) -> bool {
-        let Some(node) = tree.node(id) else {
-            return false;
-        };
-        let prefix = format!("{}/", node.path.trim_end_matches('/'));
-        let own_path = Arc::clone(&node.path);
-        // The log names it, whether it was ever seen or not.
-        let named = self.log.kills.iter().find_map(|kill| {
-            let path = kill
-                .path
-                .as_ref()
-                .filter(|path| path.starts_with(&prefix))?;
-            let taken = self.pending.iter().any(|pending| {
-                pending.logged.len() as u64 == pending.kills && pending.path == *path
-            });
-            (kill.verdict.is_some() && tree.by_path(path).is_none() && !taken)
-                .then(|| Arc::clone(path))
-        });
-        if let Some(path) = named {
-            let grave = self.grave(|grave| grave.path == path);
-            let (cgroup, max) = grave.map_or((id, None), |grave| (grave.cgroup, grave.memory_max));
-            self.count(tree, cgroup, Arc::clone(&path), max, id, 1, now);
-            self.join();
-            return true;
-        }
-        // Its end may not have been noticed yet.
-        if now < since + GRACE {
-            return false;
-        }
-        let recent = |grave: &Grave| {
-            grave.path.starts_with(&prefix) && now.duration_since(grave.died) < OWED_FOR * 5
-        };
-        let (cgroup, path, max) = self.grave(recent).map_or((id, own_path, None), |grave| {
-            (grave.cgroup, grave.path, grave.memory_max)
-        });
-        let kills = unexplained(tree, id);
-        self.count(tree, cgroup, path, max, id, kills, now);
-        true
-    }
-
-    /// The last that died and fits.
-    fn grave(&self, fits: impl Fn(&Grave) -> bool) -> Option<Grave> {
-        self.graves.iter().rev().find(|grave| fits(grave)).cloned()
-    }
-
-    /// Gives every waiting kill the log lines that are about it.
-    fn join(&mut self) {
-        for pending in &mut self.pending {
-            while (pending.logged.len() as u64) < pending.kills {
-                let path = &pending.path;
-                let Some(kill) = self.log.claim(|kill| kill.path.as_ref() == Some(path)) else {
-                    break;
-                };
-                pending.logged.push(kill);
-            }
-        }
-        // A victim of unknown cgroup belongs to the only kill that lacks one.
-        let mut lacking = self
-            .pending
-            .iter_mut()
-            .filter(|pending| (pending.logged.len() as u64) < pending.kills);
-        if let (Some(pending), None) = (lacking.next(), lacking.next()) {
-            while (pending.logged.len() as u64) < pending.kills {
-                let Some(kill) = self.log.claim(|kill| kill.path.is_none()) else {
-                    break;
-                };
-                pending.logged.push(kill);
-            }
-        }
-    }
-
-    /// Without the log's summary it is the ancestors' counters that say whose limit was hit; their own
-    /// notifications may be on the way.
-    fn look_for_limits(&mut self, tree: &mut Tree, now: Instant) {
-        let unnamed: BTreeSet<CgroupId> = self
-            .pending
-            .iter()
-            .filter(|pending| pending.is_ready(now) && pending.summary().is_none())
-            .flat_map(|pending| living(tree, &pending.path))
-            .collect();
-        for id in unnamed {
-            self.look(tree, id, now);
-        }
-    }
-
-    /// Takes out the kills that have all their victims or have waited long enough.
-    fn ready(&mut self, tree: &mut Tree, now: Instant) -> Vec<OomKill> {
-        let (ready, waiting) =
-            std::mem::take(&mut self.pending)
-                .into_iter()
-                .partition(|pending: &Pending| {
-                    pending.logged.len() as u64 >= pending.kills || now >= pending.until
-                });
-        self.pending = waiting;
-        let ready: Vec<Pending> = ready;
-        ready
-            .into_iter()
-            .map(|pending| {
-                let missing = pending.kills.saturating_sub(pending.logged.len() as u64);
-                if missing > 0 && self.log_readable {
-                    let owed = self
-                        .owed
-                        .entry(Arc::clone(&pending.path))
-                        .or_insert((0, now));
-                    *owed = (owed.0 + missing, now);
-                }
-                self.tell(tree, pending, now)
-            })
-            .collect()
-    }
-
-    fn tell(&self, tree: &mut Tree, pending: Pending, now: Instant) -> OomKill {
-        let summary = pending.summary();
-        let whole_host = pending
-            .logged
-            .iter()
-            .filter_map(|kill| kill.verdict.as_ref())
-            .any(|verdict| !verdict.memcg);
-        let limit_path: Option<Arc<str>> = match summary {
-            Some(summary) => summary.oom_memcg.as_deref().map(Arc::from),
-            None if whole_host => None,
-            // The log is rate-limited; the `oom` counter of the cgroup that ran out is not.
-            None => {
-                let ran_out = |id: &CgroupId| {
-                    let node = tree.node(*id)?;
-                    let at = node.counters.ran_out_at?;
-                    (now.duration_since(at) < RAN_OUT_WITHIN).then(|| Arc::clone(&node.path))
-                };
-                living(tree, &pending.path).find_map(|id| ran_out(&id))
-            }
-        };
-        let limit = limit_path.as_ref().and_then(|path| {
-            if let Some((node, reader)) = tree.by_path(path).and_then(|id| tree.node_mut(id)) {
-                let max = |text: &[u8]| Limit::parse(text, "memory.max");
-                let read = node.handle.get(reader, File::MemoryMax, max);
-                if let Ok(Reading::Value(limit)) = read {
-                    return Some(limit);
-                }
-            }
-            if *path == pending.path {
-                return pending
-                    .memory_max
-                    .or_else(|| self.grave(|grave| grave.path == *path)?.memory_max);
-            }
-            self.grave(|grave| grave.path == *path)?.memory_max
-        });
-        let mut victims: Vec<Victim> = Vec::new();
-        for victim in pending.logged.iter().filter_map(Logged::victim) {
-            // `memory.oom.group` kills, counts and logs the first victim twice.
-            if victims.iter().all(|known| known.pid != victim.pid) {
-                victims.push(victim);
-            }
-        }
-        OomKill {
-            time: pending.time,
-            cgroup: pending.cgroup,
-            path: pending.path,
-            kills: pending.kills,
-            limit_path,
-            limit,
-            victims,
-        }
-    }
-
     /// Where no counter can tell (the root, a cgroup gone from below it, a host without the memory
     /// controller in v2), the log alone counts.
     fn count_by_log_alone(&mut self, tree: &mut Tree, now: Instant) {
@@ -525,10 +332,4 @@ fn living<'a>(tree: &'a Tree, path: &'a str) -> impl Iterator<Item = CgroupId> +
         (parent, _) => Some(parent),
     })
     .filter_map(|path| tree.by_path(path))
-}
-
-fn unexplained(tree: &Tree, id: CgroupId) -> u64 {
-    tree.node(id)
-        .filter(|node| node.life == Life::Alive)
-        .map_or(0, |node| node.counters.unexplained())
 }

@@ -63,6 +63,8 @@ pub(super) struct Tree {
     pub reader: Reader,
     pub watcher: Option<Watcher>,
     pub root: CgroupId,
+    /// The names on the way from the root to what is looked at.
+    target: Vec<OsString>,
     nodes: HashMap<CgroupId, Node>,
     by_watch: HashMap<WatchDescriptor, CgroupId>,
     by_path: HashMap<Arc<str>, CgroupId>,
@@ -76,8 +78,10 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Opens the directory `root` and everything below it. `path` is what the root is called.
-    pub fn open(root: &Path, path: &str) -> Result<Self> {
+    /// Opens the v2 mount `root` and everything below it, or below it along `target` only: the cgroups
+    /// on the way to the target are there for their limits, their other children are not looked at.
+    /// The target may come later.
+    pub fn open(root: &Path, target: &Path) -> Result<Self> {
         let mut reader = Reader::open(root, Budget::raise())?;
         let handle = Handle::root(&mut reader).map_err(|errno| Error::new("open", root, errno))?;
         // Where a cgroup file system was unmounted, an empty directory is left.
@@ -98,6 +102,7 @@ impl Tree {
             reader,
             watcher,
             root: id,
+            target: target.iter().map(OsStr::to_owned).collect(),
             nodes: HashMap::new(),
             by_watch: HashMap::new(),
             by_path: HashMap::new(),
@@ -106,9 +111,20 @@ impl Tree {
             notices,
             watch_limit_told: false,
         };
-        tree.insert(handle, None, path.into(), OsString::new(), false);
+        tree.insert(handle, None, "/".into(), OsString::new(), false);
         tree.add_below(id, false);
         Ok(tree)
+    }
+
+    /// Whether all children of this cgroup are looked at; above the target only one is.
+    pub fn is_whole(&self, node: &Node) -> bool {
+        node.depth >= self.target.len()
+    }
+
+    fn wants_child(&self, parent: &Node, name: &OsStr) -> bool {
+        self.target
+            .get(parent.depth)
+            .is_none_or(|wanted| wanted == name)
     }
 
     pub fn node(&self, id: CgroupId) -> Option<&Node> {
@@ -164,6 +180,9 @@ impl Tree {
         let Some(node) = self.nodes.get(&parent) else {
             return false;
         };
+        if !self.wants_child(node, name) {
+            return false;
+        }
         let now = node.handle.child_id(&self.reader, name);
         let known = self.living_child(node, name);
         if now == known {
@@ -240,6 +259,9 @@ impl Tree {
         let Some(node) = self.nodes.get(&parent) else {
             return;
         };
+        if !self.wants_child(node, name) {
+            return;
+        }
         let Ok(handle) = node.handle.child(&mut self.reader, name) else {
             return;
         };

@@ -31,6 +31,8 @@ pub enum News {
     Event(Event),
     /// Somebody has something to say.
     Note(Note),
+    /// Nobody will have anything to say any more.
+    NotesOver,
     /// A signal or the time limit ends it.
     End,
 }
@@ -39,12 +41,12 @@ impl Feed {
     /// Ties the sources together. Only inside a runtime.
     pub fn new(
         live: Live,
-        notes: UnboundedReceiver<Note>,
+        notes: Option<UnboundedReceiver<Note>>,
         options: &Options,
     ) -> anyhow::Result<Self> {
         Ok(Self {
             live,
-            notes: Some(notes),
+            notes,
             events_over: false,
             signals: [
                 signal(SignalKind::interrupt())?,
@@ -94,7 +96,7 @@ impl Feed {
                 News::Note(note)
             } else {
                 self.notes = None;
-                Box::pin(self.next()).await?
+                News::NotesOver
             },
             changed = self.live.samples.changed() => {
                 changed.map_err(|_| anyhow::anyhow!("the sampler has ended"))?;
@@ -112,7 +114,7 @@ impl Feed {
         match news {
             News::Sample(sample) => model.fold(sample),
             News::Event(event) if self.concerns(&event) => model.event(&event),
-            News::Event(_) => {}
+            News::Event(_) | News::NotesOver => {}
             News::Note(note) => model.note(note),
             News::End => return false,
         }

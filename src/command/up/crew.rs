@@ -45,7 +45,7 @@ struct Member {
 impl Crew {
     /// Starts all workloads, and returns when each has started or failed. What happens to them is told
     /// as notes; the notes end when the last of them has ended for good.
-    pub fn start(specs: &[Spec], notes: UnboundedSender<Note>) -> Result<Self> {
+    pub fn start(specs: &[Spec], notes: &UnboundedSender<Note>) -> Result<Self> {
         let (first, firsts) = mpsc::channel();
         let mut crew = Self {
             members: Vec::new(),
@@ -54,7 +54,7 @@ impl Crew {
             let member = Member::start(spec, notes.clone(), first.clone())?;
             crew.members.push(member);
         }
-        drop((first, notes));
+        drop(first);
         for _ in specs {
             // Late ones go on starting; the dashboard will show them.
             let _ = firsts.recv_timeout(START);

@@ -89,7 +89,8 @@ impl Counters {
         // Nothing that happened before is news; but a file that comes later belongs to a controller
         // that was just switched on, and begins at 0.
         let first = !self.read && !self.fresh;
-        let kills = |reading: &Reading<MemoryEvents>| reading.value().map_or(0, |of| of.oom_kill);
+        let kills =
+            |reading: &Reading<MemoryEvents>| reading.value().map_or(0, MemoryEvents::kills);
         if first || kills(&hierarchical) < kills(&self.hierarchical) {
             self.before = if first { kills(&hierarchical) } else { 0 };
             self.attributed = 0;
@@ -108,7 +109,7 @@ impl Counters {
                     self.ran_out_at = Some(now);
                 }
                 Look {
-                    kills: new.oom_kill - old.oom_kill,
+                    kills: kills_between(&old, &new),
                     at_limit: new.max > old.max || new.oom > old.oom,
                 }
             }
@@ -136,11 +137,20 @@ impl Counters {
     pub fn unexplained(&self) -> u64 {
         self.hierarchical.value().map_or(0, |events| {
             events
-                .oom_kill
+                .kills()
                 .saturating_sub(self.before)
                 .saturating_sub(self.attributed)
         })
     }
+}
+
+/// Processes killed between two readings. A group kill whose first victim was gone before the group's
+/// turn came counts it once, so there is at least one where anything was counted.
+fn kills_between(old: &MemoryEvents, new: &MemoryEvents) -> u64 {
+    let counted = new.oom_kill - old.oom_kill;
+    new.kills()
+        .saturating_sub(old.kills())
+        .max(u64::from(counted > 0))
 }
 
 #[cfg(test)]
@@ -162,6 +172,32 @@ mod tests {
         assert_eq!(old.take(events(7), events(4), Instant::now()).kills, 1);
         old.attribute(1);
         assert_eq!(old.unexplained(), 1);
+    }
+
+    #[test]
+    fn a_group_kill_counts_its_first_victim_once() {
+        let group = |oom_kill, oom_group_kill| {
+            Reading::Value(MemoryEvents {
+                oom_kill,
+                oom_group_kill,
+                ..MemoryEvents::default()
+            })
+        };
+        let mut counters = Counters::new(true);
+        assert_eq!(
+            counters
+                .take(group(3, 1), group(3, 1), Instant::now())
+                .kills,
+            2
+        );
+        counters.attribute(2);
+        assert_eq!(counters.unexplained(), 0);
+        assert_eq!(
+            counters
+                .take(group(4, 2), group(4, 2), Instant::now())
+                .kills,
+            1
+        );
     }
 
     #[test]

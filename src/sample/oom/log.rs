@@ -11,6 +11,8 @@ use crate::sample::Victim;
 
 /// How long a line waits for the others and for a counter.
 const FORGET_AFTER: Duration = Duration::from_secs(1);
+/// The two verdicts of a group kill's first victim come within this time.
+const TOLD_TWICE_WITHIN: Duration = Duration::from_secs(1);
 /// More than this is kept of no list: a fork bomb must not fill the memory.
 const AT_MOST: usize = 16_384;
 
@@ -47,6 +49,8 @@ pub struct Log {
     memory: bool,
     pub kills: VecDeque<Logged>,
     known: HashMap<u32, Known>,
+    /// The victims of late: a group kill logs its first one twice, with others in between.
+    victims: VecDeque<(u32, Instant)>,
 }
 
 /// A process that was seen alive.
@@ -64,6 +68,7 @@ impl Log {
             memory,
             kills: VecDeque::new(),
             known: HashMap::new(),
+            victims: VecDeque::new(),
         }
     }
 
@@ -94,6 +99,16 @@ impl Log {
     /// Takes one line of the log in. Says which kill it is about, where it is about one.
     pub fn hear(&mut self, message: &str, now: Instant) -> Option<&mut Logged> {
         let line = OomLine::parse(message)?;
+        if let OomLine::Killed(victim) = &line {
+            let old = |(_, heard): &(u32, Instant)| now.duration_since(*heard) > TOLD_TWICE_WITHIN;
+            while self.victims.front().is_some_and(old) {
+                self.victims.pop_front();
+            }
+            if self.victims.iter().any(|(pid, _)| *pid == victim.pid) {
+                return None;
+            }
+            self.victims.push_back((victim.pid, now));
+        }
         let pid = match &line {
             OomLine::Summary(summary) => summary.pid,
             OomLine::Killed(victim) => victim.pid,
