@@ -170,7 +170,7 @@ fn an_oom_kill_is_on_the_screen_within_seconds() {
     assert!(took < Duration::from_secs(5), "{took:?}");
     let lines = dashboard.contents();
     assert_eq!(
-        lines.matches("✖").count(),
+        lines.matches("✖ OOM kill").count(),
         1,
         "one line for one kill:\n{lines}"
     );

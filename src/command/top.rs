@@ -48,11 +48,11 @@ const PROC: &str = "/proc";
 pub fn run(options: &Options) -> anyhow::Result<u8> {
     let hierarchy = Hierarchy::discover(Path::new(PROC))?;
     let mount = v2_mount(&hierarchy)?;
-    let target = match &options.target {
+    let subtree = match &options.target {
         Some(target) => find(&mount, target)?,
         None => PathBuf::new(),
     };
-    watch(hierarchy, target, &options.watch, None)?;
+    watch(hierarchy, subtree, &options.watch, None)?;
     Ok(0)
 }
 
