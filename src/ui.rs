@@ -17,6 +17,7 @@ pub mod update;
 pub mod view;
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -35,12 +36,15 @@ use theme::Theme;
 use update::{Effect, Message, update};
 
 /// How something is watched.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Time between two samples, as the live source was told.
     pub interval: Duration,
     /// End by itself after this long.
     pub duration: Option<Duration>,
+    /// Show only this cgroup and what is below it, by its path from the v2 root, although more is
+    /// sampled: what is above it may bind it. `None` for all that is sampled.
+    pub root: Option<Arc<str>>,
 }
 
 /// Shows the dashboard on the terminal until the user leaves, a signal comes, or the duration is over.
@@ -52,7 +56,7 @@ pub fn dashboard(
     notes: Option<UnboundedReceiver<Note>>,
 ) -> anyhow::Result<Model> {
     runtime()?.block_on(async {
-        let feed = Feed::new(live, notes, options.duration)?;
+        let feed = Feed::new(live, notes, options)?;
         let mut terminal = Terminal::enter().context("cannot take over the terminal")?;
         watch(&mut terminal, feed, options).await
     })
@@ -68,13 +72,13 @@ pub fn plain(
 ) -> anyhow::Result<Model> {
     runtime()?.block_on(async {
         live.set_interest(Interest::All);
-        let mut feed = Feed::new(live, notes, options.duration)?;
+        let mut feed = Feed::new(live, notes, options)?;
         let mut model = Model::new(clock::utc_offset());
         let mut told = 0;
         loop {
             let news = feed.next().await?;
             let is_sample = matches!(news, News::Sample(_));
-            let goes_on = !matches!(news, News::NotesOver) & news.fold_into(&mut model);
+            let goes_on = !matches!(news, News::NotesOver) & feed.take_in(news, &mut model);
             feed.drain(&mut model);
             let fresh = usize::try_from(model.notes_ever() - told).unwrap_or(usize::MAX);
             told = model.notes_ever();
@@ -82,7 +86,7 @@ pub fn plain(
             fresh.reverse();
             let outcome = plain::notes(out, &model, fresh.into_iter()).and_then(|()| {
                 if is_sample {
-                    plain::table(out, &model)
+                    plain::table(out, &model, options.root.as_deref())
                 } else {
                     Ok(())
                 }
@@ -109,7 +113,9 @@ async fn watch(
 ) -> anyhow::Result<Model> {
     let theme = Theme::from_env();
     let size = terminal.size().context("cannot ask the terminal's size")?;
-    let mut state = State::new(Rect::new(0, 0, size.width, size.height), options.interval);
+    let area = Rect::new(0, 0, size.width, size.height);
+    let mut state = State::new(area, options.interval);
+    state.shape.root.clone_from(&options.root);
     let mut model = Model::new(clock::utc_offset());
     // While the screen is held still: what it shows. The model itself goes on.
     let mut held: Option<Box<Model>> = None;
@@ -118,7 +124,7 @@ async fn watch(
     loop {
         let shown = held.as_deref().unwrap_or(&model);
         terminal
-            .draw(|frame| view::render(frame, shown, &state, &theme))
+            .show(|frame| view::render(frame, shown, &state, &theme))
             .context("cannot draw on the terminal")?;
         let wanted = state.interest(shown);
         if interest.as_ref() != Some(&wanted) {
@@ -127,7 +133,8 @@ async fn watch(
         }
         let message = tokio::select! {
             news = feed.next() => {
-                if !news?.fold_into(&mut model) {
+                let news = news?;
+                if !feed.take_in(news, &mut model) {
                     return Ok(model);
                 }
                 feed.drain(&mut model);

@@ -15,6 +15,7 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ringfence::model::Model;
+use ringfence::sample::CgroupSample;
 use ringfence::ui::state::{Screen, State};
 use ringfence::ui::theme::Theme;
 use ringfence::ui::update::{Effect, Message, update};
@@ -136,12 +137,25 @@ fn a_filter_keeps_what_is_above() {
 }
 
 #[test]
+fn one_subtree_is_shown_and_the_limits_above_it_still_bind() {
+    let mut dashboard = Dashboard::new("ancestor_limit", 120, 40);
+    dashboard.state.shape.root = Some("/app/modest".into());
+    update(&mut dashboard.state, &Message::Model, &dashboard.model);
+    assert_eq!(dashboard.state.lines.len(), 1);
+    let screen = dashboard.screen();
+    assert!(screen.contains("● modest"), "{screen}");
+    assert!(
+        screen.contains("limit 100M (memory.max of app)"),
+        "{screen}"
+    );
+}
+
+#[test]
 fn tiny_terminals_get_a_sentence() {
-    for (width, height) in [(10, 5), (19, 40), (120, 4), (1, 1)] {
+    insta::assert_snapshot!("tiny_10x5", Dashboard::new("demo", 10, 5).screen());
+    for (width, height) in [(10, 5), (19, 40), (120, 4)] {
         let screen = Dashboard::new("demo", width, height).screen();
-        let sentence = "terminal too small";
-        let start: String = sentence.chars().take(usize::from(width) - 1).collect();
-        assert!(screen.starts_with(&start), "{width}x{height}: {screen}");
+        assert!(screen.contains("small"), "{width}x{height}: {screen}");
     }
 }
 
@@ -251,19 +265,33 @@ fn the_mouse_selects_and_scrolls() {
 }
 
 #[test]
-fn a_selected_cgroup_that_goes_leaves_its_neighbour_selected() {
-    let scenario = common::scenario("demo");
-    let (sample, _) = scenario.play().pop().unwrap();
-    let mut dashboard = Dashboard::new("demo", 80, 24);
+fn a_selected_workload_that_restarts_stays_selected() {
+    let (sample, _) = common::scenario("demo").play().pop().unwrap();
+    let mut dashboard = Dashboard::new("demo", 120, 40);
     dashboard.key(KeyCode::Down);
     dashboard.key(KeyCode::Down);
     assert_eq!(dashboard.selected(), "/ringfence.slice/leaker");
-    let mut next = sample;
-    next.since_boot += Duration::from_secs(1);
-    next.cgroups
-        .retain(|cgroup| !cgroup.path.ends_with("leaker"));
-    dashboard.model.fold(next.into());
-    update(&mut dashboard.state, &Message::Model, &dashboard.model);
+    let mut next = |change: &dyn Fn(&mut Vec<CgroupSample>)| {
+        let mut next = sample.clone();
+        next.since_boot = dashboard.model.sample().unwrap().since_boot + Duration::from_secs(1);
+        change(&mut next.cgroups);
+        dashboard.model.fold(next.into());
+        update(&mut dashboard.state, &Message::Model, &dashboard.model);
+        dashboard.screen()
+    };
+    let away = next(&|cgroups| cgroups.retain(|cgroup| !cgroup.path.ends_with("leaker")));
+    assert!(away.contains("├ /ringfence.slice/leaker ─"), "{away}");
+    assert!(
+        away.contains("it may come back") && away.contains("┄✖"),
+        "{away}"
+    );
+    let back = next(&|_| {});
+    assert!(
+        back.contains("● leaker") && !back.contains("it may come back"),
+        "{back}"
+    );
+    next(&|cgroups| cgroups.retain(|cgroup| !cgroup.path.ends_with("leaker")));
+    dashboard.key(KeyCode::Down);
     assert_eq!(dashboard.selected(), "/ringfence.slice/spinner");
 }
 
@@ -312,7 +340,11 @@ proptest! {
                 update(&mut dashboard.state, &Message::Model, &dashboard.model);
             }
             let lines = dashboard.state.lines.len();
-            prop_assert!(lines == 0 || dashboard.state.position(&dashboard.model).is_some());
+            prop_assert!(
+                lines == 0
+                    || dashboard.state.is_away(&dashboard.model)
+                    || dashboard.state.position(&dashboard.model).is_some()
+            );
             prop_assert!(dashboard.state.top <= lines);
             dashboard.buffer();
         }

@@ -5,6 +5,7 @@ mod common;
 use std::path::Path;
 
 use ringfence::model::field::{self, FIELDS};
+use ringfence::model::peaks::{self, Entry};
 
 #[test]
 fn the_model_answers_as_each_scenario_expects() {
@@ -56,4 +57,20 @@ fn the_model_answers_as_each_scenario_expects() {
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_summary_tells_what_was_reached() {
+    let model = common::scenario("demo").model();
+    let paths = ["careless", "forker", "leaker", "spinner", "writer"]
+        .map(|name| (name, format!("/ringfence.slice/{name}")));
+    let entries: Vec<Entry> = paths
+        .iter()
+        .map(|(name, path)| Entry {
+            name,
+            peaks: model.peaks(path).unwrap(),
+            restarts: Some(u64::from(*name == "leaker")),
+        })
+        .collect();
+    insta::assert_snapshot!("summary", peaks::summary(&entries));
 }

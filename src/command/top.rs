@@ -48,11 +48,11 @@ const PROC: &str = "/proc";
 pub fn run(options: &Options) -> anyhow::Result<u8> {
     let hierarchy = Hierarchy::discover(Path::new(PROC))?;
     let mount = v2_mount(&hierarchy)?;
-    let subtree = match &options.target {
+    let target = match &options.target {
         Some(target) => find(&mount, target)?,
         None => PathBuf::new(),
     };
-    watch(hierarchy, subtree, &options.watch, None)?;
+    watch(hierarchy, target, &options.watch, None)?;
     Ok(0)
 }
 
@@ -63,6 +63,8 @@ pub fn watch(
     watch: &Watch,
     notes: Option<UnboundedReceiver<Note>>,
 ) -> anyhow::Result<Model> {
+    let root = (!subtree.as_os_str().is_empty())
+        .then(|| Path::new("/").join(&subtree).to_string_lossy().into());
     let live = Live::start(live::Options {
         proc: PROC.into(),
         kmsg: Some("/dev/kmsg".into()),
@@ -73,6 +75,7 @@ pub fn watch(
     let options = ui::Options {
         interval: watch.interval,
         duration: watch.duration,
+        root,
     };
     if watch.on_screen() {
         ui::dashboard(live, &options, notes)

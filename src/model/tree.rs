@@ -28,6 +28,9 @@ impl Default for Sort {
 /// What of the tree is wanted.
 #[derive(Debug, Clone, Default)]
 pub struct Shape {
+    /// Only this cgroup and what is below it, by path; `None` for all. The rows above still count: their
+    /// limits may bind.
+    pub root: Option<Arc<str>>,
     /// Folded cgroups by path, so that one which is made again stays folded.
     pub folded: HashSet<Arc<str>>,
     /// The order.
@@ -73,7 +76,13 @@ pub fn lines(rows: &[Row], shape: &Shape) -> Vec<Line> {
             }
         }
     }
-    if let [root] = top[..]
+    if let Some(root) = &shape.root {
+        let found = rows.iter().position(|row| row.path == *root);
+        top = found
+            .into_iter()
+            .filter(|at| kept[*at] != Kept::No)
+            .collect();
+    } else if let [root] = top[..]
         && &*rows[root].path == "/"
         && !children[root].is_empty()
     {
@@ -170,6 +179,12 @@ fn kept(rows: &[Row], filter: &str) -> Vec<Kept> {
     kept
 }
 
+/// Whether a path is this cgroup or below it.
+pub fn is_in(path: &str, root: &str) -> bool {
+    path.strip_prefix(root)
+        .is_some_and(|below| below.is_empty() || below.starts_with('/') || root == "/")
+}
+
 /// What to fold at first: where there are workloads or containers, everything at the top that holds
 /// none of them.
 pub fn first_folds(rows: &[Row]) -> HashSet<Arc<str>> {
@@ -193,4 +208,15 @@ pub fn first_folds(rows: &[Row]) -> HashSet<Arc<str>> {
         })
         .map(|(row, _)| row.path.clone())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn below_means_below_and_not_longer() {
+        assert!(is_in("/a", "/a") && is_in("/a/b", "/a") && is_in("/a", "/"));
+        assert!(!is_in("/ab", "/a") && !is_in("/", "/a"));
+    }
 }

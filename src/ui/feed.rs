@@ -1,13 +1,13 @@
 //! Everything that a loop waits for besides keys: samples, kernel events, notes, signals, the time limit.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
-use crate::model::{Model, Note};
+use super::Options;
+use crate::model::{Model, Note, tree};
 use crate::sample::live::Live;
 use crate::sample::{Event, Sample};
 
@@ -19,6 +19,7 @@ pub struct Feed {
     events_over: bool,
     signals: [Signal; 3],
     end: Option<Instant>,
+    root: Option<Arc<str>>,
 }
 
 /// What a loop was woken for.
@@ -41,7 +42,7 @@ impl Feed {
     pub fn new(
         live: Live,
         notes: Option<UnboundedReceiver<Note>>,
-        duration: Option<Duration>,
+        options: &Options,
     ) -> anyhow::Result<Self> {
         Ok(Self {
             live,
@@ -52,7 +53,8 @@ impl Feed {
                 signal(SignalKind::terminate())?,
                 signal(SignalKind::hangup())?,
             ],
-            end: duration.map(|duration| Instant::now() + duration),
+            root: options.root.clone(),
+            end: options.duration.map(|duration| Instant::now() + duration),
         })
     }
 
@@ -107,27 +109,36 @@ impl Feed {
         })
     }
 
+    /// Takes news into the model; `false` where they are the end.
+    pub fn take_in(&self, news: News, model: &mut Model) -> bool {
+        match news {
+            News::Sample(sample) => model.fold(sample),
+            News::Event(event) if self.concerns(&event) => model.event(&event),
+            News::Event(_) => {}
+            News::Note(note) => model.note(note),
+            News::NotesOver => {}
+            News::End => return false,
+        }
+        true
+    }
+
+    /// Whether an event is about what is shown.
+    fn concerns(&self, event: &Event) -> bool {
+        match (event, &self.root) {
+            (Event::OomKill(kill), Some(root)) => tree::is_in(&kill.path, root),
+            (Event::OomKill(_) | Event::Notice { .. }, _) => true,
+        }
+    }
+
     /// Takes in what came together with the last news, so that a burst is drawn once.
     pub fn drain(&mut self, model: &mut Model) {
         while let Ok(event) = self.live.events.try_recv() {
-            model.event(&event);
+            if self.concerns(&event) {
+                model.event(&event);
+            }
         }
         while let Some(Ok(note)) = self.notes.as_mut().map(UnboundedReceiver::try_recv) {
             model.note(note);
         }
-    }
-}
-
-impl News {
-    /// Takes it into the model; `false` where it is the end.
-    pub fn fold_into(self, model: &mut Model) -> bool {
-        match self {
-            Self::Sample(sample) => model.fold(sample),
-            Self::Event(event) => model.event(&event),
-            Self::Note(note) => model.note(note),
-            Self::NotesOver => {}
-            Self::End => return false,
-        }
-        true
     }
 }

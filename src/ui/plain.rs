@@ -8,6 +8,7 @@
 use std::io::{self, ErrorKind, Write};
 
 use crate::model::field::{self, FIELDS};
+use crate::model::tree;
 use crate::model::{Model, Note, Severity};
 use crate::text;
 
@@ -29,15 +30,19 @@ pub fn notes<'a>(
     out.flush()
 }
 
-/// Writes one table.
-pub fn table(out: &mut dyn Write, model: &Model) -> io::Result<()> {
+/// Writes one table: of this cgroup and what is below it, or of all.
+pub fn table(out: &mut dyn Write, model: &Model, root: Option<&str>) -> io::Result<()> {
     let Some(sample) = model.sample() else {
         return Ok(());
     };
     let time = model.clock(sample.time);
     let titles = FIELDS.iter().map(|field| field.key.to_uppercase());
     let mut lines = vec![titles.chain(["STATE".to_owned(), time]).collect::<Vec<_>>()];
-    lines.extend(model.rows().iter().map(|row| {
+    let shown = model
+        .rows()
+        .iter()
+        .filter(|row| root.is_none_or(|root| tree::is_in(&row.path, root)));
+    lines.extend(shown.map(|row| {
         let cells = FIELDS.iter().map(|field| (field.value)(row).text());
         cells
             .chain([field::mark_word(row.mark).to_owned()])

@@ -120,6 +120,20 @@ impl State {
         model.row(self.selected()?)
     }
 
+    /// Whether the selected cgroup is gone, and may come back: a workload that restarts is away for a
+    /// moment, and what is said about it stays.
+    pub fn is_away(&self, model: &Model) -> bool {
+        self.selected().is_some_and(|path| {
+            model.row(path).is_none() && model.history(path).is_some_and(|past| !past.is_empty())
+        })
+    }
+
+    /// Where the selected line is, or was while it is away.
+    pub fn cursor(&self, model: &Model) -> usize {
+        let last = self.lines.len().saturating_sub(1);
+        self.position(model).unwrap_or(self.at.min(last))
+    }
+
     /// How the screen is split.
     pub fn plan(&self, model: &Model) -> Option<Plan> {
         layout::plan(
@@ -146,7 +160,7 @@ impl State {
     /// Brings the visible lines, the selection and the scroll position in line with the model.
     pub fn settle(&mut self, model: &Model) {
         let rows = model.rows();
-        if self.selection == Selection::None && !rows.is_empty() {
+        if self.selection == Selection::None && !rows.is_empty() && self.shape.root.is_none() {
             self.shape.folded = tree::first_folds(rows);
         }
         self.lines = tree::lines(rows, &self.shape);
@@ -165,6 +179,7 @@ impl State {
         };
         let at = match (&self.selection, found) {
             (Selection::Chosen(_), Some(_)) => return,
+            _ if self.is_away(model) => return,
             (Selection::Chosen(_), None) => self.at.min(self.lines.len() - 1),
             (Selection::Auto(_), Some(at)) if is_workload(&self.lines[at]) => return,
             (Selection::None | Selection::Auto(_), _) => {
@@ -180,7 +195,7 @@ impl State {
 
     fn settle_scroll(&mut self, model: &Model) {
         let page = self.page(model);
-        let at = self.position(model).unwrap_or(0);
+        let at = self.cursor(model);
         self.at = at;
         self.top = self
             .top

@@ -103,10 +103,12 @@ fn filter_key(state: &mut State, key: KeyEvent) -> Option<Effect> {
 }
 
 fn act(state: &mut State, action: Action, model: &Model) -> Option<Effect> {
-    let at = state.position(model).unwrap_or(0);
+    let at = state.cursor(model);
     let page = state.page(model);
     match action {
         Action::Up => state.select(at.saturating_sub(1), model),
+        // While it is away, the next line has its place.
+        Action::Down if state.is_away(model) => state.select(at, model),
         Action::Down => state.select(at + 1, model),
         Action::PageUp => state.select(at.saturating_sub(page), model),
         Action::PageDown => state.select(at + page, model),
@@ -191,7 +193,7 @@ fn mouse(state: &mut State, mouse: MouseEvent, model: &Model) {
         }
         return;
     }
-    let at = state.position(model).unwrap_or(0);
+    let at = state.cursor(model);
     match mouse.kind {
         MouseEventKind::ScrollUp => state.select(at.saturating_sub(WHEEL), model),
         MouseEventKind::ScrollDown => state.select(at + WHEEL, model),

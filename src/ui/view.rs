@@ -34,6 +34,7 @@ pub fn render(frame: &mut Frame<'_>, model: &Model, state: &State, theme: &Theme
     header::render(buffer, plan.header, model, state, theme);
     if let Some(notice) = plan.notice {
         let text = model.host().missing_because().unwrap_or_default();
+        let text = text::fit(&text, notice.width.into()).into_owned();
         put(buffer, notice, 0, &Line::styled(text, theme.warning));
     }
     if let Screen::Help { top: first } = state.screen {
@@ -66,12 +67,14 @@ fn panels(buffer: &mut Buffer, plan: &Plan, model: &Model, state: &State, theme:
     }
 }
 
-/// One clear sentence, as much of it as fits.
+/// One clear sentence, the longest that fits.
 fn too_small(buffer: &mut Buffer, area: Rect) {
-    if area.height > 0 {
-        let text = text::fit("terminal too small", area.width.into()).into_owned();
-        put(buffer, area, 0, &Line::raw(text));
-    }
+    let width = usize::from(area.width);
+    let sentence = ["terminal too small", "too small"]
+        .into_iter()
+        .find(|text| text.width() <= width)
+        .unwrap_or("small");
+    put(buffer, area, 0, &Line::raw(sentence));
 }
 
 /// Draws a line of an area: what is too long is cut, never wrapped.

@@ -272,7 +272,7 @@ fn code(status: ExitStatus) -> i32 {
 }
 
 /// The binary under test.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     std::env::var_os("RINGFENCE").map_or_else(
         || PathBuf::from(env!("CARGO_BIN_EXE_ringfence")),
         PathBuf::from,

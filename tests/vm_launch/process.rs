@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::{Host, read, with_input};
+use crate::support::{Host, read, wait_until, with_input};
 
 /// Says its line when it is ready, then waits in small pieces so that traps are served.
 const WAIT: &str = "echo ready; while :; do sleep 0.05; done";
@@ -214,13 +214,12 @@ fn b14_a_killed_launcher_leaves_no_survivors() {
     for flags in [&[][..], &["--init"]] {
         let workload = host.start("b14", flags, "(sleep 1000 &); echo ready; exec sleep 1000");
         assert!(workload.pids().len() >= 2);
-        let leaf = workload.leaf.clone();
         workload.signal(Signal::SIGKILL);
+        // Before anything waits for the end of the pipe that a survivor would hold.
+        wait_until("the end of all", || {
+            workload.read("cgroup.procs").is_empty()
+        });
         assert_eq!(workload.finish().code, 137);
-        let deadline = Instant::now() + Duration::from_secs(2);
-        while !read(leaf.join("cgroup.procs")).is_empty() {
-            assert!(Instant::now() < deadline, "survivors");
-        }
         // b38: the next start sweeps what could not be cleaned up.
         assert_eq!(host.run(&[], &["true"]).ok(), "");
         host.assert_clean("the sweep");

@@ -122,13 +122,16 @@ fn a_scratch_directory_on_an_overlay_falls_back_to_memory() {
 #[test]
 fn a_program_on_another_file_system_is_told_apart() {
     let host = Host::new();
-    let _tmpfs = mount(&["-t", "tmpfs", "tmpfs", "/srv"]);
-    fs::copy("/bin/busybox", "/srv/busybox").unwrap();
-    host.run(&[], &["/srv/busybox", "true"]).fails(
+    let dir = tempfile::tempdir_in("/tmp").unwrap();
+    let name = dir.path().to_str().unwrap();
+    let _tmpfs = mount(&["-t", "tmpfs", "tmpfs", name]);
+    let program = format!("{name}/busybox");
+    fs::copy("/bin/busybox", &program).unwrap();
+    host.run(&[], &[&program, "true"]).fails(
         127,
         &[
-            "/srv/busybox: not found",
-            "/srv is a file system of its own",
+            &format!("{program}: not found"),
+            &format!("{name} is a file system of its own"),
         ],
     );
 }

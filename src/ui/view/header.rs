@@ -84,7 +84,7 @@ fn segments(model: &Model, theme: &Theme) -> Vec<Segment> {
     let (host, raw) = (model.host(), &sample.host);
     let name = text::sanitise(&raw.name);
     let kernel = text::sanitise(&raw.kernel);
-    let kernel = kernel.split('-').next().unwrap_or_default();
+    let kernel = kernel.split(['-', '+']).next().unwrap_or_default();
     let memory = |reading: &Reading<Bytes>| match reading {
         Reading::Value(bytes) => text::bytes(*bytes),
         Reading::NotAvailable => cell::NOT_AVAILABLE.to_owned(),

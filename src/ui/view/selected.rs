@@ -28,11 +28,10 @@ const RSS: u16 = 40;
 const SCALE: u16 = 6;
 
 pub fn render(buffer: &mut Buffer, area: Rect, model: &Model, state: &State, theme: &Theme) {
-    let Some(row) = state.selected_row(model) else {
-        let text = "it is gone; choose another line";
-        put(buffer, area, 0, &Line::styled(text, theme.dim));
+    let Some(path) = state.selected() else {
         return;
     };
+    let row = state.selected_row(model);
     let left = if area.width >= BESIDE {
         let width = area.width * 3 / 5;
         let right = Rect::new(
@@ -49,7 +48,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, model: &Model, state: &State, the
     } else {
         area
     };
-    let facts = facts(row);
+    let facts = row.map_or_else(|| vec![("gone", "it may come back".to_owned())], facts);
     let lines = u16::try_from(facts.len()).unwrap_or(u16::MAX);
     // The chart needs a few lines to say anything; the first facts are the most telling ones.
     let shown = if left.height >= lines + CHART {
@@ -71,7 +70,14 @@ pub fn render(buffer: &mut Buffer, area: Rect, model: &Model, state: &State, the
         ..left
     };
     if chart_area.height >= CHART {
-        chart(buffer, chart_area, model, row, theme);
+        chart(
+            buffer,
+            chart_area,
+            model,
+            path,
+            limit(model, path, row),
+            theme,
+        );
     }
 }
 
@@ -178,7 +184,7 @@ fn cpu(row: &Row) -> String {
     }
     if let Reading::Value(throttled) = &row.throttled {
         let share = field::percent(throttled.share);
-        parts.push(format!("held back {share} of the time"));
+        parts.push(format!("held back {share}"));
     }
     parts.join(" · ")
 }
@@ -206,10 +212,26 @@ fn missing<T>(reading: &Reading<T>) -> &'static str {
     }
 }
 
+/// The ceiling of the chart: the effective limit, or the last one known.
+fn limit(model: &Model, path: &str, row: Option<&Row>) -> Option<Bytes> {
+    let Some(row) = row else {
+        return model.peaks(path)?.memory_limit;
+    };
+    let ceiling = row.memory_limit.value().filter(|ceiling| ceiling.limited)?;
+    Some(ceiling.effective.limit)
+}
+
 /// Memory over the last minutes. The first line is the ceiling, with a ✖ for each OOM kill; without a
 /// limit the scale ends at the highest value seen.
-fn chart(buffer: &mut Buffer, area: Rect, model: &Model, row: &Row, theme: &Theme) {
-    let (Some(history), Some(sample)) = (model.history(&row.path), model.sample()) else {
+fn chart(
+    buffer: &mut Buffer,
+    area: Rect,
+    model: &Model,
+    path: &str,
+    limit: Option<Bytes>,
+    theme: &Theme,
+) {
+    let (Some(history), Some(sample)) = (model.history(path), model.sample()) else {
         return;
     };
     let width = area.width.saturating_sub(SCALE + 1);
@@ -217,11 +239,6 @@ fn chart(buffer: &mut Buffer, area: Rect, model: &Model, row: &Row, theme: &Them
         point.memory.map(|memory| memory.0 as f64)
     });
     let peak = values.iter().flatten().copied().fold(0.0, f64::max);
-    let limit = row
-        .memory_limit
-        .value()
-        .filter(|ceiling| ceiling.limited)
-        .map(|ceiling| ceiling.effective.limit);
     let top = limit.map_or(peak, |limit| limit.0 as f64).max(1.0);
     if peak == 0.0 && limit.is_none() {
         put(
@@ -273,10 +290,10 @@ fn chart(buffer: &mut Buffer, area: Rect, model: &Model, row: &Row, theme: &Them
     }
 }
 
-fn processes(buffer: &mut Buffer, area: Rect, model: &Model, row: &Row, theme: &Theme) {
+fn processes(buffer: &mut Buffer, area: Rect, model: &Model, row: Option<&Row>, theme: &Theme) {
     let processes = model
         .sample()
-        .and_then(|sample| sample.cgroup(row.id))
+        .and_then(|sample| sample.cgroup(row?.id))
         .map_or(&[][..], |cgroup| &cgroup.processes);
     let wide = area.width >= RSS;
     let title = if wide {
@@ -286,7 +303,7 @@ fn processes(buffer: &mut Buffer, area: Rect, model: &Model, row: &Row, theme: &
     };
     put(buffer, area, 0, &Line::styled(title, theme.dim));
     if processes.is_empty() {
-        let text = if row.leaf {
+        let text = if row.is_none_or(|row| row.leaf) {
             "no processes seen"
         } else {
             "none directly in it"

@@ -24,7 +24,7 @@ pub fn render(buffer: &mut Buffer, plan: &Plan, model: &Model, state: &State, th
         let text = match (model.sample(), state.shape.filter.is_empty()) {
             (None, _) => "waiting for the first sample …",
             (Some(_), false) => "no name matches the filter",
-            (Some(_), true) => "no cgroups here",
+            (Some(_), true) => "it is not there; waiting for it to come back",
         };
         put(buffer, plan.tree, 0, &Line::styled(text, theme.dim));
         return;
