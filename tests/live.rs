@@ -1,6 +1,7 @@
 //! The live source over a tree of plain files that stands in for a cgroup file system.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -241,4 +242,40 @@ fn a_place_that_is_no_cgroup_is_refused() {
         let options = options(root.path(), subtree, INTERVAL);
         assert!(Live::start(options).is_err(), "{subtree:?}");
     }
+}
+
+/// The root has no `memory.events`: there the kernel log alone tells.
+#[test]
+fn a_kill_that_no_counter_can_tell_is_told_by_the_log() {
+    let root = tempfile::tempdir().unwrap();
+    make(root.path(), &[]);
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let mut live = Live::start(Options {
+        kmsg: Some(log.path().to_owned()),
+        ..options(root.path(), "", INTERVAL)
+    })
+    .unwrap();
+    wait_for(&mut live, |_| true);
+    // One record for each read, as the kernel hands them out.
+    let mut log = log.reopen().unwrap();
+    for record in [
+        "6,1,1,-;oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,\
+         task_memcg=/,task=tail,pid=4194304,uid=0\n",
+        "3,2,2,-;Out of memory: Killed process 4194304 (tail) total-vm:9kB, anon-rss:4kB, file-rss:2kB, \
+         shmem-rss:1kB, UID:0 pgtables:9kB oom_score_adj:0\n",
+    ] {
+        log.write_all(record.as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let start = Instant::now();
+    let kill = loop {
+        if let Ok(Event::OomKill(kill)) = live.events.try_recv() {
+            break kill;
+        }
+        assert!(start.elapsed() < Duration::from_secs(5));
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    assert_eq!((&*kill.path, kill.kills), ("/", 1));
+    assert_eq!(kill.limit_path, None);
+    assert_eq!(kill.victims[0].comm, "tail");
 }

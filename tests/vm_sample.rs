@@ -377,7 +377,7 @@ fn a_kill_is_told_at_once_with_its_cgroup_its_limit_and_both_pids() {
     let written = monotonic();
     fs::write("/dev/kmsg", "ringfence test: clock").unwrap();
     let mut log_ahead = None;
-    for round in 0..3 {
+    for round in 0..4 {
         let mut hog = run(&leaf, true, HOG);
         let victim = *leaf.pids().iter().find(|pid| **pid != hog.id()).unwrap();
         // As a program that leaks does, it lives past a sweep before it is killed.
@@ -414,7 +414,8 @@ fn a_kill_is_told_at_once_with_its_cgroup_its_limit_and_both_pids() {
             "round {round}: told {:.1} ms after the kernel",
             latency * 1e3
         );
-        assert!(latency < 0.1, "{latency} s");
+        // The first may wait for the program's own pages, where another test used up the memory.
+        assert!(round == 0 || latency < 0.1, "{latency} s");
         assert_eq!(&*kill.path, leaf.path());
         assert_eq!(kill.cgroup, row(&newest(&live), &leaf.path()).id);
         assert_eq!(kill.kills, 1);
@@ -426,7 +427,7 @@ fn a_kill_is_told_at_once_with_its_cgroup_its_limit_and_both_pids() {
         assert_eq!(kill.victims[0].comm, "tail");
         assert!(kill.victims[0].rss > Bytes(10 * MIB), "{kill:?}");
     }
-    assert_eq!(leaf.oom_kills(), 3);
+    assert_eq!(leaf.oom_kills(), 4);
     assert!(live.events.try_recv().is_err(), "told twice");
 }
 
@@ -600,7 +601,7 @@ fn memory_stat_and_processes_are_read_for_those_of_interest() {
 }
 
 #[test]
-fn a_host_that_runs_out_blames_no_limit() {
+fn when_the_host_runs_out_no_limit_is_blamed() {
     let Some(_guest) = guest() else { return };
     let group = Group::new("rf-host");
     let leaf = group.child("leaf");

@@ -53,6 +53,8 @@ pub struct Oom {
     graves: VecDeque<Grave>,
     owed: HashMap<Arc<str>, (u64, Instant)>,
     pids: Vec<u32>,
+    /// When [`settle`](Self::settle) was last called.
+    settled: Option<Instant>,
 }
 
 /// A counted kill that waits for the log.
@@ -99,6 +101,7 @@ impl Oom {
             graves: VecDeque::new(),
             owed: HashMap::new(),
             pids: Vec::new(),
+            settled: None,
         }
     }
 
@@ -253,6 +256,7 @@ impl Oom {
 
     /// Looks at everything that was touched, joins counters and log, and tells what is ready.
     pub fn settle(&mut self, tree: &mut Tree, now: Instant) -> Vec<OomKill> {
+        self.settled = Some(now);
         let mut dirty: Vec<_> = std::mem::take(&mut self.dirty).into_iter().collect();
         // Parents first: see `Counters::look`.
         dirty.sort_by_key(|id| tree.node(*id).map(|node| node.depth));
@@ -275,11 +279,9 @@ impl Oom {
         let pending = self.pending.iter().map(|pending| pending.until);
         let unexplained = self.unexplained.values().map(|since| *since + GRACE);
         let logged = self.log.kills.iter().map(|kill| kill.heard + GRACE);
-        // What is still there after its grace waits for the next thing to happen.
-        let now = Instant::now();
-        pending
-            .chain(unexplained.chain(logged).filter(|at| *at > now))
-            .min()
+        // What was settled after its grace and is still there waits for the next thing to happen.
+        let open = |at: &Instant| self.settled.is_none_or(|settled| *at > settled);
+        pending.chain(unexplained.chain(logged).filter(open)).min()
     }
 
     /// Where no counter can tell (the root, a cgroup gone from below it, a host without the memory
