@@ -11,6 +11,7 @@ pub mod keymap;
 pub mod layout;
 pub mod plain;
 pub mod state;
+mod svg;
 mod terminal;
 pub mod theme;
 pub mod update;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use crossterm::event::EventStream;
 use futures_util::StreamExt as _;
+use ratatui::backend::TestBackend;
 use ratatui::layout::Rect;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -30,10 +32,13 @@ use crate::kernel::clock;
 use crate::model::{Model, Note};
 use crate::sample::live::{Interest, Live};
 use feed::{Feed, News};
-use state::{Flow, State};
+use state::{Flow, Selection, State};
 use terminal::Terminal;
 use theme::Theme;
 use update::{Effect, Message, update};
+
+/// Columns and rows of a picture.
+const PICTURE: (u16, u16) = (120, 34);
 
 /// How something is watched.
 #[derive(Debug, Clone, Default)]
@@ -96,6 +101,27 @@ pub fn plain(
             }
         }
     })
+}
+
+/// The dashboard's screen as it would be now, as an SVG picture. What was killed most is selected: there
+/// is most to see.
+pub fn picture(model: &Model, options: &Options) -> anyhow::Result<String> {
+    let area = Rect::new(0, 0, PICTURE.0, PICTURE.1);
+    let mut state = State::new(area, options.interval);
+    state.shape.root.clone_from(&options.root);
+    let most = model
+        .rows()
+        .iter()
+        .filter(|row| row.leaf)
+        .max_by_key(|row| row.oom_kills.value().copied());
+    state.settle(model);
+    if let Some(row) = most {
+        state.selection = Selection::Chosen(row.path.clone());
+        state.settle(model);
+    }
+    let mut terminal = ratatui::Terminal::new(TestBackend::new(area.width, area.height))?;
+    let drawn = terminal.draw(|frame| view::render(frame, model, &state, &Theme::COLOURS))?;
+    Ok(svg::picture(drawn.buffer))
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

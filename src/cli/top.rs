@@ -1,7 +1,9 @@
 //! Arguments of `ringfence top`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use super::value::duration;
 use crate::command;
 
 /// Watch every cgroup of the host live against the limits that bind it.
@@ -19,12 +21,15 @@ pub struct Watch {
     /// Print a text table every interval instead of the dashboard; also what happens without a terminal.
     #[arg(long)]
     plain: bool,
-    /// Time between two samples, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    /// Time between two samples: 0.5, 2s.
+    #[arg(long, value_name = "TIME", default_value = "1", value_parser = duration)]
     interval: Option<Duration>,
-    /// End by itself after so many seconds.
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    /// End by itself after this time: 20, 5m.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
+    /// When it ends, save the last screen as an SVG picture.
+    #[arg(long, value_name = "FILE")]
+    picture: Option<PathBuf>,
 }
 
 impl Args {
@@ -42,17 +47,7 @@ impl Watch {
             plain: self.plain,
             interval: self.interval.unwrap_or(Duration::from_secs(1)),
             duration: self.duration,
+            picture: self.picture,
         }
     }
-}
-
-/// Seconds, with an optional fraction: at least a hundredth, at most a day.
-fn seconds(text: &str) -> Result<Duration, String> {
-    text.strip_suffix('s')
-        .unwrap_or(text)
-        .parse::<f64>()
-        .ok()
-        .filter(|seconds| (0.01..=86_400.0).contains(seconds))
-        .map(Duration::from_secs_f64)
-        .ok_or_else(|| "a number of seconds from 0.01 to 86400 is wanted".to_owned())
 }

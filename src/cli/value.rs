@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// Shorter times would only keep the machine busy; longer ones are a mistake.
+const LEAST: Duration = Duration::from_millis(10);
+const MOST: Duration = Duration::from_hours(30 * 24);
+
 /// A length of time: a plain number of seconds (`20`, `0.5`) or with units (`10s`, `2m 30s`, `500ms`).
 pub fn duration(text: &str) -> Result<Duration, String> {
     let seconds = match text.parse::<f64>() {
@@ -9,8 +13,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         Err(_) => humantime::parse_duration(text).ok(),
     };
     seconds
-        .filter(|time| !time.is_zero())
-        .ok_or_else(|| "a time such as 20, 0.5, 10s or 2m is wanted".to_owned())
+        .filter(|time| (LEAST..=MOST).contains(time))
+        .ok_or_else(|| "a time such as 20, 0.5, 10s or 2m is wanted, 10 ms to 30 days".to_owned())
 }
 
 /// A percentage above 0; 100 is one core.
@@ -36,7 +40,17 @@ mod tests {
         ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        for text in ["", "0", "-1", "nan", "inf", "1e300", "10 parsecs"] {
+        for text in [
+            "",
+            "0",
+            "-1",
+            "nan",
+            "inf",
+            "1e300",
+            "1e-9",
+            "99999d",
+            "10 parsecs",
+        ] {
             assert!(duration(text).is_err(), "{text}");
         }
     }

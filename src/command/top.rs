@@ -33,6 +33,8 @@ pub struct Watch {
     pub interval: Duration,
     /// End by itself after this long.
     pub duration: Option<Duration>,
+    /// Where to save the last screen as an SVG picture.
+    pub picture: Option<PathBuf>,
 }
 
 impl Watch {
@@ -77,11 +79,16 @@ pub fn watch(
         duration: watch.duration,
         root,
     };
-    if watch.on_screen() {
-        ui::dashboard(live, &options, notes)
+    let model = if watch.on_screen() {
+        ui::dashboard(live, &options, notes)?
     } else {
-        ui::plain(live, &options, notes, &mut io::stdout().lock())
+        ui::plain(live, &options, notes, &mut io::stdout().lock())?
+    };
+    if let Some(path) = &watch.picture {
+        let picture = ui::picture(&model, &options)?;
+        fs::write(path, picture).with_context(|| format!("write {}", path.display()))?;
     }
+    Ok(model)
 }
 
 /// The v2 mount, or why there is nothing to show.

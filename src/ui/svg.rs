@@ -15,8 +15,8 @@ const BACKGROUND: &str = "#11151c";
 const FOREGROUND: &str = "#d5dae3";
 /// The sixteen colours of a terminal, as this picture shows them.
 const PALETTE: [&str; 16] = [
-    "#1b212b", "#e06c75", "#98c379", "#e5c07b", "#61afef", "#c678dd", "#56b6c2", "#abb2bf", "#5c6370",
-    "#ff7b86", "#b5e890", "#ffd68a", "#7cc7ff", "#de95f5", "#6fd6e3", "#ffffff",
+    "#1b212b", "#e06c75", "#98c379", "#e5c07b", "#61afef", "#c678dd", "#56b6c2", "#abb2bf",
+    "#5c6370", "#ff7b86", "#b5e890", "#ffd68a", "#7cc7ff", "#de95f5", "#6fd6e3", "#ffffff",
 ];
 
 /// Draws a buffer as one SVG document.
@@ -34,7 +34,11 @@ pub fn picture(buffer: &Buffer) -> String {
         let mut x = area.left();
         while x < area.right() {
             let run = Run::starting_at(buffer, Position { x, y }, area.right());
-            run.draw(&mut out, f64::from(x - area.left()), f64::from(y - area.top()));
+            run.draw(
+                &mut out,
+                f64::from(x - area.left()),
+                f64::from(y - area.top()),
+            );
             x += run.columns;
         }
     }
@@ -164,7 +168,9 @@ fn indexed(index: u8) -> String {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 #[cfg(test)]
@@ -181,7 +187,10 @@ mod tests {
         buffer.set_string(3, 0, "日本", Style::new().fg(Color::Indexed(231)));
         let svg = picture(&buffer);
         assert!(svg.contains("fill=\"#e06c75\">a&lt;b</text>"), "{svg}");
-        assert!(svg.contains("textLength=\"33.6\"") && svg.contains("fill=\"#ffffff\">日本</text>"), "{svg}");
+        assert!(
+            svg.contains("textLength=\"33.6\"") && svg.contains("fill=\"#ffffff\">日本</text>"),
+            "{svg}"
+        );
         assert_eq!(svg.matches("<text").count(), 2, "{svg}");
     }
 }
