@@ -12,7 +12,7 @@ pub mod layout;
 pub mod plain;
 pub mod state;
 mod svg;
-mod terminal;
+pub mod terminal;
 pub mod theme;
 pub mod update;
 pub mod view;
