@@ -35,9 +35,10 @@ kill_leftovers() {
 exec 4<>"$control"
 echo start >&4
 if [ -n "$TERMINAL" ]; then
-    stty -F $terminal sane rows "$ROWS" cols "$COLS"
+    # The size is forgotten when nobody has the terminal open, so the command's own session sets it.
+    size="stty sane rows $ROWS cols $COLS; exec \"\$@\""
     while read -r rows cols; do stty -F $terminal rows "$rows" cols "$cols"; done <&4 &
-    (command setsid -c <>$terminal >&0 2>&1)
+    (command setsid -c /bin/sh -c "$size" sh <>$terminal >&0 2>&1)
     status=$?
     kill_leftovers
     # Opened only now: the end of its session has hung up every older descriptor of the terminal.
