@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cargo;
 use crate::guest::Added;
 use crate::host;
 use crate::kernel::Kernel;
 use crate::vm::{self, MachineArgs, Streams};
+use crate::{cargo, setup};
 use tally::Tally;
 
 /// All guest suites of one boot together.
@@ -69,7 +69,13 @@ pub fn run(args: &Args) -> Result<i32> {
         on_host(&tally, "ringfence", &["--doc".into()], &args.arguments)?;
     }
     if wanted("xtask") {
-        on_host(&tally, "xtask", &[], &args.arguments)?;
+        let mut selection: Vec<OsString> = vec!["--bins".into()];
+        // Where the virtual machine is not used, it is not fetched to be tested either.
+        if host::native_cgroup().is_err() {
+            Kernel::ALL.into_iter().try_for_each(setup::ensure)?;
+            selection.extend(["--test", "vm"].map(OsString::from));
+        }
+        on_host(&tally, "xtask", &selection, &args.arguments)?;
     }
     if !on_kernel.is_empty() {
         on_real_kernel(&tally, &on_kernel, args)?;
