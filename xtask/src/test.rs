@@ -192,7 +192,7 @@ fn on_real_kernel(tally: &Arc<Mutex<Tally>>, suites: &[String], args: &Args) -> 
         // The suites have told how they ended; this is about the machine.
         if code != 0 {
             let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-            tally.close(&format!("kernel {kernel}"), false);
+            tally.close(&format!("kernel {kernel} (the guest ended with {code})"), false);
         }
     }
     Ok(())
