@@ -123,3 +123,46 @@ fn answer_all(root: PathBuf, questions: &Receiver<Question>, answers: &Sender<An
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_first_sample_has_names_and_a_lost_thread_leaves_the_last_ones() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/names/host");
+        let id = "0123456789abcdef".repeat(4);
+        let paths = [
+            format!("/system.slice/docker-{id}.scope"),
+            "/system.slice/cron.service".to_owned(),
+            "/machine.slice/libpod-77.scope".to_owned(),
+        ];
+        let sample = || {
+            let cgroups = (1..).zip(&paths);
+            let unread = |(id, path): (u64, &String)| {
+                CgroupSample::unread(CgroupId(id), None, path.as_str().into())
+            };
+            cgroups.map(unread).collect::<Vec<_>>()
+        };
+        let called = |cgroups: &[CgroupSample]| {
+            let names = cgroups.iter().map(|cgroup| cgroup.called.clone());
+            names.collect::<Vec<_>>()
+        };
+        let mut namer = Namer::start(root);
+        let mut first = sample();
+        // A busy machine may take longer than a sweep waits.
+        for _ in 0..100 {
+            namer.name(&mut first);
+            if first[0].called.is_some() {
+                break;
+            }
+        }
+        assert_eq!(called(&first), [Some("web".into()), None, None]);
+        namer.thread = None;
+        let mut second = sample();
+        namer.name(&mut second);
+        assert_eq!(called(&second), called(&first));
+    }
+}
