@@ -3,6 +3,7 @@
 mod doctor;
 mod load;
 mod run;
+mod set;
 mod top;
 mod up;
 mod value;
@@ -26,6 +27,7 @@ enum Verb {
     Run(Box<run::Args>),
     Up(up::UpArgs),
     Top(top::Args),
+    Set(set::Args),
     Demo(up::DemoArgs),
     Load(load::Args),
     Doctor(doctor::Args),
@@ -41,6 +43,7 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => (args.run(), 125),
         Verb::Up(args) => (args.run(), 125),
         Verb::Demo(args) => (args.run(), 125),
+        Verb::Set(args) => (args.run(), 125),
         Verb::Supervise => (command::supervise::run(), 125),
         Verb::Top(args) => (args.run(), 2),
         Verb::Load(args) => (args.run(), 2),

@@ -4,6 +4,8 @@ pub mod demo;
 pub mod doctor;
 pub mod load;
 pub mod run;
+pub mod set;
 pub mod supervise;
+pub mod target;
 pub mod top;
 pub mod up;

@@ -8,6 +8,7 @@
 //! workload which was restarted keeps its past.
 
 mod bind;
+pub mod change;
 pub mod field;
 pub mod history;
 pub mod host;

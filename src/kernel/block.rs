@@ -19,6 +19,16 @@ pub struct Disk {
     pub asked_by_partition: bool,
 }
 
+impl Disk {
+    /// What is to be said where a partition was named.
+    pub fn notice(&self, asked: &str) -> String {
+        format!(
+            "{asked} is a partition, and the kernel limits whole disks only: the limit is on {} ({})",
+            self.name, self.device
+        )
+    }
+}
+
 /// Why a path is no disk.
 #[derive(Debug, thiserror::Error)]
 pub enum NotADisk {
@@ -43,13 +53,21 @@ pub enum NotADisk {
         path: String,
     },
     /// The kernel does not list it.
-    #[error("the kernel knows no block device {device} ({path})")]
+    #[error("the kernel knows no block device {device}{}", asked(path, *device))]
     Unknown {
         /// The path.
         path: String,
         /// Its numbers.
         device: Device,
     },
+}
+
+/// How a device was asked for, where that was not by its numbers.
+fn asked(path: &str, device: Device) -> String {
+    if path == device.to_string() {
+        return String::new();
+    }
+    format!(" ({path})")
 }
 
 /// Finds the whole disk of a device node, or of the disk that holds a folder, through `SYS/dev/block`;
@@ -86,6 +104,17 @@ pub fn whole_disk(sys: &Path, path: &str) -> Result<Disk, NotADisk> {
         asked_by_partition: disk.asked_by_partition && !meta.is_dir(),
         ..disk
     })
+}
+
+/// Finds the whole disk that a word means: a path, as [`whole_disk`] takes it, or numbers (`254:0`).
+pub fn find_disk(sys: &Path, word: &str) -> Result<Disk, NotADisk> {
+    match word.parse() {
+        Ok(device) => disk_of(sys, device).ok_or_else(|| NotADisk::Unknown {
+            path: word.to_owned(),
+            device,
+        }),
+        Err(_) => whole_disk(sys, word),
+    }
 }
 
 /// A partition's directory is inside its disk's: `/sys/devices/…/block/vda/vda1`.

@@ -1,9 +1,12 @@
 //! Control groups: where the hierarchy is mounted, how one cgroup is read, and how the tree is edited.
 
+pub mod apply;
 pub mod budget;
 pub mod file;
 pub mod handle;
 pub mod hierarchy;
+pub mod knob;
+pub mod standing;
 pub mod tree;
 
 use super::parse;

@@ -1,9 +1,10 @@
 //! The cpu controller: `cpu.stat` and `cpu.max`.
 
 use std::fmt;
+use std::str::FromStr;
 
 use super::parse;
-use super::unit::{Limit, Malformed, Micros};
+use super::unit::{BadValue, Limit, Malformed, Micros, bad};
 
 /// `cpu.stat`. The first three exist in every cgroup, controller or not (since 4.15); the others only
 /// where the cpu controller is on (in the root too, where they stay 0).
@@ -63,6 +64,27 @@ pub struct CpuMax {
 }
 
 impl CpuMax {
+    /// docker's and the kernel's default period.
+    pub const PERIOD: Micros = Micros(100_000);
+    /// No limit.
+    pub const UNLIMITED: Self = Self {
+        quota: Limit::Max,
+        period: Self::PERIOD,
+    };
+    /// The most that the kernel counts as a quota, in microseconds.
+    const MOST: u64 = (1 << 44) - 1;
+
+    /// So many CPUs, in the default period: 0.01 (the kernel's least quota is 1 ms) to a million (more
+    /// than any host has). `None` for other numbers.
+    pub fn of_cpus(cpus: f64) -> Option<Self> {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let quota = Micros((cpus * Self::PERIOD.0 as f64).round() as u64);
+        (0.01..=1_000_000.0).contains(&cpus).then_some(Self {
+            quota: Limit::At(quota),
+            period: Self::PERIOD,
+        })
+    }
+
     /// Parses `cpu.max`: `max 100000`.
     pub fn parse(text: &[u8]) -> Result<Self, Malformed> {
         const WHAT: &str = "cpu.max";
@@ -86,5 +108,50 @@ impl CpuMax {
 impl fmt::Display for CpuMax {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} {}", self.quota, self.period.0)
+    }
+}
+
+/// What a person writes: `max`, a number of CPUs (`1.5`), a percentage of one CPU (`50%`), or the
+/// kernel's own quota and period in microseconds (`50000 100000`).
+impl FromStr for CpuMax {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let text = text.trim();
+        let number = |text: &str| text.trim_end().parse::<f64>().ok();
+        let max = if text == "max" {
+            Some(Self::UNLIMITED)
+        } else if let Some(percent) = text.strip_suffix('%') {
+            number(percent).and_then(|percent| Self::of_cpus(percent / 100.0))
+        } else if text.contains(' ') {
+            Self::parse(text.as_bytes())
+                .ok()
+                .filter(|max| max.is_writable() && text.split(' ').count() == 2)
+        } else {
+            // A quota without a period is more likely than thousands of CPUs.
+            number(text)
+                .filter(|cpus| *cpus < 1000.0)
+                .and_then(Self::of_cpus)
+        };
+        max.map_or_else(
+            || {
+                bad(format!(
+                    "`{text}` is no CPU limit; write CPUs (1.5, at least 0.01), a percentage of one (50%), \
+                     max, or quota and period in microseconds (50000 100000, at least 1000 each)"
+                ))
+            },
+            Ok,
+        )
+    }
+}
+
+impl CpuMax {
+    /// Whether the kernel takes it: a quota of at least 1 ms in a period of 1 ms to 1 s.
+    fn is_writable(self) -> bool {
+        (1_000..=1_000_000).contains(&self.period.0)
+            && self
+                .quota
+                .value()
+                .is_none_or(|quota| (1_000..=Self::MOST).contains(&quota.0))
     }
 }

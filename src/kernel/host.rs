@@ -20,6 +20,11 @@ pub fn since_boot() -> Duration {
         .unwrap_or_default()
 }
 
+/// The size of a page of memory, in bytes.
+pub fn page_size() -> u64 {
+    procfs::page_size()
+}
+
 /// Host name and kernel release. Foreign text.
 pub fn names() -> (String, String) {
     nix::sys::utsname::uname().map_or_else(

@@ -1,12 +1,13 @@
 //! The io controller: `io.stat` and `io.max`, both one line per block device.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use super::parse;
-use super::unit::{Limit, Malformed};
+use super::unit::{BadValue, Bytes, Limit, Malformed, bad};
 
 /// A block device by its numbers, as the kernel names it: `254:0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -141,6 +142,105 @@ impl fmt::Display for IoMax {
             "rbps={} wbps={} riops={} wiops={}",
             self.rbps, self.wbps, self.riops, self.wiops
         )
+    }
+}
+
+/// A rate in bytes per second, as a person writes it: `2m`.
+pub fn bps(text: &str) -> Result<NonZeroU64, BadValue> {
+    match NonZeroU64::new(text.parse::<Bytes>()?.0) {
+        Some(rate) => Ok(rate),
+        None => bad("a rate of 0 would stop the device; leave the limit out for none"),
+    }
+}
+
+/// A rate in operations per second. The kernel keeps it in 32 bits.
+pub fn iops(text: &str) -> Result<NonZeroU64, BadValue> {
+    match text.parse::<NonZeroU64>() {
+        Ok(rate) if u32::try_from(rate.get()).is_ok() => Ok(rate),
+        _ => bad(format!(
+            "`{text}` is not a number of operations per second; write 1 or more"
+        )),
+    }
+}
+
+/// A change of some of the rates of [`IoMax`]; those that are `None` stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct IoMaxEdit {
+    /// Bytes read per second.
+    pub rbps: Option<Limit<u64>>,
+    /// Bytes written per second.
+    pub wbps: Option<Limit<u64>>,
+    /// Read operations per second.
+    pub riops: Option<Limit<u64>>,
+    /// Write operations per second.
+    pub wiops: Option<Limit<u64>>,
+}
+
+impl IoMaxEdit {
+    /// Those rates of the edit, all others as they were.
+    pub fn edit(self, old: IoMax) -> IoMax {
+        IoMax {
+            rbps: self.rbps.unwrap_or(old.rbps),
+            wbps: self.wbps.unwrap_or(old.wbps),
+            riops: self.riops.unwrap_or(old.riops),
+            wiops: self.wiops.unwrap_or(old.wiops),
+        }
+    }
+
+    /// This edit and then another.
+    #[must_use]
+    pub fn then(self, later: Self) -> Self {
+        Self {
+            rbps: later.rbps.or(self.rbps),
+            wbps: later.wbps.or(self.wbps),
+            riops: later.riops.or(self.riops),
+            wiops: later.wiops.or(self.wiops),
+        }
+    }
+}
+
+/// What a person writes: `wbps=2m,rbps=max`, spaces instead of commas as the kernel has it, or `max` for
+/// all four.
+impl FromStr for IoMaxEdit {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let mut edit = Self::default();
+        if text == "max" {
+            let max = Some(Limit::Max);
+            return Ok(Self {
+                rbps: max,
+                wbps: max,
+                riops: max,
+                wiops: max,
+            });
+        }
+        for pair in text.split([',', ' ']) {
+            let Some((key, value)) = pair.split_once('=') else {
+                return bad(format!(
+                    "`{pair}` is no rate; write wbps=2m, or max for all"
+                ));
+            };
+            let (slot, rate): (_, fn(&str) -> _) = match key {
+                "rbps" => (&mut edit.rbps, bps),
+                "wbps" => (&mut edit.wbps, bps),
+                "riops" => (&mut edit.riops, iops),
+                "wiops" => (&mut edit.wiops, iops),
+                _ => {
+                    return bad(format!(
+                        "`{key}` is no rate of io.max; there are rbps, wbps, riops and wiops"
+                    ));
+                }
+            };
+            let rate = match value {
+                "max" => Limit::Max,
+                value => Limit::At(rate(value)?.get()),
+            };
+            if slot.replace(rate).is_some() {
+                return bad(format!("{key} is given twice"));
+            }
+        }
+        Ok(edit)
     }
 }
 

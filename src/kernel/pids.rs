@@ -3,6 +3,9 @@
 use super::parse;
 use super::unit::Malformed;
 
+/// The most that `pids.max` takes: the kernel refuses more than its own greatest pid (`PID_MAX_LIMIT`).
+pub const MOST: u64 = 4 << 20;
+
 /// `pids.events` (hierarchical since 6.11, this cgroup's own limit before). Since 4.5.
 ///
 /// <https://docs.kernel.org/admin-guide/cgroup-v2.html#pid-interface-files>

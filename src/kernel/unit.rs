@@ -136,6 +136,57 @@ impl FromStr for Bytes {
     }
 }
 
+/// A value that makes no sense, and what would.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadValue(pub String);
+
+impl From<BadSize> for BadValue {
+    fn from(bad: BadSize) -> Self {
+        Self(bad.to_string())
+    }
+}
+
+/// Refuses a value with a sentence.
+pub(crate) fn bad<T>(text: impl Into<String>) -> Result<T, BadValue> {
+    Err(BadValue(text.into()))
+}
+
+/// A share under contention, 1 to 10000: `cpu.weight` (since 4.15), `io.weight` (since 5.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Weight(u16);
+
+impl Weight {
+    /// The kernel's default, everyone's.
+    pub const DEFAULT: Self = Self(100);
+
+    /// The weight; `None` outside of 1 to 10000.
+    pub fn new(weight: u16) -> Option<Self> {
+        (1..=10_000).contains(&weight).then_some(Self(weight))
+    }
+
+    /// The number.
+    pub fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl FromStr for Weight {
+    type Err = BadValue;
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text.parse().ok().and_then(Self::new) {
+            Some(weight) => Ok(weight),
+            None => bad(format!("`{text}` is not a weight; write 1 to 10000")),
+        }
+    }
+}
+
+impl fmt::Display for Weight {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
 /// One value read from the kernel, or why there is none. Nothing but `Value` is ever drawn as a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reading<T> {

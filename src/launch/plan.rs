@@ -146,10 +146,7 @@ fn io_limits(spec: &Spec, notices: &mut Vec<String>) -> Result<BTreeMap<Device, 
         let disk = block::whole_disk(Path::new("/sys"), node)
             .map_err(|error| Error::refused(error.to_string()))?;
         if disk.asked_by_partition {
-            let notice = format!(
-                "{node} is a partition, and the kernel limits whole disks only: the limit is on {} ({})",
-                disk.name, disk.device
-            );
+            let notice = disk.notice(node);
             if !notices.contains(&notice) {
                 notices.push(notice);
             }

@@ -81,6 +81,12 @@ impl Cgroup {
             .collect())
     }
 
+    /// Whether it no longer exists. Every living one has `cgroup.procs`.
+    pub fn is_gone(&self) -> bool {
+        self.open_file("cgroup.procs")
+            .is_err_and(|error| error.is_gone())
+    }
+
     /// Kills every process in it and below it, frozen ones too (`cgroup.kill`, since 5.14).
     pub fn kill(&self) -> Result<()> {
         self.write("cgroup.kill", "1")

@@ -9,24 +9,11 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::kernel::cpu::CpuMax;
-use crate::kernel::unit::{BadSize, Bytes, Limit, Micros};
+use crate::kernel::unit::{Bytes, Limit, bad};
+use crate::kernel::{io, pids};
 
+pub use crate::kernel::unit::{BadValue, Weight as CpuWeight};
 pub use word::{EnvVar, Hostname, Name, Seconds, Workdir};
-
-/// A value that makes no sense, and what would.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct BadValue(String);
-
-impl From<BadSize> for BadValue {
-    fn from(bad: BadSize) -> Self {
-        Self(bad.to_string())
-    }
-}
-
-fn bad<T>(text: impl Into<String>) -> Result<T, BadValue> {
-    Err(BadValue(text.into()))
-}
 
 /// A word in a file: text, or a number where that is natural (`cpus = 0.5`).
 struct Word(String);
@@ -143,36 +130,26 @@ impl fmt::Display for MemorySwap {
 
 /// A number of CPUs, with a fraction; kept as the time allowed in each period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cpus(Micros);
+pub struct Cpus(CpuMax);
 
 impl Cpus {
-    /// docker's and the kernel's default.
-    const PERIOD: Micros = Micros(100_000);
-
     /// What to write to `cpu.max`.
     pub fn max(self) -> CpuMax {
-        CpuMax {
-            quota: Limit::At(self.0),
-            period: Self::PERIOD,
-        }
+        self.0
     }
 
     /// The number of CPUs.
     pub fn count(self) -> f64 {
-        self.0.0 as f64 / Self::PERIOD.0 as f64
+        self.0.cpus().value().unwrap_or(f64::INFINITY)
     }
 }
 
 impl FromStr for Cpus {
     type Err = BadValue;
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        match text.parse::<f64>() {
-            // The kernel's least quota is 1 ms; above, any host's number of CPUs.
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            Ok(cpus) if (0.01..=1_000_000.0).contains(&cpus) => {
-                Ok(Self(Micros((cpus * Self::PERIOD.0 as f64).round() as u64)))
-            }
-            _ => bad(format!(
+        match text.parse().ok().and_then(CpuMax::of_cpus) {
+            Some(max) => Ok(Self(max)),
+            None => bad(format!(
                 "`{text}` is not a number of CPUs; write 0.01 or more: 1.5"
             )),
         }
@@ -182,26 +159,6 @@ impl FromStr for Cpus {
 impl fmt::Display for Cpus {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.count().fmt(out)
-    }
-}
-
-/// `cpu.weight`: the share under contention, 1 to 10000; 100 is the kernel's default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CpuWeight(u16);
-
-impl FromStr for CpuWeight {
-    type Err = BadValue;
-    fn from_str(text: &str) -> Result<Self, BadValue> {
-        match text.parse() {
-            Ok(weight @ 1..=10_000) => Ok(Self(weight)),
-            _ => bad(format!("`{text}` is not a weight; write 1 to 10000")),
-        }
-    }
-}
-
-impl fmt::Display for CpuWeight {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(out)
     }
 }
 
@@ -219,8 +176,7 @@ impl PidsLimit {
 impl FromStr for PidsLimit {
     type Err = BadValue;
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        // The kernel refuses more than its own greatest pid, PID_MAX_LIMIT.
-        const MOST: u64 = 4 << 20;
+        const MOST: u64 = pids::MOST;
         match text.parse::<NonZeroU64>() {
             _ if text == "-1" => Ok(Self(Limit::Max)),
             Ok(count) if count.get() <= MOST => Ok(Self(Limit::At(count))),
@@ -253,10 +209,8 @@ impl FromStr for DeviceBps {
     type Err = BadValue;
     fn from_str(text: &str) -> Result<Self, BadValue> {
         let (device, rate) = split_device(text)?;
-        match NonZeroU64::new(rate.parse::<Bytes>()?.0) {
-            Some(rate) => Ok(Self { device, rate }),
-            None => bad("a rate of 0 would stop the device; leave the limit out for none"),
-        }
+        let rate = io::bps(rate)?;
+        Ok(Self { device, rate })
     }
 }
 
@@ -279,13 +233,8 @@ impl FromStr for DeviceIops {
     type Err = BadValue;
     fn from_str(text: &str) -> Result<Self, BadValue> {
         let (device, rate) = split_device(text)?;
-        match rate.parse::<NonZeroU64>() {
-            // The kernel keeps the rate in 32 bits.
-            Ok(rate) if u32::try_from(rate.get()).is_ok() => Ok(Self { device, rate }),
-            _ => bad(format!(
-                "`{rate}` is not a number of operations per second; write 1 or more"
-            )),
-        }
+        let rate = io::iops(rate)?;
+        Ok(Self { device, rate })
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{BadValue, bad};
+use crate::kernel::unit::{BadValue, bad};
 
 /// A workload's name: what docker allows, as it is also a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]

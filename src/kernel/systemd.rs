@@ -1,0 +1,206 @@
+//! systemd, where it runs: which of its units a cgroup is, and how it is told of a limit. A limit that it
+//! was not told of is undone when it next applies its own, at `systemctl daemon-reload` for instance.
+
+use std::fmt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::cgroup::knob::{Address, Knob, KnobValue};
+use super::unit::Limit;
+
+/// A unit that has a cgroup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// Its name: `nginx.service`. Foreign text.
+    pub name: String,
+    /// Whether it is one of a user's own manager, which only that user can speak to.
+    pub of_user: bool,
+}
+
+impl Unit {
+    /// The unit whose cgroup this is (`path` is relative to the mount), if systemd runs and says so.
+    pub fn of_cgroup(path: &Path) -> Option<Self> {
+        if !Path::new("/run/systemd/system").is_dir() {
+            return None;
+        }
+        let name = path.file_name()?.to_str()?;
+        if ![".service", ".scope", ".slice"]
+            .iter()
+            .any(|kind| name.ends_with(kind))
+        {
+            return None;
+        }
+        let of_user = path.ancestors().skip(1).any(|above| {
+            above
+                .file_name()
+                .and_then(|name| name.to_str())
+                .is_some_and(|name| name.starts_with("user@") && name.ends_with(".service"))
+        });
+        let unit = Self {
+            name: name.to_owned(),
+            of_user,
+        };
+        if of_user {
+            return Some(unit);
+        }
+        let answer = Command::new("systemctl")
+            .args(["show", "--property=ControlGroup", "--value", "--", name])
+            .stdin(Stdio::null())
+            .output()
+            .ok()?;
+        let its = String::from_utf8_lossy(&answer.stdout);
+        (Path::new(its.trim()) == Path::new("/").join(path)).then_some(unit)
+    }
+
+    /// The command that tells systemd: until the next boot, or for good.
+    pub fn command(&self, properties: &[String], persist: bool) -> Telling {
+        let mut words = vec!["systemctl".to_owned()];
+        if self.of_user {
+            words.push("--user".to_owned());
+        }
+        words.push("set-property".to_owned());
+        if !persist {
+            words.push("--runtime".to_owned());
+        }
+        words.push(self.name.clone());
+        words.extend(properties.iter().cloned());
+        Telling(words)
+    }
+}
+
+/// A command that tells systemd of limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Telling(Vec<String>);
+
+impl Telling {
+    /// Runs it. What it said where it failed, in one line.
+    pub fn run(&self) -> Result<(), String> {
+        let output = Command::new(&self.0[0])
+            .args(&self.0[1..])
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| error.to_string())?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(said.lines().next().unwrap_or("it failed").to_owned())
+    }
+}
+
+/// The command as it is typed.
+impl fmt::Display for Telling {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, word) in self.0.iter().enumerate() {
+            let separator = if at == 0 { "" } else { " " };
+            if word.contains([' ', '\\', '*', '$']) {
+                write!(out, "{separator}'{word}'")?;
+            } else {
+                write!(out, "{separator}{word}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The properties of a unit that mean the same; none where systemd has none (`memory.oom.group`).
+pub fn properties(address: Address, value: &KnobValue) -> Vec<String> {
+    let disk = address
+        .device
+        .map(|device| format!("/dev/block/{device}"))
+        .unwrap_or_default();
+    let of = |limit: Limit<u64>| match limit {
+        Limit::At(value) => value.to_string(),
+        Limit::Max => "infinity".to_owned(),
+    };
+    let name = match address.knob {
+        Knob::MemoryMax => "MemoryMax",
+        Knob::MemoryHigh => "MemoryHigh",
+        Knob::MemoryLow => "MemoryLow",
+        Knob::MemoryMin => "MemoryMin",
+        Knob::SwapMax => "MemorySwapMax",
+        Knob::PidsMax => "TasksMax",
+        Knob::CpuWeight => "CPUWeight",
+        Knob::CpusetCpus => "AllowedCPUs",
+        Knob::IoWeight if address.device.is_some() => "IODeviceWeight",
+        Knob::IoWeight => "IOWeight",
+        Knob::CpuMax | Knob::IoMax | Knob::OomGroup | Knob::CpuIdle => "",
+    };
+    match value {
+        KnobValue::Size(limit) => vec![format!("{name}={}", of(limit.map(Into::into)))],
+        KnobValue::Count(limit) => vec![format!("{name}={}", of(*limit))],
+        KnobValue::Weight(weight) => {
+            let weight = weight.unwrap_or(super::unit::Weight::DEFAULT);
+            let disk = if disk.is_empty() { disk } else { disk + " " };
+            vec![format!("{name}={disk}{weight}")]
+        }
+        KnobValue::Cpus(cpus) => vec![format!("{name}={cpus}")],
+        KnobValue::CpuMax(max) => {
+            let quota = max.cpus().value();
+            let quota = quota.map(|cpus| format!("{}%", (cpus * 10_000.0).round() / 100.0));
+            vec![
+                format!("CPUQuota={}", quota.unwrap_or_default()),
+                format!("CPUQuotaPeriodSec={}us", max.period.0),
+            ]
+        }
+        KnobValue::IoMax(max) => [
+            ("IOReadBandwidthMax", max.rbps),
+            ("IOWriteBandwidthMax", max.wbps),
+            ("IOReadIOPSMax", max.riops),
+            ("IOWriteIOPSMax", max.wiops),
+        ]
+        .map(|(name, rate)| format!("{name}={disk} {}", of(rate)))
+        .into(),
+        KnobValue::Switch(true) if address.knob == Knob::CpuIdle => {
+            vec!["CPUWeight=idle".to_owned()]
+        }
+        KnobValue::Switch(_) => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_knob_has_its_property() {
+        let disk = Address {
+            knob: Knob::IoWeight,
+            device: "254:0".parse().ok(),
+        };
+        for (address, value, property) in [
+            (Knob::MemoryMax.into(), "32m", "MemoryMax=33554432"),
+            (Knob::MemoryHigh.into(), "max", "MemoryHigh=infinity"),
+            (Knob::PidsMax.into(), "7", "TasksMax=7"),
+            (
+                Knob::CpuMax.into(),
+                "12.5%",
+                "CPUQuota=12.5% CPUQuotaPeriodSec=100000us",
+            ),
+            (
+                Knob::CpuMax.into(),
+                "max",
+                "CPUQuota= CPUQuotaPeriodSec=100000us",
+            ),
+            (Knob::CpusetCpus.into(), "0-1", "AllowedCPUs=0-1"),
+            (disk, "200", "IODeviceWeight=/dev/block/254:0 200"),
+            (Knob::OomGroup.into(), "1", ""),
+        ] {
+            let value = KnobValue::from_words(address.knob, value).unwrap();
+            assert_eq!(properties(address, &value).join(" "), property);
+        }
+    }
+
+    #[test]
+    fn a_command_can_be_typed() {
+        let unit = Unit {
+            name: "a.service".to_owned(),
+            of_user: true,
+        };
+        let properties = ["IOWriteBandwidthMax=/dev/block/254:0 1".to_owned()];
+        assert_eq!(
+            unit.command(&properties, false).to_string(),
+            "systemctl --user set-property --runtime a.service 'IOWriteBandwidthMax=/dev/block/254:0 1'"
+        );
+    }
+}

@@ -1,0 +1,211 @@
+//! Changing a limit, judged before it is done: what it is, what it would be, what is used, whether it
+//! would bind, and what would happen.
+
+mod judge;
+mod words;
+
+use crate::kernel::cgroup::apply::Write;
+use crate::kernel::cgroup::knob::{Address, Knob, KnobValue};
+use crate::kernel::cgroup::standing::Standing;
+use crate::kernel::cpuset::CpuList;
+use crate::kernel::unit::{Bytes, Limit};
+
+use super::limit::{Level, Of};
+
+/// A change of one knob, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// Which knob, of which disk.
+    pub address: Address,
+    /// The disk's name: `vda`.
+    pub disk: Option<String>,
+    /// What it is.
+    pub old: KnobValue,
+    /// What it will be, as the kernel keeps it.
+    pub new: KnobValue,
+    /// What is used of it: bytes, CPUs, processes.
+    pub used: Option<f64>,
+    /// Who will stop the cgroup first.
+    pub bound: Bound,
+    /// What is worth a line.
+    pub remarks: Vec<Remark>,
+}
+
+/// Whose limit will be reached first.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Bound {
+    /// No such limit: a weight, a switch.
+    NotALimit,
+    /// Nobody's: there is none up the tree.
+    Unlimited,
+    /// The new one.
+    Own,
+    /// That of an ancestor, or of the host.
+    By(Level<f64>),
+}
+
+/// A remark on a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// How grave it is.
+    pub gravity: Gravity,
+    /// One sentence, without the knob's name.
+    pub text: String,
+}
+
+/// How grave a remark is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gravity {
+    /// Good to know.
+    Note,
+    /// Likely to break the workload: only where it is forced.
+    Danger,
+    /// The kernel would not take it.
+    Impossible,
+}
+
+/// What a change is judged against.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Setting {
+    /// The host's memory, and how much of it is in use.
+    pub host_memory: Option<(Bytes, Bytes)>,
+    /// The host's CPUs.
+    pub host_cpus: CpuList,
+    /// The CPUs that the parent hands down.
+    pub parent_cpus: Option<CpuList>,
+    /// The size of a page of memory, in bytes.
+    pub page: u64,
+    /// The `memory.max` that the cgroup will have.
+    pub memory_max: Option<Limit<Bytes>>,
+    /// Whether `cpu.idle` will be on.
+    pub idle: bool,
+}
+
+impl Change {
+    /// Judges a change. `wanted` is what was asked for, `chain` what the knob stands at, nearest first.
+    /// `old` is the cgroup's own standing.
+    pub fn new(
+        address: Address,
+        disk: Option<String>,
+        old: KnobValue,
+        wanted: &KnobValue,
+        chain: &[Standing],
+        setting: &Setting,
+    ) -> Self {
+        let new = wanted.clone().in_pages(setting.page);
+        let mut change = Self {
+            address,
+            disk,
+            old,
+            used: chain.first().and_then(|own| own.used),
+            bound: Bound::NotALimit,
+            new,
+            remarks: Vec::new(),
+        };
+        change.bound = change.bound_in(chain, setting);
+        if change.new != *wanted {
+            let text = format!(
+                "rounded down to whole pages of memory: {} bytes",
+                change.new.to_text(address)
+            );
+            change.remark(Gravity::Note, text);
+        }
+        judge::judge(&mut change, chain, setting);
+        change
+    }
+
+    /// What is to be written.
+    pub fn write(&self) -> Write {
+        Write {
+            address: self.address,
+            old: self.old.clone(),
+            new: self.new.clone(),
+        }
+    }
+
+    /// The remarks of at least this gravity.
+    pub fn at_least(&self, gravity: Gravity) -> impl Iterator<Item = &Remark> {
+        self.remarks
+            .iter()
+            .filter(move |remark| remark.gravity >= gravity)
+    }
+
+    fn remark(&mut self, gravity: Gravity, text: impl Into<String>) {
+        self.remarks.push(Remark {
+            gravity,
+            text: text.into(),
+        });
+    }
+
+    /// Whether it takes nothing away.
+    fn loosens(&self) -> bool {
+        match (self.old.amount(), self.new.amount()) {
+            (Some(old), Some(new)) => {
+                new.value().unwrap_or(f64::INFINITY) >= old.value().unwrap_or(f64::INFINITY)
+            }
+            _ => self.address.knob == Knob::CpuIdle && self.new == KnobValue::Switch(false),
+        }
+    }
+
+    /// Loosening comes first; what may kill or stop last, when all else was accepted.
+    fn rank(&self) -> u8 {
+        match self.address.knob {
+            _ if self.loosens() => 0,
+            Knob::MemoryMax => 3,
+            Knob::PidsMax | Knob::MemoryHigh | Knob::SwapMax => 2,
+            _ => 1,
+        }
+    }
+
+    fn bound_in(&self, chain: &[Standing], setting: &Setting) -> Bound {
+        let limits = matches!(
+            self.address.knob,
+            Knob::MemoryMax | Knob::MemoryHigh | Knob::SwapMax | Knob::CpuMax | Knob::PidsMax
+        );
+        let Some(new) = self.new.amount().filter(|_| limits) else {
+            return Bound::NotALimit;
+        };
+        let own = new.value().map(|limit| Level {
+            of: Of::Own,
+            limit,
+            used: self.used,
+            reclaimable: None,
+        });
+        let above = chain.iter().skip(1).filter_map(|standing| {
+            Some(Level {
+                of: Of::Ancestor(standing.path.as_str().into()),
+                limit: standing.value.value()?.amount()?.value()?,
+                used: standing.used,
+                reclaimable: None,
+            })
+        });
+        let host = match self.address.knob {
+            Knob::MemoryMax => setting.host_memory.map(|(total, used)| Level {
+                of: Of::Host,
+                limit: total.0 as f64,
+                used: Some(used.0 as f64),
+                reclaimable: None,
+            }),
+            Knob::CpuMax if !setting.host_cpus.is_empty() => Some(Level {
+                of: Of::Host,
+                limit: setting.host_cpus.count() as f64,
+                used: None,
+                reclaimable: None,
+            }),
+            _ => None,
+        };
+        match super::limit::ceiling(own.into_iter().chain(above).chain(host)) {
+            None => Bound::Unlimited,
+            Some(ceiling) if ceiling.binding.of == Of::Own => Bound::Own,
+            Some(ceiling) => Bound::By(ceiling.binding),
+        }
+    }
+}
+
+/// Puts changes in the order in which they are safe to make.
+pub fn in_safe_order(changes: &mut [Change]) {
+    changes.sort_by_key(Change::rank);
+}
+
+#[cfg(test)]
+mod tests;

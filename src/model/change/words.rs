@@ -1,0 +1,116 @@
+//! A change as a line for people.
+
+use std::fmt;
+
+use super::{Bound, Change};
+use crate::kernel::cgroup::knob::{Knob, KnobValue};
+use crate::kernel::cpu::CpuMax;
+use crate::kernel::io::IoMax;
+use crate::kernel::unit::{Bytes, Limit};
+use crate::model::limit::Of;
+use crate::text;
+
+/// `memory.max  64M → 32M  (8.1M in use; binding)`, two spaces between the columns. Paths in it are
+/// foreign text.
+impl fmt::Display for Change {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, .. } = self;
+        let (mut old, mut new) = (self.people(&self.old), self.people(&self.new));
+        if old == new && self.old != self.new {
+            (old, new) = (self.old.to_text(*address), self.new.to_text(*address));
+        }
+        write!(out, "{}", address.knob)?;
+        match (&self.disk, address.device) {
+            (Some(disk), Some(_)) => write!(out, " {disk}")?,
+            (None, Some(device)) => write!(out, " {device}")?,
+            (_, None) => {}
+        }
+        write!(out, "  {old} → {new}")?;
+        let used = self
+            .used
+            .map(|used| format!("{} in use", self.amount(used)));
+        let bound = match &self.bound {
+            Bound::NotALimit => None,
+            Bound::Unlimited => Some("no limit".to_owned()),
+            Bound::Own => Some("binding".to_owned()),
+            Bound::By(level) => Some(match &level.of {
+                Of::Ancestor(path) => format!(
+                    "bound by {} {} of {path}",
+                    address.knob,
+                    self.amount(level.limit)
+                ),
+                Of::Own | Of::Host => format!("bound by the host's {}", self.amount(level.limit)),
+            }),
+        };
+        let beside: Vec<String> = used.into_iter().chain(bound).collect();
+        if beside.is_empty() {
+            return Ok(());
+        }
+        write!(out, "  ({})", beside.join("; "))
+    }
+}
+
+impl Change {
+    fn people(&self, value: &KnobValue) -> String {
+        match value {
+            KnobValue::Size(limit) => text::limit(*limit),
+            KnobValue::Switch(on) => u8::from(*on).to_string(),
+            KnobValue::CpuMax(max) => cpu_max(*max),
+            KnobValue::Weight(Some(weight)) => weight.to_string(),
+            KnobValue::Weight(None) if self.address.knob == Knob::CpuWeight => "idle".to_owned(),
+            KnobValue::Weight(None) => "default".to_owned(),
+            KnobValue::Cpus(cpus) if cpus.is_empty() => "the parent's".to_owned(),
+            KnobValue::Cpus(cpus) => cpus.to_string(),
+            KnobValue::IoMax(max) => self.rates(max),
+            KnobValue::Count(limit) => limit.to_string(),
+        }
+    }
+
+    fn amount(&self, amount: f64) -> String {
+        match self.new {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            KnobValue::Size(_) => text::bytes(Bytes(amount as u64)),
+            KnobValue::CpuMax(_) => cpus(amount),
+            _ => amount.to_string(),
+        }
+    }
+
+    /// The rates that are limited before or after.
+    fn rates(&self, max: &IoMax) -> String {
+        let (KnobValue::IoMax(old), KnobValue::IoMax(new)) = (&self.old, &self.new) else {
+            return max.to_string();
+        };
+        let bytes = |rate: Limit<u64>| text::limit(rate.map(Bytes));
+        let count = |rate: Limit<u64>| rate.to_string();
+        let rates = [
+            ("rbps", bytes(max.rbps), (old.rbps, new.rbps)),
+            ("wbps", bytes(max.wbps), (old.wbps, new.wbps)),
+            ("riops", count(max.riops), (old.riops, new.riops)),
+            ("wiops", count(max.wiops), (old.wiops, new.wiops)),
+        ];
+        let limited: Vec<String> = rates
+            .into_iter()
+            .filter(|(_, _, rates)| *rates != (Limit::Max, Limit::Max))
+            .map(|(key, rate, _)| format!("{key}={rate}"))
+            .collect();
+        if limited.is_empty() {
+            return "max".to_owned();
+        }
+        limited.join(" ")
+    }
+}
+
+/// `0.5 cpu`, with the period where it is not the default.
+fn cpu_max(max: CpuMax) -> String {
+    let Limit::At(number) = max.cpus() else {
+        return "max".to_owned();
+    };
+    if max.period == CpuMax::PERIOD {
+        return cpus(number);
+    }
+    format!("{} per {} ms", cpus(number), max.period.0 as f64 / 1000.0)
+}
+
+fn cpus(number: f64) -> String {
+    format!("{} cpu", (number * 1000.0).round() / 1000.0)
+}
