@@ -75,9 +75,9 @@ fn a_line_says_old_new_usage_and_who_binds() {
         ),
         (
             Knob::MemoryMax,
-            "67112960",
-            &[("67108864", used)],
-            "memory.max  67108864 → 67112960  (8.1M in use; binding)",
+            "67117056",
+            &[("67112960", used)],
+            "memory.max  67112960 → 67117056  (8.1M in use; binding)",
         ),
     ] {
         assert_eq!(change(knob, new, levels).to_string(), line);

@@ -1,0 +1,394 @@
+//! `ringfence set` on a real kernel, as root: `cargo xtask test vm_limits`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use ringfence::kernel::cgroup::apply::{Write, apply};
+use ringfence::kernel::cgroup::knob::{Knob, KnobValue};
+use ringfence::kernel::cgroup::tree::Cgroup;
+
+#[allow(dead_code, reason = "each suite uses its part")]
+mod support;
+
+use support::{Done, Host, as_user, binary, read, wait_until};
+
+const MOUNT: &str = "/sys/fs/cgroup";
+const CONTROLLERS: [&str; 5] = ["memory", "cpu", "cpuset", "io", "pids"];
+
+/// A cgroup of the test's own, `above/own`, with all controllers; removed at its end.
+struct Own {
+    above: PathBuf,
+    dir: PathBuf,
+}
+
+impl Own {
+    fn new() -> Self {
+        let above = Path::new(MOUNT).join("above");
+        let dir = above.join("own");
+        fs::create_dir(&above).unwrap();
+        for controller in CONTROLLERS {
+            for at in [Path::new(MOUNT), &above] {
+                let file = at.join("cgroup.subtree_control");
+                fs::write(file, format!("+{controller}")).unwrap();
+            }
+        }
+        fs::create_dir(&dir).unwrap();
+        Self { above, dir }
+    }
+
+    fn read(&self, file: &str) -> String {
+        read(self.dir.join(file))
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        fs::write(self.dir.join(file), text).unwrap_or_else(|error| panic!("{file}: {error}"));
+    }
+
+    /// A number of one of its flat keyed files.
+    fn count(&self, file: &str, key: &str) -> u64 {
+        let text = self.read(file);
+        let line = text.lines().find_map(|line| line.strip_prefix(key));
+        line.unwrap().trim().parse().unwrap()
+    }
+
+    /// A shell script in it.
+    fn start(&self, script: &str) -> Child {
+        let enter = format!("echo $$ > {}/cgroup.procs; {script}", self.dir.display());
+        Command::new("sh").args(["-c", &enter]).spawn().unwrap()
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let _ = Cgroup::open(&self.above).and_then(|cgroup| cgroup.remove());
+    }
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut set = Command::new(binary());
+    set.arg("set").args(arguments);
+    set
+}
+
+fn set(arguments: &[&str]) -> Done {
+    Done::from(command(arguments).output().unwrap())
+}
+
+/// The numbers of a disk.
+fn device(disk: &str) -> String {
+    read(format!("/sys/block/{disk}/dev"))
+}
+
+#[test]
+fn every_knob_reads_back_byte_for_byte() {
+    let _host = Host::new();
+    let own = Own::new();
+    let vda = device("vda");
+    fs::write(
+        Path::new(MOUNT).join("io.cost.qos"),
+        format!("{vda} enable=1"),
+    )
+    .unwrap();
+    let rates = format!("{vda} rbps=1048576 wbps=2097152 riops=30 wiops=max");
+    let knobs = [
+        ("memory.max=64m", "memory.max", "67108864"),
+        ("memory.high=48m", "memory.high", "50331648"),
+        ("memory.low=16m", "memory.low", "16777216"),
+        ("memory.min=8m", "memory.min", "8388608"),
+        ("memory.swap.max=1m", "memory.swap.max", "1048576"),
+        ("memory.oom.group=1", "memory.oom.group", "1"),
+        ("cpu.max=75%", "cpu.max", "75000 100000"),
+        ("cpu.weight=250", "cpu.weight", "250"),
+        ("cpuset.cpus=0", "cpuset.cpus", "0"),
+        ("io.max=/dev/vda:rbps=1m,wbps=2m,riops=30", "io.max", &rates),
+        ("io.weight=300", "io.weight", "default 300"),
+        ("pids.max=17", "pids.max", "17"),
+    ];
+    let before = knobs.map(|(_, file, _)| own.read(file));
+    for (wish, file, text) in knobs {
+        let done = set(&["above/own", wish]);
+        assert_eq!(done.code, 0, "{done:?}");
+        assert_eq!(own.read(file), text, "{wish}");
+    }
+    // All at once, back to what was.
+    let back = [
+        "memory.max=max",
+        "memory.high=max",
+        "memory.low=0",
+        "memory.min=0",
+        "memory.swap.max=max",
+        "memory.oom.group=0",
+        "cpu.max=max",
+        "cpu.weight=default",
+        "cpuset.cpus=",
+        "io.max=/dev/vda:max",
+        "io.weight=100",
+        "pids.max=max",
+    ];
+    let done = set(&[&["above/own"][..], &back].concat());
+    assert_eq!(
+        (done.code, done.stdout.lines().count()),
+        (0, 12),
+        "{done:?}"
+    );
+    assert_eq!(knobs.map(|(_, file, _)| own.read(file)), before);
+
+    let weight = format!("io.weight={vda}:400");
+    set(&["above/own", &weight]).ok();
+    assert_eq!(own.read("io.weight"), format!("default 100\n{vda} 400"));
+    set(&["above/own", "io.weight=/dev/vda:default"]).ok();
+    assert_eq!(own.read("io.weight"), "default 100");
+    fs::write(
+        Path::new(MOUNT).join("io.cost.qos"),
+        format!("{vda} enable=0"),
+    )
+    .unwrap();
+
+    assert_eq!(set(&["above/own", "cpu.idle=1"]).code, 0);
+    assert_eq!(
+        (own.read("cpu.idle"), own.read("cpu.weight")),
+        ("1".into(), "0".into())
+    );
+    set(&["above/own", "cpu.weight=200"]).fails(125, &["cpu.weight is refused"]);
+    let line = set(&["above/own", "cpu.weight=200", "cpu.idle=0"]).ok();
+    assert_eq!(line, "cpu.idle  1 → 0\ncpu.weight  idle → 200");
+    assert_eq!(own.read("cpu.weight"), "200");
+}
+
+#[test]
+fn a_dry_run_says_all_and_writes_nothing() {
+    let _host = Host::new();
+    let own = Own::new();
+    fs::write(own.above.join("pids.max"), "50").unwrap();
+    let done = set(&[
+        "above/own",
+        "memory.max=67108865",
+        "pids.max=64",
+        "--dry-run",
+    ]);
+    assert_eq!(done.code, 0);
+    assert_eq!(
+        done.stdout,
+        "pids.max  max → 64  (0 in use; bound by pids.max 50 of /above)\n\
+         memory.max  max → 64M  (0B in use; binding)\n"
+    );
+    done.fails(
+        0,
+        &["rounded down to whole pages of memory: 67108864 bytes"],
+    );
+    assert_eq!(
+        (own.read("memory.max"), own.read("pids.max")),
+        ("max".into(), "max".into())
+    );
+    set(&["above/own", "pids.max=0", "--dry-run"]).fails(125, &["pids.max is refused"]);
+}
+
+#[test]
+fn b32_a_limit_below_usage_is_refused_unless_forced() {
+    let host = Host::new();
+    let load = "echo ready; exec ringfence load memory --size 48m";
+    let workload = host.start("leaker", &["-m", "128m"], load);
+    wait_until("48m", || {
+        workload.read("memory.current").parse::<u64>().unwrap() > 48 << 20
+    });
+    let wishes = ["leaker", "pids.max=100", "memory.max=16m"];
+    let done = set(&wishes);
+    done.fails(
+        125,
+        &[
+            "memory.max: ",
+            "below usage: the kernel will reclaim, then OOM-kill",
+        ],
+    );
+    done.fails(
+        125,
+        &["memory.max is refused", "nothing was changed", "--force"],
+    );
+    assert_eq!(workload.read("memory.max"), "134217728");
+    assert_eq!(workload.read("pids.max"), "max");
+    let done = set(&[&wishes[..], &["--force"]].concat());
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(done.stdout.contains("memory.max  128M → 16M"), "{done:?}");
+    workload
+        .finish()
+        .fails(137, &["OOM kill: memory.max 16M of leaker hit"]);
+}
+
+#[test]
+fn limits_take_effect() {
+    let _host = Host::new();
+    let own = Own::new();
+    set(&["above/own", "pids.max=1"]).ok();
+    let mut forker = own.start("for i in 1 2 3; do sleep 0 & done 2>/dev/null");
+    wait_until("a refused fork", || own.count("pids.events", "max ") > 0);
+    forker.wait().unwrap();
+    set(&["above/own", "pids.max=max"]).ok();
+
+    let mut spinner = own.start("exec ringfence load cpu");
+    let before = own.count("cpu.stat", "nr_throttled ");
+    assert_eq!(set(&["above/own", "cpu.max=10%"]).code, 0);
+    wait_until("throttling", || {
+        own.count("cpu.stat", "nr_throttled ") > before + 5
+    });
+    spinner.kill().unwrap();
+    spinner.wait().unwrap();
+    set(&["above/own", "cpu.max=max"]).ok();
+
+    set(&["above/own", "io.max=/dev/vda:wbps=1m"]).ok();
+    let start = Instant::now();
+    let mut writer =
+        own.start("dd if=/dev/zero of=/limits-io bs=64k count=48 conv=fsync 2>/dev/null");
+    assert!(writer.wait().unwrap().success());
+    assert!(
+        start.elapsed() > Duration::from_secs(2),
+        "{:?}",
+        start.elapsed()
+    );
+    fs::remove_file("/limits-io").unwrap();
+}
+
+#[test]
+fn all_or_none() {
+    let _host = Host::new();
+    let own = Own::new();
+    own.write("memory.high", "33554432");
+    own.write("cpu.max", "50000 100000");
+    own.write("cpu.max.burst", "40000");
+    // The kernel's refusal of the second is not foreseen.
+    let wishes = ["memory.high=64m", "cpu.max=20%", "pids.max=9"];
+    let done = set(&[&["above/own"][..], &wishes].concat());
+    done.fails(
+        125,
+        &[
+            "the kernel refused `20000 100000` for cpu.max",
+            "cpu.max.burst",
+            "nothing was changed",
+        ],
+    );
+    for (file, text) in [
+        ("memory.high", "33554432"),
+        ("cpu.max", "50000 100000"),
+        ("pids.max", "max"),
+    ] {
+        assert_eq!(own.read(file), text, "{file}");
+    }
+    // Being idle for a moment must not cost the weight.
+    own.write("cpu.weight", "300");
+    set(&["above/own", "cpu.idle=1", "io.weight=/dev/vda:200"]).fails(
+        125,
+        &[
+            "weights are not in force",
+            "enable=1",
+            "nothing was changed",
+        ],
+    );
+    assert_eq!(
+        (own.read("cpu.idle"), own.read("cpu.weight")),
+        ("0".into(), "300".into())
+    );
+}
+
+#[test]
+fn disks_are_found_or_named() {
+    let _host = Host::new();
+    let own = Own::new();
+    let vdb = device("vdb");
+    let done = set(&["above/own", "io.max=/dev/vdb1:wbps=1m"]);
+    done.fails(0, &["/dev/vdb1 is a partition", "the limit is on vdb"]);
+    assert_eq!(done.stdout, "io.max vdb  wbps=max → wbps=1M\n");
+    let rates = format!("io.max={vdb}:riops=10");
+    set(&["above/own", &rates]).ok();
+    assert_eq!(
+        own.read("io.max"),
+        format!("{vdb} rbps=max wbps=1048576 riops=10 wiops=max")
+    );
+    for (disk, why) in [
+        ("/dev/nosuch", "no device /dev/nosuch"),
+        ("/dev/null", "neither a block device"),
+        ("99:9", "the kernel knows no block device 99:9"),
+    ] {
+        let rates = format!("io.max={disk}:wbps=1m");
+        set(&["above/own", &rates, "pids.max=5"]).fails(125, &["nothing was changed", why]);
+        assert_eq!(own.read("pids.max"), "max");
+    }
+}
+
+#[test]
+fn what_cannot_be_is_one_sentence() {
+    let host = Host::new();
+    let own = Own::new();
+    let fails = |done: Done, code, words: &[&str]| {
+        done.fails(code, words);
+        assert_eq!(
+            (&*done.stdout, done.stderr.lines().count()),
+            ("", 1),
+            "{done:?}"
+        );
+    };
+    fails(
+        set(&["/", "pids.max=5"]),
+        125,
+        &["the root cgroup is the host itself"],
+    );
+    fails(set(&["nosuch", "pids.max=5"]), 125, &["no cgroup `nosuch`"]);
+    fails(
+        set(&["own", "pids.max=5", "pids.max=6"]),
+        125,
+        &["pids.max is given twice"],
+    );
+    fails(
+        set(&["own", "pids.max=5", "--persist"]),
+        125,
+        &["no unit of systemd's"],
+    );
+    let mut user = command(&["own", "pids.max=5"]);
+    user.env("HOME", "/");
+    fails(
+        as_user(user),
+        125,
+        &["owner, root mostly", "nothing was changed"],
+    );
+    // Controllers that are not handed down: both places are named.
+    fs::create_dir_all(own.dir.join("a/b")).unwrap();
+    let words = [
+        "write +memory to /sys/fs/cgroup/above/own/cgroup.subtree_control",
+        "then to /sys/fs/cgroup/above/own/a/cgroup.subtree_control",
+    ];
+    fails(set(&["above/own/a/b", "memory.max=64m"]), 125, &words);
+    let done = set(&["own", "cpuset.cpus=0,77"]);
+    done.fails(125, &["this host has no CPU 77"]);
+    let remount = |how: &str| {
+        let mut mount = Command::new("mount");
+        assert!(mount.args(["-o", how, MOUNT]).status().unwrap().success());
+    };
+    remount("remount,ro");
+    let done = set(&["own", "pids.max=5"]);
+    remount("remount,rw");
+    fails(done, 125, &["mounted read-only", "nothing was changed"]);
+    assert_eq!(own.read("pids.max"), "max");
+    drop(own);
+    host.assert_clean("refusals");
+}
+
+#[test]
+fn a_cgroup_that_vanishes_is_told() {
+    let _host = Host::new();
+    let own = Own::new();
+    let cgroup = Cgroup::open(&own.dir).unwrap();
+    fs::remove_dir(&own.dir).unwrap();
+    // One of the same name is another.
+    fs::create_dir(&own.dir).unwrap();
+    let write = Write {
+        address: Knob::PidsMax.into(),
+        old: KnobValue::from_words(Knob::PidsMax, "max").unwrap(),
+        new: KnobValue::from_words(Knob::PidsMax, "5").unwrap(),
+    };
+    let refused = apply(&cgroup, Path::new(MOUNT), &[write]).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "/sys/fs/cgroup/above/own vanished meanwhile; nothing was changed"
+    );
+    assert_eq!(own.read("pids.max"), "max");
+}
