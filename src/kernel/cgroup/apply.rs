@@ -60,10 +60,12 @@ pub fn apply(
     mount: &std::path::Path,
     writes: &[Write],
 ) -> Result<Vec<Option<KnobValue>>, Refused> {
-    // Switching cpu.idle on and off again forgets the weight.
+    // Switching cpu.idle on and off again forgets the weight; that of an idle cgroup (read as 0, on newer
+    // kernels as 1) comes and goes with cpu.idle.
+    let was_idle = read(cgroup, Knob::CpuIdle.into()).ok() == Some(KnobValue::Switch(true));
     let weight = writes
         .iter()
-        .any(|write| write.address.knob == Knob::CpuIdle)
+        .any(|write| write.address.knob == Knob::CpuIdle && !was_idle)
         .then(|| read(cgroup, Knob::CpuWeight.into()).ok())
         .flatten();
     for (at, write) in writes.iter().enumerate() {
@@ -81,14 +83,12 @@ pub fn apply(
             .rev()
             .map(|write| (write.address, &write.old))
             .collect();
-        if let Some(weight @ KnobValue::Weight(Some(_))) = &weight {
+        if let Some(weight) = &weight {
             undo.push((Knob::CpuWeight.into(), weight));
         }
-        let is_idle = matches!(weight, Some(KnobValue::Weight(None)));
         let not_restored = undo
             .into_iter()
-            // The weight of an idle cgroup comes and goes with cpu.idle.
-            .filter(|(address, _)| !(is_idle && address.knob == Knob::CpuWeight))
+            .filter(|(address, _)| !(was_idle && address.knob == Knob::CpuWeight))
             .filter_map(|(address, old)| {
                 let text = old.to_text(address);
                 let error = cgroup.write(address.knob.name(), &text).err()?;

@@ -17,7 +17,7 @@ pub enum KnobValue {
     Switch(bool),
     /// CPU time per period.
     CpuMax(CpuMax),
-    /// A weight. `None`: `cpu.weight` where `cpu.idle` is on (the kernel reads 0), or for a disk
+    /// A weight. `None`: `cpu.weight` where `cpu.idle` is on (kernels before 6.12 read 0), or for a disk
     /// that has no `io.weight` of its own.
     Weight(Option<Weight>),
     /// CPUs.
