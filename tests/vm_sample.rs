@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -167,6 +168,11 @@ fn newest(live: &Live) -> Arc<Sample> {
 
 /// All kills until so many are told, and for a moment longer: none may be told twice.
 fn kills(live: &mut Live, wanted: u64) -> Vec<(OomKill, Instant)> {
+    kills_within(live, wanted..=wanted)
+}
+
+/// The same where the kernel may kill some more.
+fn kills_within(live: &mut Live, wanted: RangeInclusive<u64>) -> Vec<(OomKill, Instant)> {
     let start = Instant::now();
     let mut kills = Vec::new();
     let mut enough: Option<Instant> = None;
@@ -178,16 +184,16 @@ fn kills(live: &mut Live, wanted: u64) -> Vec<(OomKill, Instant)> {
             }
         }
         let told: u64 = kills.iter().map(|(kill, _)| kill.kills).sum();
-        if told >= wanted {
+        if told >= *wanted.start() {
             let since = *enough.get_or_insert_with(Instant::now);
             if since.elapsed() > Duration::from_millis(700) {
-                assert_eq!(told, wanted, "{kills:#?}");
+                assert!(wanted.contains(&told), "{kills:#?}");
                 return kills;
             }
         }
         std::thread::sleep(Duration::from_micros(200));
     }
-    panic!("{wanted} kills expected: {kills:#?}");
+    panic!("{wanted:?} kills expected: {kills:#?}");
 }
 
 /// Runs a shell script in a cgroup, in a pid namespace of its own if wanted. It starts with its first
@@ -621,7 +627,8 @@ fn when_the_host_runs_out_no_limit_is_blamed() {
             go(&mut hog);
             hog
         };
-        let told = kills(&mut live, 1);
+        // Whoever is left kills the rest of them; on a busy machine the kernel may be faster.
+        let told = kills_within(&mut live, 1..=2);
         hog.wait().unwrap();
         let kill = &told[0].0;
         let path = if root { "/".to_owned() } else { leaf.path() };
