@@ -182,15 +182,12 @@ fn on_real_kernel(tally: &Arc<Mutex<Tally>>, suites: &[String], args: &Args) -> 
             })
             .collect();
         let command = guest_command(suites, &args.arguments);
-        let mut code = in_guest(tally, &machine, &command)?;
-        let silent = !tally.lock().unwrap_or_else(PoisonError::into_inner).heard;
-        if code != 0 && silent {
-            // Seen once in some sixty boots of the emulator: it is no test that failed.
-            println!(
-                "kernel {kernel}: the guest ended with {code} before its first test; once more"
-            );
-            code = in_guest(tally, &machine, &command)?;
-        }
+        let streams = Streams::Pipes {
+            stdin: None,
+            stdout: Box::new(Counter(Arc::clone(tally), Vec::new())),
+            stderr: Box::new(io::stderr()),
+        };
+        let code = vm::boot(&machine, &command, Some(GUEST_TIMEOUT), streams)?;
         // The suites have told how they ended; this is about the machine.
         if code != 0 {
             let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
@@ -201,17 +198,6 @@ fn on_real_kernel(tally: &Arc<Mutex<Tally>>, suites: &[String], args: &Args) -> 
         }
     }
     Ok(())
-}
-
-/// One boot; counts what it prints. Gives the guest's exit code.
-fn in_guest(tally: &Arc<Mutex<Tally>>, machine: &MachineArgs, command: &[OsString]) -> Result<i32> {
-    tally.lock().unwrap_or_else(PoisonError::into_inner).heard = false;
-    let streams = Streams::Pipes {
-        stdin: None,
-        stdout: Box::new(Counter(Arc::clone(tally), Vec::new())),
-        stderr: Box::new(io::stderr()),
-    };
-    vm::boot(machine, command, Some(GUEST_TIMEOUT), streams)
 }
 
 /// Runs the suites one after the other; each ends with a line that says how.
