@@ -16,23 +16,6 @@ pub struct IdRange {
     pub count: u32,
 }
 
-/// Its pid in each pid namespace from the reader's own inwards (`NSpid`, since 4.1): the first is the
-/// pid itself, the last the one it sees. Readable also while it is a zombie.
-pub fn pids(proc: &Path, pid: u32) -> Option<Vec<u32>> {
-    let pids = status(proc, pid)?.nspid?;
-    pids.into_iter()
-        .map(|pid| u32::try_from(pid).ok())
-        .collect()
-}
-
-/// Its pid inside, where that is another namespace than the reader's.
-pub fn inner_pid(proc: &Path, pid: u32) -> Option<u32> {
-    match pids(proc, pid)?.as_slice() {
-        [_, .., inner] => Some(*inner),
-        _ => None,
-    }
-}
-
 /// Whether it has a handler for the signal (`SigCgt`). Without one, PID 1 of a pid namespace never
 /// notices the signal. `None` where the process is gone.
 pub fn catches(proc: &Path, pid: u32, signal: Signal) -> Option<bool> {
@@ -63,11 +46,6 @@ pub fn mounts_beneath_root() -> Vec<PathBuf> {
         .map(|mount| mount.mount_point)
         .filter(|path| path != Path::new("/") && !own(path))
         .collect()
-}
-
-/// Its command name (`comm`), foreign text.
-pub fn comm(proc: &Path, pid: u32) -> Option<String> {
-    Some(status(proc, pid)?.name)
 }
 
 /// Maps the ids of its new user namespace to themselves, as far as the writer's own namespace has them.

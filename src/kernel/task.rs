@@ -49,6 +49,11 @@ pub fn inner_pids(proc: &Path, pid: u32) -> Option<Vec<u32>> {
     )
 }
 
+/// The pid that it sees itself, where that is in another namespace than the reader's.
+pub fn innermost_pid(proc: &Path, pid: u32) -> Option<u32> {
+    inner_pids(proc, pid)?.last().copied()
+}
+
 /// The v2 cgroup of a process, as a path from the v2 root; zombies still have it, and a removed cgroup
 /// still has its name.
 pub fn cgroup(proc: &Path, pid: u32) -> Option<String> {

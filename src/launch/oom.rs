@@ -15,7 +15,7 @@ use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::kmsg::reader::{Next, Reader};
 use crate::kernel::kmsg::{OomLine, OomSummary, OomVictim};
 use crate::kernel::memory::MemoryEvents;
-use crate::kernel::process;
+use crate::kernel::task;
 use crate::kernel::unit::{Bytes, Limit};
 use crate::text;
 
@@ -175,7 +175,7 @@ impl Evidence {
     /// Remembers one process's pid inside.
     pub fn remember(&mut self, pid: u32) {
         if !self.inner_pids.contains_key(&pid)
-            && let Some(inner) = process::inner_pid(Path::new("/proc"), pid)
+            && let Some(inner) = task::innermost_pid(Path::new("/proc"), pid)
         {
             self.inner_pids.insert(pid, inner);
         }

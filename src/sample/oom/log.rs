@@ -1,7 +1,7 @@
 //! What the kernel log said about kills, until a counter claims it.
 
 use std::collections::{HashMap, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -87,7 +87,7 @@ impl Log {
                 _ => {
                     let known = Known {
                         path: Arc::clone(path),
-                        inner_pid: inner_pid(&self.proc, pid),
+                        inner_pid: task::innermost_pid(&self.proc, pid),
                         seen: now,
                     };
                     self.known.insert(pid, known);
@@ -155,7 +155,7 @@ impl Log {
         let known = known.filter(|known| path.as_ref() == Some(&known.path));
         let inner_pid = match known {
             Some(known) => known.inner_pid,
-            None => inner_pid(&self.proc, pid),
+            None => task::innermost_pid(&self.proc, pid),
         };
         Logged {
             pid,
@@ -181,9 +181,4 @@ impl Log {
         self.kills
             .retain(|kill| now.duration_since(kill.heard) < FORGET_AFTER);
     }
-}
-
-/// The innermost pid of a process in a nested pid namespace.
-fn inner_pid(proc: &Path, pid: u32) -> Option<u32> {
-    task::inner_pids(proc, pid)?.last().copied()
 }
