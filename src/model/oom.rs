@@ -78,7 +78,7 @@ fn about(victim: &Victim) -> String {
 }
 
 /// `limit memory.max 64M of leaker`
-fn limit(kill: &OomKill, row: Option<&Row>) -> String {
+pub fn limit(kill: &OomKill, row: Option<&Row>) -> String {
     if let Some(path) = &kill.limit_path {
         let size = kill
             .limit

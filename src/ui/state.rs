@@ -123,9 +123,8 @@ impl State {
     /// Whether the selected cgroup is gone, and may come back: a workload that restarts is away for a
     /// moment, and what is said about it stays.
     pub fn is_away(&self, model: &Model) -> bool {
-        self.selected().is_some_and(|path| {
-            model.row(path).is_none() && model.history(path).is_some_and(|past| !past.is_empty())
-        })
+        self.selected()
+            .is_some_and(|path| model.row(path).is_none() && model.remembers(path))
     }
 
     /// Where the selected line is, or was while it is away.
@@ -219,7 +218,11 @@ impl State {
         }
         Interest::Some {
             stats,
-            processes: self.selected_row(model).map(|row| row.id),
+            processes: self
+                .selected_row(model)
+                .map(|row| row.id)
+                .into_iter()
+                .collect(),
         }
     }
 }

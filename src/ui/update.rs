@@ -9,6 +9,7 @@ use super::keymap::{self, Action};
 use super::state::{Detail, Flow, Screen, Selection, State};
 use super::view::help;
 use crate::model::Model;
+use crate::model::filter::Filter;
 use crate::model::tree::{Fold, Line, Sort};
 
 /// Lines that one turn of the wheel scrolls.
@@ -94,7 +95,7 @@ fn filter_key(state: &mut State, key: KeyEvent) -> Option<Effect> {
         }
         KeyCode::Enter => state.screen = Screen::Tree,
         KeyCode::Esc => {
-            state.shape.filter.clear();
+            state.shape.filter = Filter::default();
             state.screen = Screen::Tree;
         }
         _ => {}
@@ -123,7 +124,7 @@ fn act(state: &mut State, action: Action, model: &Model) -> Option<Effect> {
                 .is_some_and(|plan| plan.selected.is_some());
             state.detail = if shown { Detail::Closed } else { Detail::Open };
         }
-        Action::Back if !state.shape.filter.is_empty() => state.shape.filter.clear(),
+        Action::Back if !state.shape.filter.is_empty() => state.shape.filter = Filter::default(),
         Action::Back => state.detail = Detail::Closed,
         Action::Filter => state.screen = Screen::Filter,
         Action::Sort(by) => {

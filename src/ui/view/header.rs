@@ -158,7 +158,7 @@ pub fn footer(buffer: &mut Buffer, area: Rect, state: &State, theme: &Theme) {
     let room = usize::from(area.width.saturating_sub(4));
     let left = match state.screen {
         Screen::Filter => {
-            let filter = text::sanitise(&state.shape.filter);
+            let filter = text::sanitise(state.shape.filter.text());
             Line::from(vec![
                 Span::styled("filter: ", theme.accent),
                 Span::styled(
@@ -178,7 +178,7 @@ pub fn footer(buffer: &mut Buffer, area: Rect, state: &State, theme: &Theme) {
                 "Enter detail",
                 "Z pause",
             ];
-            let filter = text::sanitise(&state.shape.filter);
+            let filter = text::sanitise(state.shape.filter.text());
             let kept = format!("filter: {}", text::fit(&filter, 20));
             if !filter.is_empty() {
                 parts.insert(0, &kept);

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::{pad, put, wrap};
-use crate::model::field::FIELDS;
+use crate::model::field::Preset;
 use crate::text;
 use crate::ui::keymap::{self, HELP, KEYMAP};
 use crate::ui::theme::Theme;
@@ -65,7 +65,7 @@ fn columns(width: u16, theme: &Theme) -> Vec<Line<'static>> {
         "A bar is of the limit with the least room left, be it its own or an ancestor's (↑).",
     ];
     let room = usize::from(width);
-    let fields = FIELDS.iter().flat_map(|field| {
+    let fields = Preset::All.columns().flat_map(|field| {
         let about = wrap(
             field.about,
             room.saturating_sub(16),

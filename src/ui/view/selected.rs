@@ -1,6 +1,8 @@
 //! What is known about the selected cgroup: its limits in words, its memory against the ceiling over the
 //! last minutes, its processes with both pids.
 
+use std::time::Duration;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -8,7 +10,6 @@ use ratatui::text::{Line, Span};
 use super::{pad, put};
 use crate::kernel::unit::{Bytes, Reading};
 use crate::model::field;
-use crate::model::history::SPAN;
 use crate::model::io::Kind;
 use crate::model::limit::{Level, Of, Quantity};
 use crate::model::{Model, Row};
@@ -24,6 +25,8 @@ const BESIDE: u16 = 70;
 const CHART: u16 = 3;
 /// From this width on, the processes' memory is shown too.
 const RSS: u16 = 40;
+/// How much of the past it shows.
+const SPAN: Duration = Duration::from_mins(5);
 /// Columns of the scale at the left of the chart.
 const SCALE: u16 = 6;
 
@@ -235,7 +238,7 @@ fn chart(
         return;
     };
     let width = area.width.saturating_sub(SCALE + 1);
-    let (values, kills) = history.columns(usize::from(width), sample.since_boot, |point| {
+    let (values, kills) = history.columns(usize::from(width), sample.since_boot, SPAN, |point| {
         point.memory.map(|memory| memory.0 as f64)
     });
     let peak = values.iter().flatten().copied().fold(0.0, f64::max);
