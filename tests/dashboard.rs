@@ -16,7 +16,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ringfence::model::Model;
 use ringfence::sample::CgroupSample;
+use ringfence::sample::live::Interest;
 use ringfence::ui::state::{Screen, State};
+use ringfence::ui::tabs::View;
 use ringfence::ui::theme::Theme;
 use ringfence::ui::update::{Effect, Message, update};
 use ringfence::ui::view;
@@ -59,6 +61,7 @@ impl Dashboard {
             self.key(match key {
                 '\n' => KeyCode::Enter,
                 '\x1b' => KeyCode::Esc,
+                '\t' => KeyCode::Tab,
                 key => KeyCode::Char(key),
             });
         }
@@ -137,6 +140,160 @@ fn the_help_shows_keys_and_columns() {
 }
 
 #[test]
+fn every_view_on_three_terminals() {
+    for (width, height) in SIZES {
+        for (view, keys) in [
+            ("detail", "jj2"),
+            ("processes", "j3"),
+            ("incidents", "4"),
+            ("memory", "jjCC"),
+            ("palette", ":sort"),
+        ] {
+            let dashboard = Dashboard::new("demo", width, height).keys(keys);
+            insta::assert_snapshot!(format!("{view}_{width}x{height}"), dashboard.screen());
+        }
+    }
+}
+
+#[test]
+fn keys_walk_through_the_views_and_back() {
+    let mut dashboard = Dashboard::new("demo", 120, 40).keys("jj");
+    for (key, view) in [
+        ('2', View::Detail),
+        ('3', View::Processes),
+        ('4', View::Incidents),
+        ('1', View::Tree),
+        ('\t', View::Detail),
+        ('\t', View::Processes),
+        ('\x1b', View::Tree),
+    ] {
+        dashboard = dashboard.keys(&key.to_string());
+        assert_eq!(dashboard.state.view, view, "{key:?}");
+    }
+    dashboard.key(KeyCode::BackTab);
+    assert_eq!(dashboard.state.view, View::Incidents);
+    // From a kill to its cgroup.
+    dashboard.key(KeyCode::Enter);
+    assert_eq!(dashboard.state.view, View::Detail);
+    let screen = dashboard.screen();
+    assert!(
+        screen.contains("├ detail · ringfence.slice › leaker ─"),
+        "{screen}"
+    );
+}
+
+#[test]
+fn processes_are_a_tree_and_can_be_sorted() {
+    let mut dashboard = Dashboard::new("demo", 120, 40).keys("j3");
+    assert_eq!(dashboard.selected(), "/ringfence.slice/forker");
+    let screen = dashboard.screen();
+    for part in [
+        "48103",
+        "└ ringfence load sleep",
+        "  └ ringfence load sleep",
+        "Z",
+        "pid 4026532330",
+    ] {
+        assert!(screen.contains(part), "{part}:\n{screen}");
+    }
+    dashboard.key(KeyCode::Down);
+    assert_eq!(dashboard.state.processes.chosen, Some(48110));
+    dashboard = dashboard.keys("mr");
+    assert!(dashboard.screen().contains("RSS▴"));
+    assert_eq!(dashboard.state.processes.chosen, Some(48110));
+    dashboard.key(KeyCode::Home);
+    assert_eq!(dashboard.state.processes.chosen, Some(48112));
+    // Of the slice: with the cgroup of each, and the CPU of who was seen twice.
+    let slice = Dashboard::new("demo", 120, 40).keys("g3c");
+    let screen = slice.screen();
+    assert!(
+        screen.contains("spinner") && screen.contains(" 50% "),
+        "{screen}"
+    );
+    assert!(
+        matches!(slice.state.interest(&slice.model), Interest::Some { processes, .. } if processes.len() == 6)
+    );
+}
+
+#[test]
+fn filters_are_words_patterns_and_conditions() {
+    let shown = |keys: &str| -> Vec<String> {
+        let dashboard = Dashboard::new("demo", 120, 40).keys(keys);
+        let lines = dashboard.state.lines.iter();
+        lines
+            .map(|line| dashboard.model.rows()[line.row].name.clone())
+            .collect()
+    };
+    assert_eq!(
+        shown("//^(spin|leak)/"),
+        ["ringfence.slice", "leaker", "spinner"]
+    );
+    assert_eq!(shown("/mem>90%"), ["ringfence.slice", "leaker"]);
+    assert_eq!(shown("/mem>50m mem<100m"), ["ringfence.slice", "leaker"]);
+    assert_eq!(shown("/cpu>40% spin"), ["ringfence.slice", "spinner"]);
+    let faulty = ["ringfence.slice", "forker", "leaker", "spinner", "writer"];
+    assert_eq!(shown("/faults"), faulty);
+    assert_eq!(shown("F"), faulty);
+    assert_eq!(shown("F/leak"), ["ringfence.slice", "leaker"]);
+    assert_eq!(shown("FF").len(), 7);
+    // Esc takes back one after the other.
+    assert_eq!(shown("F/leak\n\x1b"), faulty);
+    assert_eq!(shown("F/leak\n\x1b\x1b").len(), 7);
+    let bad = Dashboard::new("demo", 80, 24).keys("//le(ak/");
+    assert_eq!(bad.state.lines.len(), 7);
+    insta::assert_snapshot!("bad_filter_80x24", bad.screen());
+}
+
+#[test]
+fn the_palette_runs_what_the_keys_do() {
+    let mut dashboard = Dashboard::new("demo", 80, 24).keys(":faul\n");
+    assert!(dashboard.state.shape.faults && dashboard.state.screen == Screen::View);
+    dashboard = dashboard.keys(":oom");
+    dashboard.key(KeyCode::Down);
+    dashboard.key(KeyCode::Up);
+    dashboard.key(KeyCode::Enter);
+    assert_eq!(dashboard.state.view, View::Incidents);
+    dashboard = dashboard.keys(":nonsense\n");
+    assert_eq!(dashboard.state.screen, Screen::View);
+    dashboard = dashboard.keys(":quit");
+    assert_eq!(dashboard.key(KeyCode::Enter), Some(Effect::Quit));
+}
+
+#[test]
+fn the_mouse_sorts_by_titles_and_switches_by_tabs() {
+    let mut dashboard = Dashboard::new("demo", 120, 40);
+    let mut click = |column, row| {
+        dashboard.send(Event::Mouse(MouseEvent {
+            kind: MouseEventKind::Down(MouseButton::Left),
+            column,
+            row,
+            modifiers: KeyModifiers::NONE,
+        }));
+        dashboard.screen()
+    };
+    let column = |screen: &str, line: usize, word: &str| {
+        let line = screen.lines().nth(line).unwrap();
+        let at = line
+            .find(word)
+            .unwrap_or_else(|| panic!("{word} in {line}"));
+        u16::try_from(line[..at].chars().count()).unwrap()
+    };
+    let screen = click(0, 0);
+    let memory = column(&screen, 1, "MEMORY");
+    assert!(click(memory, 1).contains("MEMORY▾"));
+    assert!(click(memory, 1).contains("MEMORY▴"));
+    let processes = column(&screen, 39, "processes");
+    let screen = click(processes, 39);
+    assert!(screen.contains("├ processes · "), "{screen}");
+    let cpu = column(&screen, 2, "CPU");
+    assert!(click(cpu, 2).contains("CPU▾"));
+    let oom = column(&screen, 39, "oom");
+    assert!(click(oom, 39).contains("├ OOM kills · 1 of 2"));
+    let screen = click(8, 5);
+    assert!(screen.contains("├ OOM kills · 2 of 2"), "{screen}");
+}
+
+#[test]
 fn a_filter_keeps_what_is_above() {
     let typing = Dashboard::new("demo", 80, 24).keys("/CRON");
     assert_eq!(typing.state.screen, Screen::Filter);
@@ -179,6 +336,10 @@ fn no_screen_is_without_its_frame() {
                 ("demo", "?"),
                 ("hostile", "\n"),
                 ("hybrid", ""),
+                ("demo", "jj2"),
+                ("demo", "g3"),
+                ("demo", "4j"),
+                ("demo", ":"),
             ] {
                 let dashboard = Dashboard::new(scenario, width, height).keys(keys);
                 let buffer = dashboard.buffer();
@@ -199,12 +360,16 @@ fn no_screen_is_without_its_frame() {
 fn foreign_names_never_reach_the_screen_raw() {
     for (width, height) in SIZES {
         for down in 0..8 {
-            let dashboard = Dashboard::new("hostile", width, height).keys(&"j".repeat(down));
-            for cell in dashboard.buffer().content() {
-                for char in cell.symbol().chars() {
-                    assert!(!char.is_control(), "{char:?}");
-                    assert!(!('\u{202a}'..='\u{202e}').contains(&char), "{char:?}");
-                    assert_ne!(char, '\u{200b}');
+            for view in "1234".chars() {
+                let dashboard = Dashboard::new("hostile", width, height)
+                    .keys(&"j".repeat(down))
+                    .keys(&view.to_string());
+                for cell in dashboard.buffer().content() {
+                    for char in cell.symbol().chars() {
+                        assert!(!char.is_control(), "{char:?}");
+                        assert!(!('\u{202a}'..='\u{202e}').contains(&char), "{char:?}");
+                        assert_ne!(char, '\u{200b}');
+                    }
                 }
             }
         }
@@ -308,11 +473,11 @@ fn a_selected_workload_that_restarts_stays_selected() {
 
 fn any_event() -> impl Strategy<Value = Option<Event>> {
     let code = prop_oneof![
-        4 => prop::sample::select("jkgGhl /cmipnorZ?leak\u{65e5}\u{1b}".chars().map(KeyCode::Char).collect::<Vec<_>>()),
+        4 => prop::sample::select("jkgGhl /cmipnorZ?leak1234CFz:>%(\u{65e5}\u{1b}".chars().map(KeyCode::Char).collect::<Vec<_>>()),
         3 => prop::sample::select(vec![
             KeyCode::Up, KeyCode::Down, KeyCode::Left, KeyCode::Right, KeyCode::Home, KeyCode::End,
             KeyCode::PageUp, KeyCode::PageDown, KeyCode::Enter, KeyCode::Esc, KeyCode::Backspace,
-            KeyCode::Tab, KeyCode::F(5),
+            KeyCode::Tab, KeyCode::BackTab, KeyCode::F(5),
         ]),
     ];
     let key = code.prop_map(|code| Event::Key(KeyEvent::new(code, KeyModifiers::NONE)));
@@ -338,16 +503,17 @@ proptest! {
     #[test]
     fn no_sequence_of_messages_breaks_the_screen(
         events in prop::collection::vec(any_event(), 1..60),
-        scenario in prop::sample::select(vec!["demo", "hostile", "hybrid", "new_cgroup"]),
+        scenario in prop::sample::select(vec!["demo", "hostile", "hybrid", "new_cgroup", "oom"]),
     ) {
-        let steps = common::scenario(scenario).play();
-        let mut samples = steps.into_iter().map(|(sample, _)| sample).cycle();
+        let mut steps = common::scenario(scenario).play().into_iter().cycle();
         let mut dashboard = Dashboard { model: Model::new(0), state: State::new(Rect::new(0, 0, 80, 24), Duration::from_secs(1)) };
         for event in events {
             if let Some(event) = event {
                 dashboard.send(event);
             } else {
-                dashboard.model.fold(samples.next().unwrap().into());
+                let (sample, events) = steps.next().unwrap();
+                dashboard.model.fold(sample.into());
+                events.iter().flatten().for_each(|event| dashboard.model.event(event));
                 update(&mut dashboard.state, &Message::Model, &dashboard.model);
             }
             let lines = dashboard.state.lines.len();
@@ -357,6 +523,16 @@ proptest! {
                     || dashboard.state.position(&dashboard.model).is_some()
             );
             prop_assert!(dashboard.state.top <= lines);
+            let (state, model) = (&dashboard.state, &dashboard.model);
+            let lists = [
+                (View::Processes, state.processes, state.process_keys(model)),
+                (View::Incidents, state.incidents, state.incident_keys(model)),
+            ];
+            for (view, list, keys) in lists {
+                prop_assert!(view != state.view || keys.is_empty() || list.at < keys.len());
+                prop_assert!(view != state.view || list.chosen.is_none_or(|chosen| keys.is_empty() || keys.contains(&chosen)));
+                prop_assert!(list.top <= list.at);
+            }
             dashboard.buffer();
         }
     }

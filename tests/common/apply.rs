@@ -83,31 +83,7 @@ pub fn apply(from: &Cgroup, to: &mut CgroupSample) {
     put(&mut to.memory_current, from.memory.as_deref().map(size));
     put(&mut to.memory_peak, from.memory_peak.as_deref().map(size));
     put(&mut to.memory_max, from.memory_max.as_deref().map(limit));
-    set(
-        &mut to.memory_stat,
-        from.inactive_file.as_deref().map(size),
-        |old, inactive_file| MemoryStat {
-            inactive_file,
-            ..old
-        },
-    );
-    let composition = from
-        .composition
-        .as_ref()
-        .map(|parts| parts.each_ref().map(|part| size(part)));
-    set(
-        &mut to.memory_stat,
-        composition,
-        |old, [anon, file, shmem, kernel]| MemoryStat {
-            anon,
-            file,
-            shmem,
-            kernel,
-            ..old
-        },
-    );
-    put(&mut to.memory_high, from.memory_high.as_deref().map(limit));
-    put(&mut to.swap_current, from.swap.as_deref().map(size));
+    apply_memory(&from, to);
     set(&mut to.memory_events, from.oom_kills, |old, oom_kill| {
         MemoryEvents { oom_kill, ..old }
     });
@@ -169,6 +145,34 @@ fn namespaces(fenced: bool) -> Arc<[Namespace]> {
             shared: !own(kind),
         })
         .collect()
+}
+
+fn apply_memory(from: &Cgroup, to: &mut CgroupSample) {
+    set(
+        &mut to.memory_stat,
+        from.inactive_file.as_deref().map(size),
+        |old, inactive_file| MemoryStat {
+            inactive_file,
+            ..old
+        },
+    );
+    let composition = from
+        .composition
+        .as_ref()
+        .map(|parts| parts.each_ref().map(|part| size(part)));
+    set(
+        &mut to.memory_stat,
+        composition,
+        |old, [anon, file, shmem, kernel]| MemoryStat {
+            anon,
+            file,
+            shmem,
+            kernel,
+            ..old
+        },
+    );
+    put(&mut to.memory_high, from.memory_high.as_deref().map(limit));
+    put(&mut to.swap_current, from.swap.as_deref().map(size));
 }
 
 /// Makes readings unreadable.

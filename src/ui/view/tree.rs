@@ -6,7 +6,7 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
 use super::{pad, put};
-use crate::model::field::{Align, Preset, Value};
+use crate::model::field::{Align, Value};
 use crate::model::row::Mark;
 use crate::model::tree::{Fold, Line as TreeLine};
 use crate::model::{Model, Row};
@@ -18,12 +18,13 @@ use crate::ui::state::State;
 use crate::ui::theme::Theme;
 
 pub fn render(buffer: &mut Buffer, plan: &Plan, model: &Model, state: &State, theme: &Theme) {
-    let columns = columns::fit(Preset::All, plan.tree.width);
+    let columns = columns::fit(state.preset, plan.tree.width);
     titles(buffer, plan.titles, &columns, state, theme);
     if state.lines.is_empty() {
         let text = match (model.sample(), state.shape.filter.is_empty()) {
             (None, _) => "waiting for the first sample …",
-            (Some(_), false) => "no name matches the filter",
+            (Some(_), false) => "nothing matches the filter",
+            (Some(_), true) if state.shape.faults => "no faults: F shows all",
             (Some(_), true) => "nothing there yet",
         };
         put(buffer, plan.tree, 0, &Line::styled(text, theme.dim));
