@@ -42,6 +42,7 @@ fn put<T>(reading: &mut Reading<T>, value: Option<T>) {
 }
 
 pub fn apply(from: &Cgroup, to: &mut CgroupSample) {
+    apply_memory(from, to);
     let from = from.clone();
     if let Some(id) = from.id {
         to.id = CgroupId(id);
@@ -83,7 +84,6 @@ pub fn apply(from: &Cgroup, to: &mut CgroupSample) {
     put(&mut to.memory_current, from.memory.as_deref().map(size));
     put(&mut to.memory_peak, from.memory_peak.as_deref().map(size));
     put(&mut to.memory_max, from.memory_max.as_deref().map(limit));
-    apply_memory(&from, to);
     set(&mut to.memory_events, from.oom_kills, |old, oom_kill| {
         MemoryEvents { oom_kill, ..old }
     });

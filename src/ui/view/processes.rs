@@ -57,14 +57,16 @@ fn columns(width: u16) -> impl Iterator<Item = (&'static Column, u16, u16)> {
     COLUMNS
         .iter()
         .filter(move |column| width >= column.from)
-        .map(move |column| {
+        .filter_map(move |column| {
             let begin = x;
+            let left = width.saturating_sub(begin);
             let wide = match column.width {
-                0 => width.saturating_sub(begin),
+                0 => left,
                 wide => wide,
             };
             x += wide + 2;
-            (column, begin, wide)
+            // A column that does not fit is not there.
+            (0 < wide && wide <= left).then_some((column, begin, wide))
         })
 }
 
@@ -142,9 +144,11 @@ fn titles(buffer: &mut Buffer, area: Rect, state: &State, theme: &Theme) {
         }
         let right = !matches!(column.title, "COMMAND" | "CGROUP" | "S");
         // The mark may stand in the gap.
+        let left = usize::from(area.width - x);
         let room = usize::from(wide)
             .max(title.width())
-            .min(usize::from(wide) + 1);
+            .min(usize::from(wide) + 1)
+            .min(left);
         let text = if right && title.width() < room {
             pad(&title, room, true)
         } else {
