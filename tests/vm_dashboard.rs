@@ -170,13 +170,13 @@ fn all_four_views_over_a_real_workload() {
     // Escape and a digit sent together would be Alt with it.
     dashboard.keys("\x1b");
     dashboard.wait_for("NAME▴");
-    dashboard.keys(":mem");
+    dashboard.keys(":by mem");
     dashboard.wait_for("sort by memory");
     dashboard.keys("\r");
     dashboard.wait_for("MEMORY▾");
     dashboard.keys("q");
     assert!(dashboard.end().success());
-    victim.signal(Signal::SIGKILL);
+    victim.signal(Signal::SIGTERM);
     victim.finish();
 }
 

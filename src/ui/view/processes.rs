@@ -237,10 +237,19 @@ fn fence(buffer: &mut Buffer, area: Rect, process: &ProcessSample, theme: &Theme
         .namespaces
         .iter()
         .partition(|namespace| namespace.shared);
+    let words = own.iter().map(|namespace| namespace.kind.name());
+    let brief = words.collect::<Vec<_>>().join(" ");
     let own: Vec<String> = own
         .iter()
         .map(|namespace| format!("{} {}", namespace.kind.name(), namespace.inode))
         .collect();
+    let own = own.join(" · ");
+    // Where the inodes do not fit, the names have to do.
+    let own = if own.width() + 10 <= usize::from(area.width) {
+        own
+    } else {
+        brief
+    };
     let shared: Vec<&str> = shared
         .iter()
         .map(|namespace| namespace.kind.name())
@@ -262,7 +271,7 @@ fn fence(buffer: &mut Buffer, area: Rect, process: &ProcessSample, theme: &Theme
         buffer,
         area,
         1,
-        &line("  own     ", or_none(own.join(" · ")), theme.accent),
+        &line("  own     ", or_none(own), theme.accent),
     );
     put(
         buffer,
