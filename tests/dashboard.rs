@@ -205,6 +205,10 @@ fn no_screen_is_without_its_frame() {
                 ("demo", "4j"),
                 ("demo", ":"),
             ] {
+                // Every height is tried for the tree only.
+                if !keys.is_empty() && height % 4 != 1 {
+                    continue;
+                }
                 let dashboard = Dashboard::new(scenario, width, height).keys(keys);
                 let buffer = dashboard.buffer();
                 for y in 0..height {

@@ -2,6 +2,9 @@
 
 use super::keymap::{Binding, KEYMAP};
 
+/// The worst rank that still is a match.
+const SCATTERED: u8 = 3;
+
 /// The actions that match what was typed, the best first; all of them for nothing.
 pub fn matches(typed: &str) -> Vec<&'static Binding> {
     let typed = typed.trim().to_lowercase();
@@ -10,6 +13,10 @@ pub fn matches(typed: &str) -> Vec<&'static Binding> {
         .enumerate()
         .filter_map(|(at, binding)| Some((rank(&typed, binding.about)?, at, binding)))
         .collect();
+    // Scattered letters are a guess, for where nothing better was found.
+    if found.iter().any(|(rank, ..)| *rank < SCATTERED) {
+        found.retain(|(rank, ..)| *rank < SCATTERED);
+    }
     found.sort_by_key(|(rank, at, _)| (*rank, *at));
     found.into_iter().map(|(_, _, binding)| binding).collect()
 }
@@ -31,7 +38,7 @@ fn rank(typed: &str, about: &str) -> Option<u8> {
         .chars()
         .filter(|char| *char != ' ')
         .all(|char| letters.any(|other| other == char))
-        .then_some(3)
+        .then_some(SCATTERED)
 }
 
 #[cfg(test)]

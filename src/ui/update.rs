@@ -3,7 +3,9 @@
 mod lists;
 mod mouse;
 
-use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::event::{
+    Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind,
+};
 use ratatui::layout::Rect;
 
 use super::keymap::{self, Action};
@@ -22,6 +24,20 @@ pub enum Message {
     Terminal(Event),
     /// The model has something new.
     Model,
+}
+
+impl Message {
+    /// Whether nothing can come of it, so that the screen need not be drawn again: terminals report every
+    /// move of the mouse.
+    pub fn is_idle(&self) -> bool {
+        matches!(
+            self,
+            Self::Terminal(Event::Mouse(MouseEvent {
+                kind: MouseEventKind::Moved | MouseEventKind::Drag(_) | MouseEventKind::Up(_),
+                ..
+            }))
+        )
+    }
 }
 
 /// What the loop has to do.
