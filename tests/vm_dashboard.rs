@@ -120,12 +120,15 @@ fn a_running_workload_is_shown_against_its_limits_and_keys_work() {
 fn all_four_views_over_a_real_workload() {
     let host = Host::new();
     let flags = ["-m", "32m", "--pids-limit", "32"];
-    // PID 1 stays, its child is killed now and then.
-    let script = "echo ready; while :; do tail /dev/zero; sleep 1; done";
+    // PID 1 and a child that stay; the kill is another workload's, as it takes all of that one.
+    let script = "echo ready; while :; do sleep 100; done";
     let victim = host.start("victim", &flags, script);
     let mut dashboard = Dashboard::start(&["top", "--interval", "1"]);
     dashboard.wait_for("● victim");
-    dashboard.wait_for("✖ OOM kill  victim");
+    let mut run = host.command(&["--name", "leaker", "-m", "32m"], &["tail", "/dev/zero"]);
+    let status = run.stdout(Stdio::null()).status().expect("ringfence run");
+    assert_eq!(status.code(), Some(137));
+    dashboard.wait_for("✖ OOM kill  leaker");
 
     dashboard.keys("/victim\r");
     dashboard.wait_for("filter: victim");
@@ -143,7 +146,6 @@ fn all_four_views_over_a_real_workload() {
         ]
         .iter()
         .all(|part| contents.contains(part))
-            && contents.contains('✖')
     });
     eprintln!("{}", dashboard.contents());
     dashboard.keys("3");
@@ -162,9 +164,9 @@ fn all_four_views_over_a_real_workload() {
     dashboard.keys("4");
     dashboard.wait("the kill", |contents| {
         contents.contains("├ OOM kills · 1 of ")
-            && contents.contains("limit memory.max 32M of victim")
+            && contents.contains("limit memory.max 32M of leaker")
             && contents.contains(" on the host, ")
-            && contents.contains("/ringfence.slice/victim (its own)")
+            && contents.contains("/ringfence.slice/leaker (its own)")
     });
     eprintln!("{}", dashboard.contents());
     // Escape and a digit sent together would be Alt with it.
