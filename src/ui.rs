@@ -9,9 +9,12 @@ pub mod columns;
 mod feed;
 pub mod keymap;
 pub mod layout;
+pub mod listing;
+pub mod palette;
 pub mod plain;
 pub mod state;
 mod svg;
+pub mod tabs;
 pub mod terminal;
 pub mod theme;
 pub mod update;
@@ -147,11 +150,14 @@ async fn watch(
     let mut held: Option<Box<Model>> = None;
     let mut interest = None;
     let mut input = EventStream::new();
+    let mut changed = true;
     loop {
         let shown = held.as_deref().unwrap_or(&model);
-        terminal
-            .show(|frame| view::render(frame, shown, &state, &theme))
-            .context("cannot draw on the terminal")?;
+        if changed {
+            terminal
+                .show(|frame| view::render(frame, shown, &state, &theme))
+                .context("cannot draw on the terminal")?;
+        }
         let wanted = state.interest(shown);
         if interest.as_ref() != Some(&wanted) {
             feed.live.set_interest(wanted.clone());
@@ -171,6 +177,10 @@ async fn watch(
                 None => return Ok(model),
             },
         };
+        changed = !message.is_idle();
+        if !changed {
+            continue;
+        }
         let shown = held.as_deref().unwrap_or(&model);
         match update(&mut state, &message, shown) {
             Some(Effect::Quit) => return Ok(model),
