@@ -159,7 +159,7 @@ fn all_four_views_over_a_real_workload() {
         });
         first.is_some_and(|pid| pid > 1) && contents.contains("└ ")
     });
-    dashboard.wait_for("own     pid 40265");
+    dashboard.wait_for("own     pid:[40265");
     eprintln!("{}", dashboard.contents());
     dashboard.keys("4");
     dashboard.wait("the kill", |contents| {

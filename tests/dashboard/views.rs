@@ -45,7 +45,7 @@ fn processes_are_a_tree_and_can_be_sorted() {
         "└ ringfence load sleep",
         "  └ ringfence load sleep",
         "Z",
-        "pid 4026532330",
+        "pid:[4026532330]",
     ] {
         assert!(screen.contains(part), "{part}:\n{screen}");
     }

@@ -7,7 +7,7 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{pad, put};
+use super::{pad, put, wrap};
 use crate::kernel::task::namespace::Namespace;
 use crate::model::process::{By, Process};
 use crate::model::row::last_part;
@@ -18,9 +18,8 @@ use crate::ui::cell;
 use crate::ui::state::State;
 use crate::ui::theme::Theme;
 
-/// Lines for the namespaces of the chosen process, and how high the view must be to have them.
-const FENCE: u16 = 3;
-const FENCE_FROM: u16 = 9;
+/// Lines for the namespaces of the chosen process, and how high the view must be to have so many.
+const FENCE: [(u16, u16); 2] = [(4, 14), (3, 9)];
 
 /// A column: its title, its width, from which width of the view on it is there, and what it sorts by.
 struct Column {
@@ -79,7 +78,8 @@ pub fn sorts_by(width: u16, x: u16) -> Option<By> {
 
 /// The part of the view that the list has.
 pub fn list(area: Rect) -> Rect {
-    let fence = if area.height >= FENCE_FROM { FENCE } else { 0 };
+    let fence = FENCE.iter().find(|(_, from)| area.height >= *from);
+    let fence = fence.map_or(0, |(lines, _)| *lines);
     Rect {
         y: area.y + 1,
         height: area.height.saturating_sub(1 + fence),
@@ -241,15 +241,13 @@ fn fence(buffer: &mut Buffer, area: Rect, process: &ProcessSample, theme: &Theme
     let brief = words.collect::<Vec<_>>().join(" ");
     let own: Vec<String> = own
         .iter()
-        .map(|namespace| format!("{} {}", namespace.kind.name(), namespace.inode))
+        .map(|namespace| format!("{}:[{}]", namespace.kind.name(), namespace.inode))
         .collect();
-    let own = own.join(" · ");
+    let room = usize::from(area.width).saturating_sub(10);
+    let lines = usize::from(area.height).saturating_sub(2);
+    let own = wrap(&own.join(" "), room, room);
     // Where the inodes do not fit, the names have to do.
-    let own = if own.width() + 10 <= usize::from(area.width) {
-        own
-    } else {
-        brief
-    };
+    let own = if own.len() <= lines { own } else { vec![brief] };
     let shared: Vec<&str> = shared
         .iter()
         .map(|namespace| namespace.kind.name())
@@ -267,16 +265,16 @@ fn fence(buffer: &mut Buffer, area: Rect, process: &ProcessSample, theme: &Theme
             text
         }
     };
-    put(
-        buffer,
-        area,
-        1,
-        &line("  own     ", or_none(own), theme.accent),
-    );
-    put(
-        buffer,
-        area,
-        2,
-        &line("  host's  ", or_none(shared.join(" ")), theme.plain()),
-    );
+    let mut lines: Vec<Line<'static>> = own
+        .into_iter()
+        .enumerate()
+        .map(|(at, part)| {
+            let label = if at == 0 { "  own     " } else { "          " };
+            line(label, or_none(part), theme.accent)
+        })
+        .collect();
+    lines.push(line("  host's  ", or_none(shared.join(" ")), theme.plain()));
+    for (y, line) in (1..).zip(&lines) {
+        put(buffer, area, y, line);
+    }
 }
