@@ -12,6 +12,7 @@ pub mod layout;
 pub mod listing;
 pub mod palette;
 pub mod plain;
+pub mod question;
 pub mod state;
 mod svg;
 pub mod tabs;
@@ -22,7 +23,7 @@ pub mod view;
 
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use crossterm::event::EventStream;
@@ -31,8 +32,9 @@ use ratatui::backend::TestBackend;
 use ratatui::layout::Rect;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::control::worker::Worker;
 use crate::kernel::clock;
-use crate::model::{Model, Note};
+use crate::model::{Model, Note, Severity};
 use crate::sample::live::{Interest, Live};
 use feed::{Feed, News};
 use state::{Flow, Selection, State};
@@ -56,17 +58,18 @@ pub struct Options {
 }
 
 /// Shows the dashboard on the terminal until the user leaves, a signal comes, or the duration is over.
-/// `notes` adds lines to the event log. The terminal is as before when this returns, and the model that
+/// `control` carries out what the user changes; `notes` adds lines to the event log. The terminal is as before when this returns, and the model that
 /// is given back knows the peaks.
 pub fn dashboard(
     live: Live,
+    control: Worker,
     options: &Options,
     notes: Option<UnboundedReceiver<Note>>,
 ) -> anyhow::Result<Model> {
     runtime()?.block_on(async {
         let feed = Feed::new(live, notes, options)?;
         let mut terminal = Terminal::enter().context("cannot take over the terminal")?;
-        watch(&mut terminal, feed, options).await
+        watch(&mut terminal, feed, control, options).await
     })
 }
 
@@ -138,6 +141,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 async fn watch(
     terminal: &mut Terminal,
     mut feed: Feed,
+    mut control: Worker,
     options: &Options,
 ) -> anyhow::Result<Model> {
     let theme = Theme::from_env();
@@ -176,6 +180,7 @@ async fn watch(
                 Some(event) => Message::Terminal(event.context("cannot read the keys")?),
                 None => return Ok(model),
             },
+            Some(outcome) = control.outcomes.recv() => Message::Control(outcome),
         };
         changed = !message.is_idle();
         if !changed {
@@ -189,7 +194,16 @@ async fn watch(
                 held = None;
                 state.settle(&model);
             }
+            Some(Effect::Order(order)) => control.order(order),
             None => {}
+        }
+        for text in state.said.drain(..) {
+            model.note(Note {
+                time: SystemTime::now(),
+                severity: Severity::Info,
+                text,
+                cgroup: None,
+            });
         }
     }
 }

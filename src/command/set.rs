@@ -1,22 +1,15 @@
 //! `ringfence set`: limits of any cgroup, checked first, then all of them or none.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{anyhow, bail};
 
 use crate::command::target::{find, v2_mount};
-use crate::kernel::block::Disk;
-use crate::kernel::cgroup::apply::{Write, apply};
+use crate::control::make::{Keeper, make};
+use crate::control::sheet::{Sheet, resolve};
 use crate::kernel::cgroup::hierarchy::Hierarchy;
-use crate::kernel::cgroup::knob::{Address, Knob, KnobValue, Wanted, Wish};
-use crate::kernel::cgroup::standing::{standings, value, why_missing};
-use crate::kernel::cgroup::tree::Cgroup;
-use crate::kernel::cpuset::{self, CpuList};
-use crate::kernel::host::{self, page_size};
-use crate::kernel::systemd::{Unit, properties};
-use crate::kernel::unit::{Bytes, Reading};
-use crate::model::change::{Change, Gravity, Setting, in_safe_order};
+use crate::kernel::cgroup::knob::Wish;
+use crate::model::change::{Change, Gravity};
 use crate::text::sanitise;
 
 /// What `set` was asked for.
@@ -34,27 +27,25 @@ pub struct Options {
     pub persist: bool,
 }
 
-const SYS: &str = "/sys";
-
 /// Checks all changes, says what they are, and makes them.
 pub fn run(options: &Options) -> anyhow::Result<u8> {
     let mount = v2_mount(&Hierarchy::discover(Path::new("/proc"))?)?;
     let path = find(&mount, &options.target)?;
-    if path.as_os_str().is_empty() {
-        bail!("the root cgroup is the host itself and has no limits; name one below it");
+    let (wishes, notices) = resolve(&options.wishes)?;
+    for notice in notices {
+        say(&notice);
     }
-    let cgroup = Cgroup::open(mount.join(&path))?;
-    let unit = Unit::of_cgroup(&path);
-    if options.persist && unit.is_none() {
+    let addresses = wishes
+        .iter()
+        .map(|(&address, (disk, _))| (address, disk.clone()));
+    let sheet = Sheet::read(&mount, &path, addresses)?;
+    if options.persist && !matches!(sheet.keeper, Keeper::Systemd(_)) {
         bail!(
             "/{} is no unit of systemd's, so nothing would keep its limits over a boot; leave --persist out",
             path.display()
         );
     }
-
-    let wishes = resolve(&options.wishes)?;
-    let mut changes = changes(&mount, &path, &wishes)?;
-    in_safe_order(&mut changes);
+    let changes = sheet.judge(&wishes)?;
     for change in &changes {
         for remark in change.at_least(Gravity::Note) {
             say(&format!("{}: {}", change.address, remark.text));
@@ -65,29 +56,10 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         print(&changes);
         return Ok(0);
     }
-
-    let writes: Vec<Write> = changes.iter().map(Change::write).collect();
-    let kept = apply(&cgroup, &mount, &writes)?;
+    let made = make(&sheet, &changes, options.persist)?;
     print(&changes);
-    for (change, kept) in changes.iter().zip(kept) {
-        match kept {
-            Some(kept) if kept != change.new => say(&format!(
-                "{}: the kernel made it {}",
-                change.address,
-                kept.to_text(change.address)
-            )),
-            Some(_) => {}
-            None => {
-                say(&format!(
-                    "/{} has vanished since, as a cgroup does whose last process ended",
-                    path.display()
-                ));
-                break;
-            }
-        }
-    }
-    if let Some(unit) = unit {
-        tell(&unit, &changes, options.persist);
+    for remark in made.remarks {
+        say(&remark);
     }
     Ok(0)
 }
@@ -100,94 +72,6 @@ fn say(line: &str) {
 fn print(changes: &[Change]) {
     for change in changes {
         println!("{}", sanitise(&change.to_string()));
-    }
-}
-
-type Wishes = BTreeMap<Address, (Option<Disk>, Wanted)>;
-
-/// Finds the disks. Rates of one disk in several wishes add up; nothing else may be given twice.
-fn resolve(wishes: &[Wish]) -> anyhow::Result<Wishes> {
-    let mut resolved = Wishes::new();
-    for wish in wishes {
-        let (address, disk) = wish
-            .resolve(Path::new(SYS))
-            .with_context(|| format!("{}", wish.knob))
-            .context("nothing was changed")?;
-        if let (Some(disk), Some(asked)) = (&disk, &wish.device)
-            && disk.asked_by_partition
-        {
-            say(&disk.notice(asked));
-        }
-        let wanted = match (resolved.remove(&address), wish.wanted.clone()) {
-            (None, wanted) => wanted,
-            (Some((_, Wanted::Rates(first))), Wanted::Rates(second)) => {
-                Wanted::Rates(first.then(second))
-            }
-            (Some(_), _) => bail!("{address} is given twice; nothing was changed"),
-        };
-        resolved.insert(address, (disk, wanted));
-    }
-    Ok(resolved)
-}
-
-/// Judges every wish.
-fn changes(mount: &Path, path: &Path, wishes: &Wishes) -> anyhow::Result<Vec<Change>> {
-    let setting = setting(mount, path, wishes);
-    wishes
-        .iter()
-        .map(|(&address, (disk, wanted))| {
-            let chain = standings(mount, path, address);
-            let old = match chain.first().map(|own| &own.value) {
-                Some(Reading::Value(old)) => old.clone(),
-                Some(Reading::Unreadable(errno)) => {
-                    bail!("read {address} of /{}: {}", path.display(), errno.desc())
-                }
-                Some(Reading::NotAvailable) | None if mount.join(path).is_dir() => {
-                    bail!(
-                        "{}; nothing was changed",
-                        why_missing(mount, path, address.knob)
-                    )
-                }
-                Some(Reading::NotAvailable) | None => {
-                    bail!(
-                        "/{} vanished meanwhile; nothing was changed",
-                        path.display()
-                    )
-                }
-            };
-            let new = wanted.over(&old);
-            let disk = disk.as_ref().map(|disk| disk.name.clone());
-            Ok(Change::new(address, disk, old, &new, &chain, &setting))
-        })
-        .collect()
-}
-
-/// What the changes are judged against: the host, and the cgroup as it will be.
-fn setting(mount: &Path, path: &Path, wishes: &Wishes) -> Setting {
-    let will_be = |knob: Knob| match wishes.get(&knob.into()) {
-        Some((_, Wanted::Value(value))) => Some(value.clone()),
-        _ => value(mount, path, knob.into()).value().cloned(),
-    };
-    let effective = path.parent().and_then(|parent| {
-        let parent = Cgroup::open(mount.join(parent)).ok()?;
-        CpuList::parse(&parent.read("cpuset.cpus.effective").ok()?).ok()
-    });
-    Setting {
-        host_memory: host::memory(Path::new("/proc")).value().map(|memory| {
-            let available = memory.available.unwrap_or_default().0;
-            (
-                memory.total,
-                Bytes(memory.total.0.saturating_sub(available)),
-            )
-        }),
-        host_cpus: cpuset::online(Path::new(SYS)),
-        parent_cpus: effective,
-        page: page_size(),
-        memory_max: match will_be(Knob::MemoryMax) {
-            Some(KnobValue::Size(max)) => Some(max),
-            _ => None,
-        },
-        idle: will_be(Knob::CpuIdle) == Some(KnobValue::Switch(true)),
     }
 }
 
@@ -213,33 +97,4 @@ fn refuse(changes: &[Change], force: bool) -> anyhow::Result<()> {
         ),
         _ => anyhow!("{} is refused; nothing was changed", change.address),
     })
-}
-
-/// Has systemd know the new limits too, so that it does not undo them; says how where that fails.
-fn tell(unit: &Unit, changes: &[Change], persist: bool) {
-    let known: Vec<String> = changes
-        .iter()
-        .flat_map(|change| properties(change.address, &change.new))
-        .collect();
-    for change in changes {
-        if properties(change.address, &change.new).is_empty() {
-            say(&format!(
-                "{}: systemd has no property for it, and may undo it at `systemctl daemon-reload`",
-                change.address
-            ));
-        }
-    }
-    if known.is_empty() {
-        return;
-    }
-    let telling = unit.command(&known, persist);
-    match telling.run() {
-        Ok(()) => say(&format!(
-            "{} is a unit of systemd's, which was told too: {telling}",
-            unit.name
-        )),
-        Err(why) => say(&format!(
-            "systemd may undo this at `systemctl daemon-reload`, as it could not be told ({why}): {telling}"
-        )),
-    }
 }

@@ -8,6 +8,7 @@ use ratatui::layout::Rect;
 
 use super::layout::{self, Page, Plan};
 use super::listing::Listing;
+use super::question::Question;
 use super::tabs::View;
 use super::view::{detail, incidents, processes};
 use crate::kernel::cgroup::CgroupId;
@@ -36,6 +37,8 @@ pub enum Screen {
         /// Which of what matches is chosen.
         at: usize,
     },
+    /// To the question: `y` goes on, `n` and Esc do not.
+    Question,
 }
 
 /// How much of the past the charts of the detail view show.
@@ -119,6 +122,10 @@ pub struct State {
     at: usize,
     /// The terminal.
     pub area: Rect,
+    /// What is asked before something that cannot be taken back.
+    pub question: Option<Question>,
+    /// What is to be said in the event log, until the loop does.
+    pub said: Vec<String>,
     /// Time between two samples, for the header.
     pub interval: Duration,
 }

@@ -1,5 +1,6 @@
 //! Messages into state. What it cannot do itself it asks for with an [`Effect`].
 
+mod control;
 mod lists;
 mod mouse;
 
@@ -7,6 +8,8 @@ use crossterm::event::{
     Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind,
 };
 use ratatui::layout::Rect;
+
+use crate::control::worker::{Order, Outcome};
 
 use super::keymap::{self, Action};
 use super::palette;
@@ -24,6 +27,8 @@ pub enum Message {
     Terminal(Event),
     /// The model has something new.
     Model,
+    /// Something that was ordered was carried out, or refused.
+    Control(Outcome),
 }
 
 impl Message {
@@ -41,12 +46,14 @@ impl Message {
 }
 
 /// What the loop has to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Leave.
     Quit,
     /// Hold the screen still, or let it go on; the state says which.
     Flow(Flow),
+    /// Change something outside.
+    Order(Order),
 }
 
 /// Takes in one message. `model` is the one on the screen.
@@ -63,6 +70,7 @@ pub fn update(state: &mut State, message: &Message, model: &Model) -> Option<Eff
             state.area = Rect::new(0, 0, *width, *height);
             None
         }
+        Message::Control(outcome) => control::outcome(state, outcome, model),
         Message::Terminal(_) | Message::Model => None,
     };
     state.settle(model);
@@ -74,6 +82,7 @@ fn key(state: &mut State, key: KeyEvent, model: &Model) -> Option<Effect> {
         Screen::Filter => filter_key(state, key),
         Screen::Palette { at } => palette_key(state, at, key, model),
         Screen::Help { top } => help_key(state, top, keymap::action(key)),
+        Screen::Question => question_key(state, key),
         Screen::View => act(state, keymap::action(key)?, model),
     }
 }
@@ -107,6 +116,28 @@ fn palette_key(state: &mut State, at: usize, key: KeyEvent, model: &Model) -> Op
         _ => to = at,
     }
     state.screen = Screen::Palette { at: to };
+    None
+}
+
+/// Only `y` goes on; keys that mean nothing here do nothing.
+fn question_key(state: &mut State, key: KeyEvent) -> Option<Effect> {
+    let mut question = state.question.take()?;
+    match key.code {
+        KeyCode::Char('c') if !is_text(key) => return Some(Effect::Quit),
+        KeyCode::Char('y' | 'Y') if is_text(key) => {
+            question.asks.remove(0);
+            if question.asks.is_empty() {
+                state.screen = question.back;
+                return Some(Effect::Order(question.order));
+            }
+        }
+        KeyCode::Char('n' | 'N') | KeyCode::Esc => {
+            state.screen = question.back;
+            return None;
+        }
+        _ => {}
+    }
+    state.question = Some(question);
     None
 }
 

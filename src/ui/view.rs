@@ -2,6 +2,7 @@
 
 mod chart;
 pub mod detail;
+mod dialog;
 mod events;
 mod header;
 pub mod help;
@@ -57,6 +58,9 @@ pub fn render(frame: &mut Frame<'_>, model: &Model, state: &State, theme: &Theme
     }
     if let Screen::Palette { at } = state.screen {
         palette::render(buffer, content, &state.typed, at, theme);
+    }
+    if let (Screen::Question, Some(question)) = (state.screen, &state.question) {
+        dialog::question(buffer, content, question, theme);
     }
     header::footer(buffer, plan.footer, state, theme);
 }

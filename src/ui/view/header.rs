@@ -173,6 +173,7 @@ pub fn footer(buffer: &mut Buffer, area: Rect, state: &State, theme: &Theme) {
         }
         Screen::Help { .. } => Line::styled("↑ ↓ scroll · any other key closes", theme.dim),
         Screen::Palette { .. } => Line::styled("↑ ↓ choose · Enter runs · Esc closes", theme.dim),
+        Screen::Question => Line::styled("y yes · n or Esc no", theme.dim),
         Screen::View => {
             let mut line = tab_strip(area.width, state, theme);
             let hints = hints(state, room.saturating_sub(line.width() + 3));
