@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::{pad, put};
 use crate::text;
-use crate::ui::keymap;
+use crate::ui::keys::Keys;
 use crate::ui::palette;
 use crate::ui::theme::Theme;
 
@@ -16,7 +16,14 @@ const SHOWN: u16 = 12;
 const WIDTH: u16 = 56;
 
 /// Draws it at the bottom of an area, the chosen command marked.
-pub(super) fn render(buffer: &mut Buffer, area: Rect, typed: &str, at: usize, theme: &Theme) {
+pub(super) fn render(
+    buffer: &mut Buffer,
+    area: Rect,
+    typed: &str,
+    at: usize,
+    keys: &Keys,
+    theme: &Theme,
+) {
     let found = palette::matches(typed);
     let height = u16::try_from(found.len()).unwrap_or(SHOWN);
     let height = height.clamp(1, SHOWN).min(area.height.saturating_sub(1));
@@ -51,9 +58,9 @@ pub(super) fn render(buffer: &mut Buffer, area: Rect, typed: &str, at: usize, th
     let at = at.min(found.len().saturating_sub(1));
     let top = (at + 1).saturating_sub(usize::from(height));
     for ((n, binding), y) in found.iter().enumerate().skip(top).zip(1..=height) {
-        let keys: Vec<String> = binding.keys.iter().map(|key| keymap::label(*key)).collect();
+        let keys = keys.labels(binding.action);
         let line = Line::from(vec![
-            Span::styled(pad(&keys.join(" "), 7, true), theme.accent),
+            Span::styled(pad(&keys, 7, true), theme.accent),
             Span::raw("  "),
             Span::raw(pad(binding.about, room.saturating_sub(9), false)),
         ]);
