@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::keymap::{self, Action, Binding, KEYMAP};
 
@@ -14,6 +15,9 @@ pub struct Key {
     code: KeyCode,
     held: KeyModifiers,
 }
+
+/// Columns for keys in a list: at least and at most.
+const COLUMNS: (usize, usize) = (7, 16);
 
 /// The keys that have a name, as people write it; the first name of a key is the one that is printed.
 const NAMED: [(&str, KeyCode); 23] = [
@@ -220,6 +224,14 @@ impl Keys {
     /// The first key of an action as the screen shows it.
     pub fn label(&self, action: Action) -> Option<String> {
         self.of(action).first().map(|key| key.label())
+    }
+
+    /// Columns that the keys of an action need at most, within what a list has for them.
+    pub fn columns(&self) -> usize {
+        let widths = KEYMAP
+            .iter()
+            .map(|binding| self.labels(binding.action).width());
+        widths.max().unwrap_or(0).clamp(COLUMNS.0, COLUMNS.1)
     }
 
     /// Gives an action other keys, in place of those that it has.

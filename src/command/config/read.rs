@@ -273,8 +273,7 @@ fn unknown(what: &str, word: &str, known: &[&str]) -> String {
     let meant = match like {
         Some((_, other)) => format!("did you mean `{other}`?"),
         None if known.len() <= 8 => format!("there are {}", known.join(", ")),
-        None => "`ringfence config check` lists those that there are, with a file that is right"
-            .to_owned(),
+        None => "`ringfence config init FILE` writes all that there are".to_owned(),
     };
     format!("there is no {what} `{word}`; {meant}")
 }

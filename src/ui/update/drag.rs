@@ -36,7 +36,8 @@ fn edge(state: &State, at: Position, model: &Model) -> Option<Edge> {
 
 /// Moves the edge to a line of the screen, as far as the panels on both sides keep their least.
 pub(super) fn to(state: &mut State, line: u16, model: &Model) {
-    let (Some(drag), Some(plan)) = (state.drag, state.plan(model)) else {
+    let plan = state.plan(model).filter(|_| state.view == View::Tree);
+    let (Some(drag), Some(plan)) = (state.drag, plan) else {
         return;
     };
     let now = heights(&plan);

@@ -17,6 +17,9 @@ use crate::ui::view::{incidents, processes};
 const WHEEL: usize = 3;
 
 pub(super) fn mouse(state: &mut State, mouse: MouseEvent, model: &Model) {
+    if mouse.kind == MouseEventKind::Up(MouseButton::Left) {
+        drag::release(state);
+    }
     if let Screen::Help { top } = state.screen {
         match mouse.kind {
             MouseEventKind::ScrollUp => scroll_help(state, top.saturating_sub(WHEEL)),
@@ -39,7 +42,6 @@ pub(super) fn mouse(state: &mut State, mouse: MouseEvent, model: &Model) {
             click(state, Position::new(mouse.column, mouse.row), model);
         }
         MouseEventKind::Drag(MouseButton::Left) => drag::to(state, mouse.row, model),
-        MouseEventKind::Up(MouseButton::Left) => drag::release(state),
         _ => {}
     }
 }

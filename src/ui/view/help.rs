@@ -48,9 +48,10 @@ fn page(width: u16, bound: &Keys, theme: &Theme) -> Vec<Line<'static>> {
 }
 
 fn keys(width: u16, bound: &Keys, theme: &Theme) -> Vec<Line<'static>> {
+    let columns = bound.columns();
     let entries = bound.all().map(|(binding, _)| {
         let keys = bound.labels(binding.action);
-        entry(&keys, 7, binding.about, width, theme)
+        entry(&keys, columns, binding.about, width, theme)
     });
     titled("KEYS", entries, theme)
 }

@@ -57,12 +57,13 @@ pub(super) fn render(
     }
     let at = at.min(found.len().saturating_sub(1));
     let top = (at + 1).saturating_sub(usize::from(height));
+    let columns = keys.columns();
     for ((n, binding), y) in found.iter().enumerate().skip(top).zip(1..=height) {
         let keys = keys.labels(binding.action);
         let line = Line::from(vec![
-            Span::styled(pad(&keys, 7, true), theme.accent),
+            Span::styled(pad(&keys, columns, true), theme.accent),
             Span::raw("  "),
-            Span::raw(pad(binding.about, room.saturating_sub(9), false)),
+            Span::raw(pad(binding.about, room.saturating_sub(columns + 2), false)),
         ]);
         put(buffer, panel, y, &line);
         if n == at {
