@@ -95,7 +95,9 @@ const fn theme(paint: &Paint) -> Theme {
             .fg(Color::from_u32(paint.text))
             .bg(Color::from_u32(paint.ground)),
         dim: Style::new().fg(Color::from_u32(paint.dim)),
-        title: Style::new().add_modifier(Modifier::BOLD),
+        title: Style::new()
+            .fg(Color::from_u32(paint.text))
+            .add_modifier(Modifier::BOLD),
         accent: Style::new()
             .fg(Color::from_u32(paint.accent))
             .add_modifier(Modifier::BOLD),

@@ -3,6 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
+use ratatui::widgets::{Clear, Widget as _};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::{pad, put};
@@ -29,9 +30,8 @@ pub(super) fn render(
     let height = height.clamp(1, SHOWN).min(area.height.saturating_sub(1));
     let width = area.width.min(WIDTH);
     let panel = Rect::new(area.x, area.bottom() - height - 1, width, height + 1);
-    for y in panel.top()..panel.bottom() {
-        buffer.set_string(panel.x, y, " ".repeat(usize::from(width)), theme.plain());
-    }
+    // Nothing of what is below shines through, its colours included.
+    Clear.render(panel, buffer);
     let room = usize::from(width);
     let typed = text::sanitise(typed);
     // The end of what is typed matters most.
