@@ -156,7 +156,8 @@ async fn watch(
     let mut state = State::new(area, options.interval);
     let environment = |name: &str| std::env::var(name).ok();
     state.begin(options, Depth::of(environment), environment);
-    let mut saves = save::Saves::new();
+    // Where it was started; relative, should that not be known.
+    let mut saves = save::Saves::new(std::env::current_dir().unwrap_or_default());
     let mut model = Model::new(clock::utc_offset());
     // While the screen is held still: what it shows. The model itself goes on.
     let mut held: Option<Box<Model>> = None;

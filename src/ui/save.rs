@@ -27,14 +27,16 @@ pub fn draw(model: &Model, state: &State, theme: &Theme) -> anyhow::Result<Strin
 
 /// Writes pictures beside the loop, and tells where they went.
 pub(super) struct Saves {
+    folder: PathBuf,
     tell: UnboundedSender<Note>,
     told: UnboundedReceiver<Note>,
 }
 
 impl Saves {
-    pub fn new() -> Self {
+    /// Into this folder.
+    pub fn new(folder: PathBuf) -> Self {
         let (tell, told) = unbounded_channel();
-        Self { tell, told }
+        Self { folder, tell, told }
     }
 
     /// What became of a picture. Waits for ever where none is being written.
@@ -46,13 +48,12 @@ impl Saves {
         }
     }
 
-    /// Writes a picture into the current directory: on a thread of its own, since a disk may be slow.
+    /// Writes a picture: on a thread of its own, since a disk may be slow.
     pub fn save(&self, picture: anyhow::Result<String>) {
-        let tell = self.tell.clone();
+        let (tell, folder) = (self.tell.clone(), self.folder.clone());
         tokio::task::spawn_blocking(move || {
             let time = SystemTime::now();
             let written = picture.and_then(|picture| {
-                let folder = std::env::current_dir()?;
                 Ok(write(&folder, &name(time, clock::utc_offset()), &picture)?)
             });
             let (severity, text) = match written {
@@ -131,6 +132,31 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn what_became_of_a_picture_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut saves = Saves::new(folder.path().to_owned());
+            saves.save(Ok("a picture".to_owned()));
+            let note = saves.next().await;
+            let path = note.text.strip_prefix("saved ").unwrap();
+            assert!(path.starts_with(folder.path().to_str().unwrap()), "{path}");
+            assert_eq!(std::fs::read_to_string(path).unwrap(), "a picture");
+            assert_eq!(note.severity, Severity::Info);
+
+            let mut nowhere = Saves::new("/no/such/folder".into());
+            nowhere.save(Ok(String::new()));
+            let note = nowhere.next().await;
+            assert_eq!(note.severity, Severity::Warning);
+            let why = "the screen was not saved: /no/such/folder/ringfence-";
+            assert!(note.text.starts_with(why), "{}", note.text);
+        });
+    }
 
     #[test]
     fn files_are_named_by_local_time() {
