@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::text;
 use crate::ui::ascii::Ascii;
 use crate::ui::settings::Settings;
+use crate::ui::theme;
 
 pub use read::{Problem, parse};
 
@@ -93,7 +94,9 @@ pub fn check(explicit: Option<&Path>, out: &mut dyn io::Write) -> Result<u8> {
                 || "no file: these are the defaults".to_owned(),
                 |path| format!("from {}", text::sanitise(&path.display().to_string())),
             );
-            write!(out, "# {from}\n{}", in_force(&config)).context("write what is in force")?;
+            let here = here(&config, |name| env::var(name).ok());
+            write!(out, "# {from}\n# {here}\n{}", in_force(&config))
+                .context("write what is in force")?;
             Ok(0)
         }
         Err(error) => {
@@ -103,6 +106,24 @@ pub fn check(explicit: Option<&Path>, out: &mut dyn io::Write) -> Result<u8> {
             Ok(2)
         }
     }
+}
+
+/// What `auto` comes to on a terminal in such an environment.
+fn here(config: &Config, environment: impl Fn(&str) -> Option<String>) -> String {
+    let depth = theme::Depth::of(&environment);
+    let name = theme::first(config.settings.theme, depth, &environment);
+    let colours = match depth {
+        theme::Depth::None => "no colours",
+        theme::Depth::Sixteen => "16 colours",
+        theme::Depth::Indexed => "256 colours",
+        theme::Depth::Millions => "all colours",
+    };
+    let characters = if config.settings.ascii.wanted(&environment) {
+        "ASCII"
+    } else {
+        "Unicode"
+    };
+    format!("on this terminal: theme {name}, {colours}, {characters}")
 }
 
 /// Writes a file that has every setting at its default, as comments.
@@ -265,6 +286,24 @@ mod tests {
                     fold = 'open'\n[keys]\nquit = ['ctrl-q', 'F10']\nhelp = []\nfilter = ['\"', '\\']\n";
         let config = parse("f", text).unwrap();
         assert_eq!(parse("f", &in_force(&config)).unwrap(), config);
+    }
+
+    #[test]
+    fn what_auto_comes_to_is_said() {
+        let said = |variables: &[(&str, &str)]| {
+            here(&Config::default(), |name| {
+                let found = variables.iter().find(|(other, _)| *other == name);
+                found.map(|(_, value)| (*value).to_owned())
+            })
+        };
+        assert_eq!(
+            said(&[("TERM", "xterm-256color"), ("LANG", "C")]),
+            "on this terminal: theme dark, 256 colours, ASCII"
+        );
+        assert_eq!(
+            said(&[("TERM", "xterm"), ("LANG", "C.UTF-8")]),
+            "on this terminal: theme 16, 16 colours, Unicode"
+        );
     }
 
     #[test]
