@@ -3,15 +3,24 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossterm::event::{
     Event, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
 };
+use ratatui::layout::Rect;
+use ringfence::model::field::{FieldId, Preset};
+use ringfence::model::tree::Sort;
 use ringfence::sample::Sample;
+use ringfence::ui::Options;
+use ringfence::ui::ascii::Ascii;
 use ringfence::ui::keymap::{Action, KEYMAP};
 use ringfence::ui::keys::Keys;
 use ringfence::ui::layout::Split;
+use ringfence::ui::settings::{Fold, Settings};
+use ringfence::ui::state::State;
 use ringfence::ui::tabs::View;
+use ringfence::ui::theme;
 use ringfence::ui::update::{Effect, Message, update};
 
 use super::{Dashboard, common};
@@ -71,6 +80,41 @@ fn keys_of_ones_own_are_in_force_and_shown_everywhere() {
     let control = |char| Event::Key(KeyEvent::new(KeyCode::Char(char), KeyModifiers::CONTROL));
     assert_eq!(dashboard.send(control('q')), Some(Effect::Quit));
     assert_eq!(dashboard.send(control('c')), Some(Effect::Quit));
+}
+
+#[test]
+fn what_was_chosen_before_the_start_is_so_at_the_start() {
+    let settings = Settings {
+        theme: Some(theme::Name::Light),
+        ascii: Ascii::Always,
+        columns: Preset::Memory,
+        sort: Sort {
+            by: FieldId::Memory,
+            reversed: true,
+        },
+        fold: Fold::Closed,
+        keys: Arc::default(),
+    };
+    let options = Options {
+        settings,
+        ..Options::default()
+    };
+    let model = super::model("demo");
+    let mut state = State::new(Rect::new(0, 0, 120, 40), Duration::from_secs(1));
+    state.begin(&options, theme::Depth::Indexed, |_| None);
+    update(&mut state, &Message::Model, &model);
+    assert_eq!(state.theme, theme::Name::Light);
+    assert!(state.ascii);
+    let dashboard = Dashboard { model, state };
+    let screen = dashboard.screen();
+    assert!(
+        screen.contains("MEMORY^") && screen.contains("ANON"),
+        "{screen}"
+    );
+    // The slices are closed; opened by hand, they stay open.
+    assert_eq!(dashboard.state.lines.len(), 2, "{screen}");
+    let dashboard = dashboard.keys("gl");
+    assert!(dashboard.state.lines.len() > 2, "{}", dashboard.screen());
 }
 
 /// The table of keys, as the README has it.
@@ -242,7 +286,7 @@ fn names_in_a_title_lead_to_what_is_above() {
 /// The last instant of `names`, with the docker container `web` under another id.
 fn with_another_id(second: u64) -> Sample {
     let (mut sample, _) = common::scenario("names").play().pop().unwrap();
-    sample.since_boot += std::time::Duration::from_secs(second);
+    sample.since_boot += Duration::from_secs(second);
     for (at, cgroup) in sample.cgroups.iter_mut().enumerate() {
         let fresh = cgroup.path.replace("fedcba987654", "00001111aaaa");
         if *fresh != *cgroup.path {
