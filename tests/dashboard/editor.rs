@@ -86,7 +86,7 @@ impl Dashboard {
     }
 
     /// The demo with the editor of the leaker open.
-    fn editing(width: u16, height: u16) -> Self {
+    pub(super) fn editing(width: u16, height: u16) -> Self {
         let mut dashboard = Self::new("demo", width, height);
         let path: Arc<str> = "/ringfence.slice/leaker".into();
         dashboard.state.selection = ringfence::ui::state::Selection::Chosen(Arc::clone(&path));

@@ -3,10 +3,11 @@
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 
-use super::{editor, lists, scroll_help, toggle};
+use super::{drag, editor, lists, scroll_help, toggle};
 use crate::model::Model;
 use crate::model::tree::Sort;
 use crate::ui::columns;
+use crate::ui::crumbs;
 use crate::ui::keymap::Action;
 use crate::ui::state::{Screen, Selection, State};
 use crate::ui::tabs::{self, View};
@@ -16,6 +17,9 @@ use crate::ui::view::{incidents, processes};
 const WHEEL: usize = 3;
 
 pub(super) fn mouse(state: &mut State, mouse: MouseEvent, model: &Model) {
+    if mouse.kind == MouseEventKind::Up(MouseButton::Left) {
+        drag::release(state);
+    }
     if let Screen::Help { top } = state.screen {
         match mouse.kind {
             MouseEventKind::ScrollUp => scroll_help(state, top.saturating_sub(WHEEL)),
@@ -37,6 +41,7 @@ pub(super) fn mouse(state: &mut State, mouse: MouseEvent, model: &Model) {
         MouseEventKind::Down(MouseButton::Left) => {
             click(state, Position::new(mouse.column, mouse.row), model);
         }
+        MouseEventKind::Drag(MouseButton::Left) => drag::to(state, mouse.row, model),
         _ => {}
     }
 }
@@ -62,13 +67,20 @@ fn wheel(state: &mut State, action: Action, model: &Model) {
 }
 
 fn click(state: &mut State, at: Position, model: &Model) {
+    if let Some(path) = crumbs::at(state, model, at) {
+        state.go_to(&path, model);
+        return;
+    }
+    if drag::grab(state, at, model) {
+        return;
+    }
     let Some(page) = state.page_plan(model) else {
         return;
     };
     if page.footer.contains(at) {
         // While something is typed, the line is for that.
         if state.screen == Screen::View {
-            let found = tabs::at(state.area.width, state.view, at.x);
+            let found = tabs::at(state.area.width, state.view, &state.keys, at.x);
             state.view = found.unwrap_or(state.view);
         }
         return;
