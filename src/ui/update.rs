@@ -71,10 +71,7 @@ pub fn update(state: &mut State, message: &Message, model: &Model) -> Option<Eff
         Message::Terminal(Event::Key(key)) if key.kind != KeyEventKind::Release => {
             self::key(state, *key, model)
         }
-        Message::Terminal(Event::Mouse(mouse)) => {
-            mouse::mouse(state, *mouse, model);
-            None
-        }
+        Message::Terminal(Event::Mouse(mouse)) => mouse::mouse(state, *mouse, model),
         Message::Terminal(Event::Resize(width, height)) => {
             state.area = Rect::new(0, 0, *width, *height);
             None

@@ -225,6 +225,32 @@ fn steps_and_the_mouse_move_the_value() {
 }
 
 #[test]
+fn a_click_on_a_limit_of_the_selected_cgroup_edits_it() {
+    let mut dashboard = Dashboard::new("demo", 120, 40);
+    let screen = dashboard.screen();
+    let row = screen.lines().position(|line| line.contains("● leaker"));
+    let row = u16::try_from(row.unwrap()).unwrap();
+    let mut click = |column| {
+        dashboard.send(Event::Mouse(MouseEvent {
+            kind: MouseEventKind::Down(MouseButton::Left),
+            column,
+            row,
+            modifiers: KeyModifiers::NONE,
+        }))
+    };
+    // The first one selects it.
+    assert_eq!(click(70), None);
+    let order = Order::Read("/ringfence.slice/leaker".into());
+    assert_eq!(click(70), Some(Effect::Order(order)));
+    dashboard.told(Outcome::Sheet {
+        path: "/ringfence.slice/leaker".into(),
+        sheet: Ok(Arc::new(sheet())),
+    });
+    let slot = dashboard.state.editor.as_ref().unwrap().slot().unwrap();
+    assert_eq!(slot.address.knob, Knob::MemoryMax);
+}
+
+#[test]
 fn a_cgroup_made_anew_does_not_get_what_was_typed_for_the_old_one() {
     let mut dashboard = Dashboard::editing(120, 40).keys("80m");
     let mut anew = sheet();
