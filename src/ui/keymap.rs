@@ -106,7 +106,7 @@ pub struct Binding {
 
 use KeyCode::Char;
 
-/// Every binding, in the order of the help. Ctrl-C always quits.
+/// Every binding, in the order of the help. Ctrl-C always quits, and Ctrl-S always saves.
 pub static KEYMAP: [Binding; 38] = [
     bind(&[KeyCode::Up, Char('k')], Action::Up, "line up"),
     bind(&[KeyCode::Down, Char('j')], Action::Down, "line down"),
@@ -197,7 +197,11 @@ pub static KEYMAP: [Binding; 38] = [
     ),
     bind(&[Char('Z')], Action::Pause, "pause the screen"),
     bind(&[Char('T')], Action::Theme, "theme: next"),
-    bind(&[Char('S')], Action::Save, "save the screen as SVG"),
+    bind(
+        &[Char('S')],
+        Action::Save,
+        "save the screen as SVG; C-s in dialogs",
+    ),
     bind(
         &[Char('=')],
         Action::EvenPanels,

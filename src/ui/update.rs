@@ -89,6 +89,12 @@ pub fn update(state: &mut State, message: &Message, model: &Model) -> Option<Eff
 }
 
 fn key(state: &mut State, key: KeyEvent, model: &Model) -> Option<Effect> {
+    // Whatever is open, these are heard.
+    match key.code {
+        KeyCode::Char('c') if !is_text(key) => return Some(Effect::Quit),
+        KeyCode::Char('s') if !is_text(key) => return Some(Effect::Save),
+        _ => {}
+    }
     match state.screen {
         Screen::Filter => filter_key(state, key),
         Screen::Palette { at } => palette_key(state, at, key, model),
@@ -124,7 +130,6 @@ fn palette_key(state: &mut State, at: usize, key: KeyEvent, model: &Model) -> Op
     let last = found.len().saturating_sub(1);
     let mut to = 0;
     match key.code {
-        KeyCode::Char('c') if !is_text(key) => return Some(Effect::Quit),
         KeyCode::Char(char) if is_text(key) => state.typed.push(char),
         KeyCode::Backspace => {
             state.typed.pop();
@@ -150,7 +155,6 @@ fn palette_key(state: &mut State, at: usize, key: KeyEvent, model: &Model) -> Op
 fn question_key(state: &mut State, key: KeyEvent) -> Option<Effect> {
     let mut question = state.question.take()?;
     match key.code {
-        KeyCode::Char('c') if !is_text(key) => return Some(Effect::Quit),
         KeyCode::Char('y' | 'Y') if is_text(key) => {
             question.asks.remove(0);
             if question.asks.is_empty() {
@@ -191,7 +195,6 @@ fn scroll_help(state: &mut State, top: usize) {
 
 fn filter_key(state: &mut State, key: KeyEvent) -> Option<Effect> {
     match key.code {
-        KeyCode::Char('c') if !is_text(key) => return Some(Effect::Quit),
         KeyCode::Char(char) if is_text(key) => state.shape.filter.push(char),
         KeyCode::Backspace => state.shape.filter.pop(),
         KeyCode::Enter => state.screen = Screen::View,

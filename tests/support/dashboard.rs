@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::num::NonZero;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, sleep};
@@ -35,6 +36,15 @@ pub struct Dashboard {
 impl Dashboard {
     pub fn start(arguments: &[&str]) -> Self {
         Self::of(pty::Command::new(binary()).args(arguments))
+    }
+
+    /// In this working directory.
+    pub fn start_in(folder: &Path, arguments: &[&str]) -> Self {
+        Self::of(
+            pty::Command::new(binary())
+                .args(arguments)
+                .current_dir(folder),
+        )
     }
 
     /// As an ordinary user.
