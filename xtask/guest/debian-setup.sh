@@ -36,3 +36,10 @@ WantedBy=graphical.target
 UNIT
 systemctl enable xtask.service
 systemctl set-default graphical.target
+
+# Nothing starts on its own while a test measures.
+systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer
+
+# Packages and their lists, for which a guest without a network has no use.
+apt-get clean
+rm -rf /var/lib/apt/lists/*
