@@ -46,13 +46,18 @@ pub fn build() -> Result<()> {
     eprintln!("debian: bootstrapping {suite}, which takes a few minutes");
     let scratch = setup::scratch_dir()?;
     let tree = Tree(scratch.path().join("tree"));
+    let mut debootstrap = as_root(&["debootstrap", "--variant=minbase"])?;
+    debootstrap.envs(proxies());
     host::run(
-        as_root(&["debootstrap", "--variant=minbase"])?
+        debootstrap
             .arg(format!("--include={}", PACKAGES.join(",")))
             .arg(&suite)
             .arg(&tree.0)
             .arg(&mirror),
-    )?;
+    )
+    .with_context(|| {
+        format!("bootstrap {suite}; try `apt-get update` to see whether apt reaches its archive")
+    })?;
     host::run(
         as_root(&["chroot"])?
             .arg(&tree.0)
@@ -96,6 +101,28 @@ fn archive() -> Result<(String, String)> {
     }
 }
 
+/// Apt's proxies, as debootstrap's downloader takes them: it does not read apt's configuration. In the
+/// environment and not on the command line, as a proxy may have a password.
+fn proxies() -> Vec<(&'static str, String)> {
+    let names = [
+        ("http_proxy", "Acquire::http::Proxy"),
+        ("https_proxy", "Acquire::https::Proxy"),
+    ];
+    let of_apt = |(variable, option)| {
+        let shell =
+            host::output(Command::new("apt-config").args(["shell", "PROXY", option])).ok()?;
+        let proxy = shell_value(&String::from_utf8_lossy(&shell))?;
+        Some((variable, proxy))
+    };
+    names.into_iter().filter_map(of_apt).collect()
+}
+
+/// The URL in a line `PROXY='URL'`. `DIRECT` is apt's word for none.
+fn shell_value(line: &str) -> Option<String> {
+    let value = line.trim().strip_prefix("PROXY='")?.strip_suffix('\'')?;
+    (!matches!(value, "" | "DIRECT" | "false")).then(|| value.to_owned())
+}
+
 /// The first plain release (no updates, security or backports) with its main component.
 fn main_archive(targets: &str) -> Option<(String, String)> {
     targets.lines().find_map(|line| {
@@ -132,5 +159,12 @@ mod tests {
         let archive = main_archive(targets);
         assert_eq!(archive, Some(("http://m/debian/".into(), "trixie".into())));
         assert_eq!(main_archive(""), None);
+    }
+
+    #[test]
+    fn a_proxy_is_taken_out_of_apts_quotes() {
+        assert_eq!(shell_value("PROXY='http://p:1/'\n").unwrap(), "http://p:1/");
+        assert_eq!(shell_value("PROXY='DIRECT'\n"), None);
+        assert_eq!(shell_value(""), None);
     }
 }

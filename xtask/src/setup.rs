@@ -123,6 +123,10 @@ pub fn as_root(words: &[&str]) -> Result<Command> {
         bail!("neither root nor sudo")
     };
     let mut command = Command::new(program);
+    if program == "sudo" {
+        // What its callers set; sudo would drop it.
+        command.arg("--preserve-env=DEBIAN_FRONTEND,http_proxy,https_proxy");
+    }
     command.args(arguments);
     Ok(command)
 }
