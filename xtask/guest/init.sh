@@ -16,6 +16,7 @@ ln -s fd/2 /dev/stderr
 mount -t tmpfs -o nosuid,nodev,mode=755 run /run
 # As on a systemd host: mounts propagate unless a program asks otherwise.
 mount --make-rshared /
+chown 1000:1000 /home/user
 hostname vm
 ip link set lo up
 ulimit -Hn 524288

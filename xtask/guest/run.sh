@@ -35,16 +35,14 @@ kill_leftovers() {
 exec 4<>"$control"
 echo start >&4
 if [ -n "$TERMINAL" ]; then
-    exec 5<>$terminal
+    exec 5<>$terminal # a terminal that nobody has open forgets its size
     stty -F $terminal sane rows "$ROWS" cols "$COLS"
     while read -r rows cols; do stty -F $terminal rows "$rows" cols "$cols"; done <&4 &
-    (
-        exec 5>&-
-        command setsid -c <>$terminal >&0 2>&1
-    )
+    (command setsid -c <>$terminal >&0 2>&1 5>&-)
     status=$?
     kill_leftovers
-    printf "$END_MARK" >&5
+    # Opened only now: the end of its session has hung up every older descriptor of the terminal.
+    printf "$END_MARK" >$terminal
 else
     pipes=/run/xtask
     mkdir -p $pipes

@@ -171,20 +171,24 @@ impl Qemu {
 
     /// What an error should show: qemu's own complaints and the last lines of the kernel's console.
     pub fn last_words(&self) -> String {
-        let console = fs::read(&self.console).unwrap_or_default();
-        let errors = fs::read(&self.errors).unwrap_or_default();
-        let console = printable(&console);
-        let console: Vec<_> = console
-            .lines()
-            .filter(|line| !line.trim().is_empty())
-            .collect();
-        let mut words = printable(&errors);
-        for line in &console[console.len().saturating_sub(CONSOLE_LINES)..] {
-            words.push_str("\n  ");
-            words.push_str(line);
-        }
-        words.trim_end().to_owned()
+        let read = |path| printable(&fs::read(path).unwrap_or_default());
+        let (errors, console) = (read(&self.errors), read(&self.console));
+        let console: Vec<_> = console.lines().filter(|line| !line.trim().is_empty()).collect();
+        let last = match panic_line(&console) {
+            Some(line) => &console[line..(line + CONSOLE_LINES).min(console.len())],
+            None => &console[console.len().saturating_sub(CONSOLE_LINES)..],
+        };
+        errors.lines().chain(last.iter().copied()).map(|line| format!("\n  {line}")).collect()
     }
+
+    pub fn panicked(&self) -> bool {
+        let console = printable(&fs::read(&self.console).unwrap_or_default());
+        panic_line(&console.lines().collect::<Vec<_>>()).is_some()
+    }
+}
+
+fn panic_line(console: &[&str]) -> Option<usize> {
+    console.iter().position(|line| line.contains("Kernel panic"))
 }
 
 impl Drop for Qemu {

@@ -191,7 +191,7 @@ pub fn boot(
                 );
             } else {
                 eprintln!(
-                    "xtask: the guest had not booted after {seconds} s\n{}",
+                    "xtask: the guest had not booted after {seconds} s{}",
                     qemu.last_words()
                 );
             }
@@ -355,13 +355,9 @@ impl Session {
                 Event::Gone if exited.is_some() => {}
                 Event::Gone => {
                     let status = qemu.wait()?;
+                    let what = if qemu.panicked() { "panicked" } else { "ended" };
                     let words = qemu.last_words();
-                    let what = if words.contains("Kernel panic") {
-                        "panicked"
-                    } else {
-                        "ended"
-                    };
-                    bail!("the guest {what} before its command did (qemu: {status})\n{words}");
+                    bail!("the guest {what} before its command ended (qemu: {status}){words}");
                 }
                 Event::Escape => return Ok(Outcome::Interrupted(128 + SIGINT)),
                 Event::Signal(SIGWINCH) => {
