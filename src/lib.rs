@@ -1,1 +1,47 @@
+//! # ringfence
+//!
+//! *What is this container using, what will stop it, and why did it die?*
+//!
+//! A container is a process fenced by **namespaces** (what it sees), budgeted by **cgroups** (what it
+//! uses) and rooted in a **union mount**. `ringfence` starts such processes and shows, live, how close
+//! each one is to the limit that binds it.
+//!
+//! ## The house
+//!
+//! Rooms in one-way order: a room may use the rooms below it, never one above. `tests/house.rs` reads
+//! the `use` lines and fails when a room looks up.
+//!
+//! ```text
+//! 7  main.rs
+//! 6  cli                      clap, turned into the rooms' own option types, once
+//! 5  command/                 one file per verb; each reads as the story of that verb
+//! 4  ui/                      message → update(state) → effect, and pure views
+//! 3  model/                   rates, effective limits, throttling, history, OOM incidents, the field catalogue
+//! 2  sample/                  one instant of raw counters; the live source (its own thread)
+//!    launch/                  spec → plan → clone → supervised workload → nothing left behind
+//! 1  kernel/                  the only room that opens /sys or /proc or makes a syscall
+//!    text                     numbers for people, sanitising of foreign names
+//! ```
+//!
+//! Where does a line go? Opens a file or makes a syscall: [`kernel`]. Understands kernel text: that
+//! controller's file there. Subtracts two counters: [`model`]. Mentions ratatui: [`ui`]. Mentions clap:
+//! [`cli`].
+//!
+//! ## How data travels
+//!
+//! ```text
+//! cgroupfs text ─▶ kernel types ─▶ Sample ─▶ Model ─▶ views, plain tables
+//! inotify, kmsg ─▶ kernel events ───────────▶ Model
+//! key ─▶ Message ─▶ update ─▶ Effect
+//! ```
 
+#![warn(missing_docs)]
+
+pub mod cli;
+pub mod command;
+pub mod kernel;
+pub mod launch;
+pub mod model;
+pub mod sample;
+pub mod text;
+pub mod ui;

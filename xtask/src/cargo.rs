@@ -37,6 +37,8 @@ fn guest_cargo(subcommand: &str) -> Command {
         .args([
             "--package",
             "ringfence",
+            "--profile",
+            "guest",
             "--target",
             TARGET,
             "--message-format",
@@ -74,6 +76,30 @@ pub fn build_ringfence() -> Result<PathBuf> {
         .find(|built| built.kind == "bin")
         .context("cargo built no ringfence binary")?;
     Ok(binary.path)
+}
+
+/// The ordinary ringfence binary.
+pub fn build_native_ringfence() -> Result<PathBuf> {
+    let selection = ["--bin".to_owned(), "ringfence".to_owned()];
+    let built = build(native_cargo("build").arg("--quiet").args(selection))?;
+    let binary = built.into_iter().find(|built| built.kind == "bin");
+    Ok(binary.context("cargo built no ringfence binary")?.path)
+}
+
+/// Ordinary executables of the targets that `selection` names.
+pub fn build_native(subcommand: &str, selection: &[String]) -> Result<Vec<Built>> {
+    build(native_cargo(subcommand).arg("--no-run").args(selection))
+}
+
+fn native_cargo(subcommand: &str) -> Command {
+    let mut cargo = cargo(subcommand);
+    cargo.args([
+        "--package",
+        "ringfence",
+        "--message-format",
+        "json-render-diagnostics",
+    ]);
+    cargo
 }
 
 /// Static executables of the targets that `selection` (such as `--test NAME`) names.

@@ -269,12 +269,12 @@ fn mkfs(options: &[&str]) -> Result<Command> {
 
 /// Makes a disk with one partition, which holds an empty ext4: a second device for tests to name.
 pub fn write_second_disk(disk: &Path) -> Result<()> {
-    const SECTOR: u64 = 512;
+    const SECTOR: usize = 512;
     const MIB: u64 = 1024 * 1024;
-    let start = MIB / SECTOR;
-    let sectors = (SECOND_DISK_MIB - 1) * MIB / SECTOR;
+    let start = MIB / SECTOR as u64;
+    let sectors = (SECOND_DISK_MIB - 1) * MIB / SECTOR as u64;
 
-    let mut table = [0; SECTOR as usize];
+    let mut table = [0; SECTOR];
     let entry = &mut table[446..462];
     entry[4] = 0x83; // Linux; the head and track fields stay zero, nobody has read them for decades
     entry[8..12].copy_from_slice(&u32::try_from(start)?.to_le_bytes());

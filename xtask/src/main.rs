@@ -1,14 +1,16 @@
 //! `cargo xtask`: everything around ringfence that cargo itself does not do.
 
-#![allow(dead_code)]
+mod bench;
 mod cargo;
 mod debian;
+mod demo;
 mod guest;
 mod host;
 mod kernel;
 mod qemu;
 mod setup;
 mod stream;
+mod test;
 mod tty;
 mod vm;
 
@@ -33,12 +35,21 @@ enum Task {
     Setup(setup::Args),
     /// Run a command, or a shell, in a fresh virtual machine with ringfence on PATH
     Vm(vm::Args),
+    /// Run `ringfence demo`, on this host where its cgroup v2 is usable, else in the virtual machine
+    Demo(demo::Args),
+    /// Run the tests, those that limit and kill on real kernels
+    Test(test::Args),
+    /// Measure
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Setup(args) => setup::run(&args).map(|()| 0),
-        Task::Vm(args) => vm::run(args),
+        Task::Vm(args) => vm::run(&args),
+        Task::Demo(args) => demo::run(args),
+        Task::Test(args) => test::run(&args),
+        Task::Bench(args) => bench::run(&args),
     };
     match result {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(OWN_FAILURE)),

@@ -173,12 +173,16 @@ impl Qemu {
     pub fn last_words(&self) -> String {
         let read = |path| printable(&fs::read(path).unwrap_or_default());
         let (errors, console) = (read(&self.errors), read(&self.console));
-        let console: Vec<_> = console.lines().filter(|line| !line.trim().is_empty()).collect();
+        let console: Vec<_> = console
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .collect();
         let last = match panic_line(&console) {
             Some(line) => &console[line..(line + CONSOLE_LINES).min(console.len())],
             None => &console[console.len().saturating_sub(CONSOLE_LINES)..],
         };
-        errors.lines().chain(last.iter().copied()).map(|line| format!("\n  {line}")).collect()
+        let lines = errors.lines().chain(last.iter().copied());
+        lines.fold(String::new(), |words, line| words + "\n  " + line)
     }
 
     pub fn panicked(&self) -> bool {
@@ -188,7 +192,9 @@ impl Qemu {
 }
 
 fn panic_line(console: &[&str]) -> Option<usize> {
-    console.iter().position(|line| line.contains("Kernel panic"))
+    console
+        .iter()
+        .position(|line| line.contains("Kernel panic"))
 }
 
 impl Drop for Qemu {

@@ -63,6 +63,20 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// Sets up what a kernel needs, and says nothing where all of it is there.
+pub fn ensure(kernel: Kernel) -> Result<()> {
+    let complete = busybox()?.exists()
+        && TOOLS.iter().all(|(tool, _)| find_tool(tool).is_some())
+        && kernel.cached_release()?.is_some();
+    if complete {
+        return Ok(());
+    }
+    run(&Args {
+        kernels: vec![kernel],
+        debian: false,
+    })
+}
+
 /// Installs what is missing, or says which command would.
 fn install_tools(tools: &[Tool]) -> Result<()> {
     let missing: Vec<&Tool> = tools

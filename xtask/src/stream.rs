@@ -19,7 +19,7 @@ pub enum End {
 /// program does not print it by chance, and starts with a byte that is rare in text.
 pub fn copy_until(mark: &[u8], from: &mut impl Read, to: &mut impl Write) -> io::Result<End> {
     let mut pending = Vec::new();
-    let mut buffer = [0; 64 * 1024];
+    let mut buffer = vec![0; 64 * 1024];
     loop {
         let count = match from.read(&mut buffer) {
             Ok(count) => count,

@@ -20,13 +20,16 @@ use crate::debian;
 use crate::guest::{self, Added, Job};
 use crate::kernel::Kernel;
 use crate::qemu::{Boot, Builder, Disk, Qemu};
+use crate::setup;
 use crate::stream::{self, End};
 use crate::tty::{self, RawTerminal};
 
 /// Exit code of a command that was ended for taking too long, as with timeout(1).
 const TIMED_OUT: i32 = 124;
 
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+const MEMORY_MIB: u32 = 1024;
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// How long the last output may take to reach our reader after the machine has ended.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -41,11 +44,23 @@ pub struct MachineArgs {
     #[arg(long)]
     pub debian: bool,
     /// Memory of the guest
-    #[arg(long = "mem", value_name = "MIB", default_value_t = 1024)]
+    #[arg(long = "mem", value_name = "MIB", default_value_t = MEMORY_MIB)]
     pub memory_mib: u32,
     /// Put a file or directory of the host into the guest, by default into /root
     #[arg(long = "add", value_name = "HOST[:GUEST]")]
     pub added: Vec<Added>,
+}
+
+impl MachineArgs {
+    /// The small guest with this kernel.
+    pub fn with_kernel(kernel: Kernel) -> Self {
+        Self {
+            kernel,
+            debian: false,
+            memory_mib: MEMORY_MIB,
+            added: Vec::new(),
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -66,7 +81,7 @@ pub struct Args {
     command: Vec<OsString>,
 }
 
-pub fn run(args: Args) -> Result<i32> {
+pub fn run(args: &Args) -> Result<i32> {
     let streams = Streams::inherited()?;
     let timeout = match (args.timeout, &streams) {
         (Some(seconds), _) => Some(Duration::from_secs(seconds)),
@@ -134,13 +149,7 @@ pub fn boot(
     timeout: Option<Duration>,
     streams: Streams,
 ) -> Result<i32> {
-    let release = args.kernel.cached_release()?;
-    if release.is_none() {
-        bail!(
-            "kernel {} is not set up; try `cargo xtask setup`",
-            args.kernel
-        );
-    }
+    setup::ensure(args.kernel)?;
     let ringfence = cargo::build_ringfence()?;
     let shell = [OsString::from("/bin/sh")];
     let command = if command.is_empty() {
@@ -177,7 +186,7 @@ pub fn boot(
         scratch,
     })?;
     let mark = format!("\0{end_mark}\0").into_bytes();
-    let mut session = Session::connect(&mut builder, streams, mark, events)?;
+    let mut session = Session::connect(&mut builder, streams, &mark, events)?;
     let mut qemu = builder.start()?;
     let result = session.follow(&mut qemu, &inbox, timeout);
     session.close(&mut qemu, &inbox, !matches!(result, Ok(Outcome::Exited(_))));
@@ -280,12 +289,12 @@ impl Session {
     fn connect(
         builder: &mut Builder,
         streams: Streams,
-        mark: Vec<u8>,
+        mark: &[u8],
         events: Sender<Event>,
     ) -> Result<Self> {
         let mut open = 0;
         let mut copy_out = |mut from: UnixStream, mut to: Box<dyn Write + Send>| {
-            let (mark, events) = (mark.clone(), events.clone());
+            let (mark, events) = (mark.to_vec(), events.clone());
             open += 1;
             thread::spawn(move || {
                 events.send(Event::Output(stream::copy_until(&mark, &mut from, &mut to)))

@@ -1,0 +1,72 @@
+//! `ringfence up`: several workloads from a file, and the dashboard over them.
+
+mod crew;
+pub mod file;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use tokio::sync::mpsc::unbounded_channel;
+
+use super::top::{self, Watch};
+use crate::kernel::cgroup::hierarchy::Hierarchy;
+use crate::launch::plan::SLICE;
+use crate::launch::{Plan, Spec};
+use crate::model::Model;
+use crate::model::peaks::{Entry, Peaks, summary};
+use crew::{Career, Crew};
+
+/// What `up` was asked for.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The file of the workloads.
+    pub file: PathBuf,
+    /// How to show them.
+    pub watch: Watch,
+}
+
+/// Starts the workloads of a file, watches them until the user leaves, and stops them.
+pub fn run(options: &Options) -> Result<u8> {
+    start_and_watch(&file::read(&options.file)?, &options.watch)
+}
+
+/// Starts workloads, watches them until the user leaves (or all have ended, without a screen), stops
+/// them, and says how they fared.
+pub fn start_and_watch(specs: &[Spec], watch: &Watch) -> Result<u8> {
+    // What can be refused is refused before any of them runs.
+    for spec in specs {
+        Plan::new(spec)?;
+    }
+    let (notes, told) = unbounded_channel();
+    let crew = Crew::start(specs, &notes)?;
+    drop(notes);
+    let hierarchy = Hierarchy::discover(Path::new("/proc"))?;
+    let watched = top::watch(hierarchy, SLICE.into(), watch, Some(told));
+    if watch.on_screen() {
+        println!("stopping {} workloads", specs.len());
+    }
+    let careers = crew.stop();
+    let model = watched?;
+    print!("{}", fared(&careers, &model));
+    if careers.iter().all(|career| !career.started) {
+        bail!("none of the workloads could be started");
+    }
+    Ok(0)
+}
+
+/// The summary: per workload the peak against each limit.
+fn fared(careers: &[Career], model: &Model) -> String {
+    let unseen = Peaks::default();
+    let entries: Vec<Entry<'_>> = careers
+        .iter()
+        .map(|career| Entry {
+            name: &career.name,
+            // One that ended before the first sample has none.
+            peaks: model
+                .peaks(&format!("/{SLICE}/{}", career.name))
+                .unwrap_or(&unseen),
+            restarts: Some(career.restarts),
+        })
+        .collect();
+    summary(&entries)
+}

@@ -1,0 +1,117 @@
+//! The file of `ringfence up`: `[workload.NAME]` tables whose keys are the flags of `ringfence run`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::Deserialize;
+
+use crate::launch::spec::Spec;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    workload: BTreeMap<String, Spec>,
+}
+
+/// Reads and checks a file.
+pub fn read(path: &Path) -> Result<Vec<Spec>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    parse(&path.display().to_string(), &text)
+}
+
+/// Parses the text of a file. Errors carry file, line and column.
+pub fn parse(name: &str, text: &str) -> Result<Vec<Spec>> {
+    let file: File = toml::from_str(text).map_err(|error| {
+        let (line, column) = position(text, error.span().map_or(0, |span| span.start));
+        anyhow!("{name}:{line}:{column}: {}", error.message())
+    })?;
+    if file.workload.is_empty() {
+        bail!("{name}: no [workload.NAME] table in it");
+    }
+    file.workload
+        .into_iter()
+        .map(|(workload, mut spec)| {
+            let checked = workload
+                .parse()
+                .map_err(|error| anyhow!("{name}: workload `{workload}`: {error}"))?;
+            spec.name = Some(checked);
+            Ok(spec)
+        })
+        .collect()
+}
+
+/// Line and column of a byte, counted from 1.
+fn position(text: &str, byte: usize) -> (usize, usize) {
+    let before = &text[..text.floor_char_boundary(byte)];
+    let line = before.matches('\n').count() + 1;
+    let column = before
+        .chars()
+        .rev()
+        .take_while(|char| *char != '\n')
+        .count()
+        + 1;
+    (line, column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_become_named_workloads() {
+        let specs = parse(
+            "f.toml",
+            "[workload.b]\ncommand = ['x']\n[workload.a]\ncommand = ['y']\ncpus = 0.5\n",
+        );
+        let names: Vec<String> = specs
+            .unwrap()
+            .iter()
+            .map(|spec| spec.name.as_ref().unwrap().to_string())
+            .collect();
+        assert_eq!(names, ["a", "b"]);
+    }
+
+    #[test]
+    fn every_mistake_is_pointed_at_in_one_line() {
+        for (text, starts) in [
+            (
+                "[workload.a]\ncommand = ['x']\nmemory = '12parsecs'\n",
+                "f.toml:3:10: `12parsecs` is not a size",
+            ),
+            (
+                "[workload.a]\ncommand = ['x']\nmemroy = '1m'\n",
+                "f.toml:3:1: unknown field `memroy`",
+            ),
+            (
+                "[workload.a]\ncommand = ['x']\npids-limit = 0\n",
+                "f.toml:3:14: `0` is not a number of processes",
+            ),
+            ("[workload.a]\ncommand = 'x'\n", "f.toml:2:11: invalid type"),
+            (
+                "[workload.a]\nmemory = '1m'\n",
+                "f.toml:1:1: missing field `command`",
+            ),
+            (
+                "[workload.'a/b']\ncommand = ['x']\n",
+                "f.toml: workload `a/b`: `a/b` cannot be a name",
+            ),
+            (
+                "[wrkload.a]\ncommand = ['x']\n",
+                "f.toml:1:2: unknown field `wrkload`",
+            ),
+            ("[workload]\n", "f.toml: no [workload.NAME] table"),
+            ("é = [\n", "f.toml:1:6: unclosed array"),
+        ] {
+            let error = parse("f.toml", text).unwrap_err().to_string();
+            assert!(error.starts_with(starts), "{error}\nwanted {starts}");
+            assert!(!error.trim_end().contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_demo_is_five_workloads() {
+        let specs = parse("demo.toml", include_str!("../../../assets/demo.toml")).unwrap();
+        assert_eq!(specs.len(), 5);
+    }
+}

@@ -1,0 +1,27 @@
+//! The only room that opens `/sys` or `/proc` or makes a syscall.
+//!
+//! One file per controller: the type, its parser and its `Display` side by side. Parsers are pure
+//! (`&[u8]` in) and lenient about keys they do not know (newer kernels add some), strict about values
+//! they do. Roots are arguments, so a fixture tree works like the real one.
+//!
+//! The document every type refers to is the kernel's
+//! [Control Group v2](https://docs.kernel.org/admin-guide/cgroup-v2.html).
+
+pub mod block;
+pub mod cgroup;
+pub mod clock;
+pub mod cpu;
+pub mod error;
+pub mod host;
+pub mod io;
+pub mod kmsg;
+pub mod memory;
+mod parse;
+pub mod pids;
+pub mod pressure;
+pub mod probe;
+pub mod process;
+pub mod syscall;
+pub mod task;
+pub mod unit;
+pub mod watch;

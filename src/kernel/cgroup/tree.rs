@@ -1,0 +1,167 @@
+//! Editing the tree: create, enable controllers, write limits, kill, remove.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+
+use super::{CgroupEvents, hierarchy};
+use crate::kernel::error::{Error, Result};
+
+/// How long a killed cgroup may take to become empty and removable; the kernel needs tens of milliseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// One cgroup, held by its directory: a directory of the same name that comes later is another one.
+#[derive(Debug)]
+pub struct Cgroup {
+    path: PathBuf,
+    dir: File,
+}
+
+impl Cgroup {
+    /// Opens an existing one by its path in the file system.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let dir = File::open(&path).map_err(|error| Error::new("open", &path, error))?;
+        Ok(Self { path, dir })
+    }
+
+    /// Makes a new one; `EEXIST` where there is one.
+    pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        fs::create_dir(&path).map_err(|error| Error::new("create cgroup", &path, error))?;
+        Self::open(path)
+    }
+
+    /// Its path in the file system.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens one of its files for reading; an open file is what makes the kernel notify of its changes.
+    pub fn open_file(&self, file: &str) -> Result<File> {
+        self.open_with(file, OFlag::O_RDONLY, "open")
+    }
+
+    /// Reads one of its files.
+    pub fn read(&self, file: &str) -> Result<Vec<u8>> {
+        let mut text = Vec::with_capacity(512);
+        self.open_file(file)?
+            .read_to_end(&mut text)
+            .map_err(|error| self.error("read", file, error))?;
+        Ok(text)
+    }
+
+    /// Writes one of its files, in one write as the kernel wants it.
+    pub fn write(&self, file: &str, text: &str) -> Result<()> {
+        let operation = format!("write `{text}` to");
+        self.open_with(file, OFlag::O_WRONLY, &operation)?
+            .write_all(text.as_bytes())
+            .map_err(|error| self.error(operation, file, error))
+    }
+
+    /// `cgroup.events`.
+    pub fn events(&self) -> Result<CgroupEvents> {
+        CgroupEvents::parse(&self.read("cgroup.events")?)
+            .map_err(|malformed| self.error("read", "cgroup.events", io::Error::other(malformed)))
+    }
+
+    /// The processes directly in it that are not yet dead.
+    pub fn processes(&self) -> Result<Vec<u32>> {
+        let text = self.read("cgroup.procs")?;
+        Ok(String::from_utf8_lossy(&text)
+            .lines()
+            .filter_map(|line| line.parse().ok())
+            .collect())
+    }
+
+    /// Kills every process in it and below it, frozen ones too (`cgroup.kill`, since 5.14).
+    pub fn kill(&self) -> Result<()> {
+        self.write("cgroup.kill", "1")
+    }
+
+    /// Kills what still runs in it, waits until it is empty, and removes it with all that is below it.
+    pub fn remove(&self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        match self.events() {
+            Err(error) if error.is_gone() => return Ok(()),
+            Ok(events) if !events.populated => {}
+            _ => self.kill()?,
+        }
+        while self.events().is_ok_and(|events| events.populated) && Instant::now() < deadline {
+            sleep(Duration::from_millis(2));
+        }
+        remove_tree(&self.path, deadline)
+    }
+
+    fn open_with(&self, file: &str, flags: OFlag, operation: &str) -> Result<File> {
+        openat(&self.dir, file, flags | OFlag::O_CLOEXEC, Mode::empty())
+            .map(File::from)
+            .map_err(|errno| self.error(operation, file, errno))
+    }
+
+    fn error(
+        &self,
+        operation: impl Into<String>,
+        file: &str,
+        source: impl Into<io::Error>,
+    ) -> Error {
+        Error::new(operation, self.path.join(file), source)
+    }
+}
+
+impl AsFd for Cgroup {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+}
+
+/// Removes a cgroup directory, those below it first. One that was just emptied may be busy for some
+/// tens of milliseconds.
+fn remove_tree(path: &Path, deadline: Instant) -> Result<()> {
+    let error = |source| Error::new("remove cgroup", path, source);
+    let entries = match fs::read_dir(path) {
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(error)?,
+    };
+    for entry in entries.filter_map(io::Result::ok) {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_tree(&entry.path(), deadline)?;
+        }
+    }
+    loop {
+        match nix::unistd::unlinkat(
+            nix::fcntl::AT_FDCWD,
+            path,
+            nix::unistd::UnlinkatFlags::RemoveDir,
+        ) {
+            Ok(()) | Err(Errno::ENOENT) => return Ok(()),
+            Err(Errno::EBUSY) if Instant::now() < deadline => sleep(Duration::from_millis(2)),
+            Err(errno) => return Err(error(errno.into())),
+        }
+    }
+}
+
+/// Hands controllers of a cgroup down to its children (`cgroup.subtree_control`), one at a time: one
+/// that is refused must not take the others with it. Those already on are left alone; those that are
+/// not offered are returned.
+pub fn enable<'a>(cgroup: &Cgroup, controllers: &[&'a str]) -> Result<Vec<&'a str>> {
+    let offered = hierarchy::read_words(&cgroup.path.join("cgroup.controllers"))?;
+    let on = hierarchy::read_words(&cgroup.path.join("cgroup.subtree_control"))?;
+    let has = |words: &[String], name: &str| words.iter().any(|word| word == name);
+    let mut missing = Vec::new();
+    for &controller in controllers {
+        if !has(&offered, controller) {
+            missing.push(controller);
+        } else if !has(&on, controller) {
+            cgroup.write("cgroup.subtree_control", &format!("+{controller}"))?;
+        }
+    }
+    Ok(missing)
+}

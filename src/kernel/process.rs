@@ -1,0 +1,118 @@
+//! What `/proc/PID` tells about a process.
+
+use std::path::{Path, PathBuf};
+
+use nix::sys::signal::Signal;
+use procfs::process::{Process, StatFlags, Status};
+
+use crate::kernel::error::{Error, Result};
+
+/// One line of a user namespace's id map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdRange {
+    /// First id inside.
+    pub inside: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// Its pid in each pid namespace from the reader's own inwards (`NSpid`, since 4.1): the first is the
+/// pid itself, the last the one it sees. Readable also while it is a zombie.
+pub fn pids(proc: &Path, pid: u32) -> Option<Vec<u32>> {
+    let pids = status(proc, pid)?.nspid?;
+    pids.into_iter()
+        .map(|pid| u32::try_from(pid).ok())
+        .collect()
+}
+
+/// Its pid inside, where that is another namespace than the reader's.
+pub fn inner_pid(proc: &Path, pid: u32) -> Option<u32> {
+    match pids(proc, pid)?.as_slice() {
+        [_, .., inner] => Some(*inner),
+        _ => None,
+    }
+}
+
+/// Whether it has a handler for the signal (`SigCgt`). Without one, PID 1 of a pid namespace never
+/// notices the signal. `None` where the process is gone.
+pub fn catches(proc: &Path, pid: u32, signal: Signal) -> Option<bool> {
+    let caught = status(proc, pid)?.sigcgt;
+    Some(caught & (1 << (signal as i32 - 1)) != 0)
+}
+
+/// Whether it was forked and never came to its exec. Readable also while it is a zombie.
+pub fn is_forked_without_exec(proc: &Path, pid: u32) -> bool {
+    open(proc, pid)
+        .and_then(|process| process.stat().ok())
+        .and_then(|stat| stat.flags().ok())
+        .is_some_and(|flags| flags.contains(StatFlags::PF_FORKNOEXEC))
+}
+
+/// The file systems that are mounted beneath the root: their mount points, those of the kernel's own
+/// (`/proc`, `/sys`, `/dev`) and what is below these left out.
+pub fn mounts_beneath_root() -> Vec<PathBuf> {
+    let own = |path: &Path| {
+        ["/proc", "/sys", "/dev"]
+            .iter()
+            .any(|dir| path.starts_with(dir))
+    };
+    Process::myself()
+        .and_then(|me| me.mountinfo())
+        .into_iter()
+        .flatten()
+        .map(|mount| mount.mount_point)
+        .filter(|path| path != Path::new("/") && !own(path))
+        .collect()
+}
+
+/// Its command name (`comm`), foreign text.
+pub fn comm(proc: &Path, pid: u32) -> Option<String> {
+    Some(status(proc, pid)?.name)
+}
+
+/// Maps the ids of its new user namespace to themselves, as far as the writer's own namespace has them.
+pub fn write_identity_maps(proc: &Path, pid: u32) -> Result<()> {
+    for map in ["gid_map", "uid_map"] {
+        let own = proc.join("self").join(map);
+        let text = std::fs::read_to_string(&own).map_err(|error| Error::new("read", own, error))?;
+        let identity: Vec<String> = text
+            .lines()
+            .filter_map(IdRange::parse)
+            .map(|range| format!("{0} {0} {1}", range.inside, range.count))
+            .collect();
+        // One write is all that the kernel takes.
+        let identity = identity.join("\n");
+        let path = proc.join(pid.to_string()).join(map);
+        std::fs::write(&path, identity).map_err(|error| Error::new("write", path, error))?;
+    }
+    Ok(())
+}
+
+/// Makes it as likely a victim of the OOM killer as any other, where it inherited protection from it:
+/// a protected process inside a memory limit can be stopped by nothing.
+pub fn drop_oom_protection(proc: &Path, pid: u32) -> Result<()> {
+    let path = proc.join(pid.to_string()).join("oom_score_adj");
+    let text = std::fs::read_to_string(&path).map_err(|error| Error::new("read", &path, error))?;
+    if text.trim().parse::<i32>().is_ok_and(|adjust| adjust < 0) {
+        std::fs::write(&path, "0").map_err(|error| Error::new("write", &path, error))?;
+    }
+    Ok(())
+}
+
+impl IdRange {
+    /// `INSIDE OUTSIDE COUNT`
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split_whitespace();
+        let inside = words.next()?.parse().ok()?;
+        let count = words.nth(1)?.parse().ok()?;
+        Some(Self { inside, count })
+    }
+}
+
+fn open(proc: &Path, pid: u32) -> Option<Process> {
+    Process::new_with_root(proc.join(pid.to_string())).ok()
+}
+
+fn status(proc: &Path, pid: u32) -> Option<Status> {
+    open(proc, pid)?.status().ok()
+}

@@ -1,0 +1,176 @@
+//! Processes: who is in a cgroup, which pid each has inside its namespaces, what it runs.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use procfs::process::Process;
+
+use super::parse;
+use super::unit::{Bytes, Malformed};
+
+/// The pids of `cgroup.procs`. Processes of another pid namespace read 0 and are left out.
+pub fn parse_procs(text: &[u8], pids: &mut Vec<u32>) -> Result<(), Malformed> {
+    const WHAT: &str = "cgroup.procs";
+    pids.clear();
+    for line in parse::lines(text) {
+        let pid =
+            u32::try_from(parse::number(line, WHAT)?).map_err(|_| Malformed { what: WHAT })?;
+        if pid != 0 {
+            pids.push(pid);
+        }
+    }
+    Ok(())
+}
+
+/// One process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// Its pid in each nested pid namespace, outermost first; empty where it is in the reader's own.
+    pub inner_pids: Vec<u32>,
+    /// When it started, in clock ticks since boot.
+    pub start_time: u64,
+    /// Its command line, or its `[comm]`. Foreign text.
+    pub command: String,
+    /// Resident memory.
+    pub rss: Bytes,
+}
+
+/// The pids of a process inside its namespaces (`NSpid` of `PROC/PID/status`, since 4.1), outermost
+/// first; empty where it is in the reader's own. `None` where it is gone. Zombies still have it.
+pub fn inner_pids(proc: &Path, pid: u32) -> Option<Vec<u32>> {
+    let status = process(proc, pid)?.status().ok()?;
+    let pids = status.nspid.unwrap_or_default();
+    Some(
+        pids.into_iter()
+            .skip(1)
+            .filter_map(|pid| u32::try_from(pid).ok())
+            .collect(),
+    )
+}
+
+/// The v2 cgroup of a process, as a path from the v2 root; zombies still have it, and a removed cgroup
+/// still has its name.
+pub fn cgroup(proc: &Path, pid: u32) -> Option<String> {
+    let path = super::cgroup::hierarchy::of_process(proc, &pid.to_string()).ok()??;
+    let path = path.into_os_string().into_string().ok()?;
+    Some(path.strip_suffix(" (deleted)").unwrap_or(&path).to_owned())
+}
+
+/// Reads processes and remembers of each what does not change.
+#[derive(Debug)]
+pub struct Tasks {
+    proc: PathBuf,
+    known: HashMap<u32, Known>,
+    round: u64,
+}
+
+#[derive(Debug)]
+struct Known {
+    start_time: u64,
+    comm: String,
+    inner_pids: Vec<u32>,
+    command: String,
+    round: u64,
+    read_in: u64,
+}
+
+/// A command line may be rewritten by its process: it is read again after so many rounds.
+const COMMAND_ROUNDS: u64 = 16;
+
+impl Tasks {
+    /// Reads from `/proc`, or a fixture.
+    pub fn new(proc: PathBuf) -> Self {
+        Self {
+            proc,
+            known: HashMap::new(),
+            round: 0,
+        }
+    }
+
+    /// Begins a sweep: processes that were not read in the last one are forgotten.
+    pub fn begin(&mut self) {
+        let last = self.round;
+        self.known.retain(|_, known| known.round == last);
+        self.round += 1;
+    }
+
+    /// Reads one process; `None` where it is gone.
+    pub fn read(&mut self, pid: u32) -> Option<Task> {
+        let process = process(&self.proc, pid)?;
+        let stat = process.stat().ok()?;
+        let round = self.round;
+        let known = self.known.get(&pid).filter(|known| {
+            // Another process, or another program: exec sets the comm.
+            known.start_time == stat.starttime
+                && known.comm == stat.comm
+                && known.read_in + COMMAND_ROUNDS > round
+        });
+        if known.is_none() {
+            let known = Known {
+                start_time: stat.starttime,
+                inner_pids: inner_pids(&self.proc, pid)?,
+                command: command(&process).unwrap_or_else(|| format!("[{}]", stat.comm)),
+                comm: stat.comm,
+                round,
+                read_in: round,
+            };
+            self.known.insert(pid, known);
+        }
+        let known = self.known.get_mut(&pid)?;
+        known.round = round;
+        Some(Task {
+            inner_pids: known.inner_pids.clone(),
+            start_time: known.start_time,
+            command: known.command.clone(),
+            rss: Bytes(stat.rss.saturating_mul(procfs::page_size())),
+        })
+    }
+}
+
+fn process(proc: &Path, pid: u32) -> Option<Process> {
+    Process::new_with_root(proc.join(pid.to_string())).ok()
+}
+
+/// The command line, arguments separated by spaces. Kernel threads and zombies have none.
+fn command(process: &Process) -> Option<String> {
+    let mut bytes = Vec::new();
+    // A command line can be as long as the stack allows; nobody reads more than this.
+    process
+        .open_relative("cmdline")
+        .ok()?
+        .take(4096)
+        .read_to_end(&mut bytes)
+        .ok()?;
+    let end = bytes.iter().rposition(|&byte| byte != 0)? + 1;
+    for byte in &mut bytes[..end] {
+        if *byte == 0 {
+            *byte = b' ';
+        }
+    }
+    Some(String::from_utf8_lossy(&bytes[..end]).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pids_of_other_namespaces_are_left_out() {
+        let mut pids = vec![9];
+        parse_procs(b"1\n0\n4194303\n", &mut pids).unwrap();
+        assert_eq!(pids, [1, 4_194_303]);
+        assert!(parse_procs(b"x\n", &mut pids).is_err());
+    }
+
+    #[test]
+    fn this_very_process_can_be_read() {
+        let pid = std::process::id();
+        let mut tasks = Tasks::new("/proc".into());
+        tasks.begin();
+        let task = tasks.read(pid).unwrap();
+        assert!(task.rss.0 > 0 && task.start_time > 0 && !task.command.is_empty());
+        assert_eq!(tasks.read(pid).unwrap().start_time, task.start_time);
+        assert_eq!(tasks.read(u32::MAX), None);
+    }
+}

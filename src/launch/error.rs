@@ -1,0 +1,42 @@
+//! Why a workload could not be started.
+
+use nix::errno::Errno;
+
+use crate::kernel;
+
+/// A failure of the launcher itself, before the program ran: exit code 125.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What was asked for cannot be had; one sentence, with what to do.
+    #[error("{0}")]
+    Refused(String),
+    /// The kernel refused.
+    #[error(transparent)]
+    Kernel(#[from] kernel::error::Error),
+    /// A step of the child's set-up failed.
+    #[error("setting the workload up failed: {step}: {}{}", errno.desc(), hint(*errno))]
+    Step {
+        /// Which one.
+        step: String,
+        /// The kernel's answer.
+        errno: Errno,
+    },
+}
+
+/// A result of the launch room.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// One sentence.
+    pub fn refused(sentence: impl Into<String>) -> Self {
+        Self::Refused(sentence.into())
+    }
+}
+
+fn hint(errno: Errno) -> &'static str {
+    match errno {
+        Errno::ENOMEM => "; is the memory limit too small?",
+        Errno::EAGAIN => "; is the pids limit too small?",
+        _ => "",
+    }
+}

@@ -1,0 +1,277 @@
+//! What a workload needs outside: its leaf cgroup and its scratch directory. Both are made here and go
+//! with the [`Place`], whatever happens.
+//!
+//! The scratch directory is locked (`flock`) by the launcher that made it. The kernel lets go of the lock
+//! when that launcher dies, however it dies: a directory that can be locked was left behind, and is
+//! swept, with its cgroup, by the next start.
+
+use std::ffi::CString;
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+use super::error::{Error, Result};
+use super::plan::{Plan, SLICE};
+use crate::kernel::cgroup::tree::{self, Cgroup};
+use crate::kernel::error::Error as KernelError;
+use crate::kernel::syscall::mount::{detached_overlay, private_tmpfs};
+
+/// Where scratch directories are: on disk, or where that cannot be written, in memory.
+const SCRATCH: [&str; 2] = ["/var/lib/ringfence/scratch", "/run/ringfence/scratch"];
+
+/// The leaf and the scratch directory of one workload.
+#[derive(Debug)]
+pub struct Place {
+    leaf: Cgroup,
+    scratch: PathBuf,
+    /// Held for as long as the place is.
+    _lock: File,
+    /// Whether a private tmpfs is on the scratch directory, as its file system carries no overlay.
+    in_memory: bool,
+    removed: bool,
+}
+
+impl Place {
+    /// Sweeps what dead launchers left, then makes the leaf with all limits written, before any process
+    /// exists, and the scratch directory.
+    pub fn make(plan: &Plan) -> Result<Self> {
+        let (base, base_lock) = scratch_base()?;
+        base_lock
+            .lock()
+            .map_err(|error| KernelError::new("lock", &base, error))?;
+        let slice = slice(plan)?;
+        sweep(&base, slice.path());
+
+        let scratch = base.join(&plan.name);
+        let leaf_path = slice.path().join(&plan.name);
+        let taken = || {
+            Error::refused(format!(
+                "a workload named {} is there already; choose another --name",
+                plan.name
+            ))
+        };
+        match Cgroup::open(&leaf_path) {
+            Ok(old) if scratch.exists() || old.events()?.populated => return Err(taken()),
+            Ok(empty) => empty.remove()?,
+            Err(_) if scratch.exists() => return Err(taken()),
+            Err(_) => {}
+        }
+        let lock = make_private_dir(&scratch).and_then(|()| lock_dir(&scratch))?;
+        let leaf = match Cgroup::create(&leaf_path) {
+            Ok(leaf) => leaf,
+            Err(error) => {
+                let _ = fs::remove_dir(&scratch);
+                return Err(explain(error, plan));
+            }
+        };
+        let place = Self {
+            leaf,
+            scratch,
+            _lock: lock,
+            in_memory: false,
+            removed: false,
+        };
+        // From here on, dropping the place cleans up.
+        place.write_limits(plan)?;
+        Ok(place)
+    }
+
+    /// The leaf.
+    pub fn leaf(&self) -> &Cgroup {
+        &self.leaf
+    }
+
+    /// The leaf's path in the hierarchy, as the kernel log names it.
+    pub fn leaf_path(&self, plan: &Plan) -> PathBuf {
+        let below = self.leaf.path().strip_prefix(&plan.mount);
+        Path::new("/").join(below.unwrap_or(self.leaf.path()))
+    }
+
+    /// A fresh root: the host's, read-only, below a directory that takes the writes. Gives the detached
+    /// overlay and where to attach it. Says so where the writes must be kept in memory.
+    pub fn fresh_root(&mut self, notice: &mut dyn FnMut(String)) -> Result<(OwnedFd, CString)> {
+        match self.overlay() {
+            Err(error) if error.errno() == Errno::EINVAL && !self.in_memory => {
+                private_tmpfs(&self.scratch)?;
+                self.in_memory = true;
+                notice(format!(
+                    "{} cannot carry an overlay's writes, so they are kept in memory, within the memory limit",
+                    self.scratch.display()
+                ));
+                Ok(self.overlay()?)
+            }
+            root => Ok(root?),
+        }
+    }
+
+    fn overlay(&self) -> std::result::Result<(OwnedFd, CString), KernelError> {
+        let [upper, work, root] = ["upper", "work", "root"].map(|name| self.scratch.join(name));
+        for dir in [&upper, &work, &root] {
+            remove_dir_all(dir)?;
+            // `upper` shows as the workload's `/`.
+            DirBuilder::new()
+                .mode(0o755)
+                .create(dir)
+                .map_err(|error| KernelError::new("create", dir, error))?;
+        }
+        let overlay = detached_overlay(Path::new("/"), &upper, &work)?;
+        let root = CString::new(root.as_os_str().as_bytes())
+            .map_err(|error| KernelError::new("name", &root, io::Error::other(error)))?;
+        Ok((overlay, root))
+    }
+
+    fn write_limits(&self, plan: &Plan) -> Result<()> {
+        // Without it, a killed child leaves the rest of the workload alive and half broken.
+        self.leaf.write("memory.oom.group", "1")?;
+        for (file, text) in &plan.limits {
+            match self.leaf.write(file, text) {
+                Err(error) if *file == "memory.swap.max" && error.errno() == Errno::ENOENT => {
+                    return Err(Error::refused(
+                        "this kernel does not account swap, so memory-swap cannot be limited; leave it out",
+                    ));
+                }
+                written => written?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The last one turns off the light. Under the lock of all starts, so that no start finds its slice
+    /// gone; where others are in it, the kernel refuses.
+    fn remove_empty_slice(&self) {
+        if let (Some(base), Some(slice)) = (self.scratch.parent(), self.leaf.path().parent())
+            && let Ok(base_lock) = File::open(base)
+            && base_lock.lock().is_ok()
+        {
+            let _ = fs::remove_dir(slice);
+        }
+    }
+
+    /// Removes the leaf and the scratch directory. What goes wrong with one does not keep the other.
+    pub fn remove(mut self) -> Result<()> {
+        self.clean()
+    }
+
+    fn clean(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.removed, true) {
+            return Ok(());
+        }
+        let leaf = self.leaf.remove();
+        self.remove_empty_slice();
+        if self.in_memory {
+            let _ = nix::mount::umount2(&self.scratch, nix::mount::MntFlags::MNT_DETACH);
+        }
+        let scratch = remove_dir_all(&self.scratch);
+        Ok(leaf.and(scratch)?)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Err(error) = self.clean() {
+            eprintln!("ringfence: {error}");
+        }
+    }
+}
+
+/// Why no cgroup can be made, and what would mend it.
+fn explain(error: KernelError, plan: &Plan) -> Error {
+    match error.errno() {
+        Errno::EROFS => Error::refused(format!(
+            "the cgroup file system at {} is mounted read-only, so no limit can be set; \
+             type `mount -o remount,rw {0}`, or start this where it is writable",
+            plan.mount.display()
+        )),
+        Errno::EACCES | Errno::EPERM => Error::refused(format!(
+            "no cgroup may be made in {} ({error}); `ringfence doctor` says what would mend it",
+            plan.mount.display()
+        )),
+        Errno::EBUSY => Error::refused(format!(
+            "{} holds processes itself, so its controllers cannot be handed down (cgroup v2 keeps \
+             processes in leaves); `ringfence doctor` says what would mend it",
+            plan.mount.display()
+        )),
+        _ => error.into(),
+    }
+}
+
+/// The slice above all workloads, with the controllers handed down to it and by it.
+fn slice(plan: &Plan) -> Result<Cgroup> {
+    let explain = |error| explain(error, plan);
+    let path = plan.mount.join(SLICE);
+    let slice = match Cgroup::create(&path) {
+        Err(error) if error.errno() == Errno::EEXIST => Cgroup::open(&path),
+        made => made,
+    };
+    let slice = slice.map_err(explain)?;
+    let root = Cgroup::open(&plan.mount).map_err(explain)?;
+    for parent in [&root, &slice] {
+        tree::enable(parent, &plan.controllers).map_err(explain)?;
+    }
+    Ok(slice)
+}
+
+/// The directory of all scratch directories, and an open file of it to lock.
+fn scratch_base() -> Result<(PathBuf, File)> {
+    let mut first_error = None;
+    for base in SCRATCH.map(PathBuf::from) {
+        match make_private_dir(&base).and_then(|()| open_dir(&base)) {
+            Ok(dir) => return Ok((base, dir)),
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    Err(first_error.map_or_else(|| Error::refused("no place for scratch"), Into::into))
+}
+
+/// Removes what launchers left that did not live to do it themselves. Best effort: what is busy stays
+/// for the next start.
+fn sweep(base: &Path, slice: &Path) {
+    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+        let left = entry.path();
+        // Locked: its launcher lives. The lock must be held until all is gone.
+        let Ok(_lock) = lock_dir(&left) else { continue };
+        if let Ok(leaf) = Cgroup::open(slice.join(entry.file_name()))
+            && leaf.remove().is_err()
+        {
+            continue;
+        }
+        let _ = remove_dir_all(&left);
+    }
+}
+
+type KernelResult<T> = std::result::Result<T, KernelError>;
+
+fn make_private_dir(path: &Path) -> KernelResult<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| KernelError::new("create", path, error))
+}
+
+fn open_dir(path: &Path) -> KernelResult<File> {
+    File::open(path).map_err(|error| KernelError::new("open", path, error))
+}
+
+fn lock_dir(path: &Path) -> KernelResult<File> {
+    let dir = open_dir(path)?;
+    match dir.try_lock() {
+        Ok(()) => Ok(dir),
+        Err(TryLockError::WouldBlock) => Err(KernelError::new("lock", path, Errno::EWOULDBLOCK)),
+        Err(TryLockError::Error(error)) => Err(KernelError::new("lock", path, error)),
+    }
+}
+
+fn remove_dir_all(path: &Path) -> KernelResult<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(KernelError::new("remove", path, error))
+        }
+        _ => Ok(()),
+    }
+}

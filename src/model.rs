@@ -1,0 +1,236 @@
+//! Folds samples into what people ask: rates, effective limits, throttling, history, OOM incidents.
+//!
+//! A [`Model`] takes [`Sample`]s, [`Event`]s and [`Note`]s, and answers with [`Row`]s. It knows nothing of
+//! where they come from, how they are drawn, or what time it is.
+//!
+//! What is *measured* belongs to a cgroup by identity: a name that comes back is a new cgroup and has no
+//! rate yet. What is *remembered* (history, peaks, OOM kills, folds) belongs to the path, so that a
+//! workload which was restarted keeps its past.
+
+mod bind;
+pub mod field;
+pub mod history;
+pub mod host;
+pub mod io;
+pub mod limit;
+pub mod memory;
+pub mod oom;
+pub mod peaks;
+pub mod rate;
+pub mod row;
+pub mod tree;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::kernel::cgroup::CgroupId;
+use crate::kernel::unit::Bytes;
+use crate::sample::{Event, OomKill, Presence, Sample};
+
+pub use history::History;
+pub use host::Host;
+pub use oom::{Note, Severity};
+pub use peaks::Peaks;
+pub use row::Row;
+
+/// How many notes are kept.
+const NOTES: usize = 1000;
+
+/// What is remembered of a path.
+#[derive(Debug, Clone, Default)]
+struct Track {
+    history: History,
+    peaks: Peaks,
+    kills: oom::Ledger,
+    /// The last `inactive_file` seen.
+    inactive_file: Option<(CgroupId, Bytes)>,
+}
+
+/// Everything known about a host and its cgroups.
+#[derive(Debug, Clone, Default)]
+pub struct Model {
+    sample: Option<Arc<Sample>>,
+    index: HashMap<CgroupId, usize>,
+    rows: Vec<Row>,
+    host: Host,
+    tracks: HashMap<Arc<str>, Track>,
+    notes: VecDeque<Note>,
+    notes_ever: u64,
+    utc_offset: i32,
+}
+
+impl Model {
+    /// A model that shows times at this offset from UTC, in seconds.
+    pub fn new(utc_offset: i32) -> Self {
+        Self {
+            utc_offset,
+            ..Self::default()
+        }
+    }
+
+    /// Takes in the next sample. The same instant again changes nothing; an earlier one (somebody went
+    /// back in time) starts the rates anew.
+    pub fn fold(&mut self, sample: Arc<Sample>) {
+        let before = self.sample.take();
+        if let Some(before) = &before
+            && before.since_boot == sample.since_boot
+        {
+            self.sample = Some(before.clone());
+            return;
+        }
+        let seconds = before
+            .as_ref()
+            .and_then(|before| rate::seconds_between(before.since_boot, sample.since_boot));
+        let previous = before.as_ref().map(|before| row::Before {
+            sample: before,
+            index: &self.index,
+        });
+        let tracks = &self.tracks;
+        self.rows = row::rows(&sample, previous.as_ref(), |cgroup| {
+            let (id, bytes) = tracks.get(&cgroup.path)?.inactive_file?;
+            (id == cgroup.id).then_some(bytes)
+        });
+        self.host.fold(
+            &sample.host,
+            before.as_ref().map(|before| &before.host),
+            seconds,
+        );
+        for (row, cgroup) in self.rows.iter_mut().zip(&sample.cgroups) {
+            let track = self.tracks.entry(row.path.clone()).or_default();
+            row.oom_kills = track.kills.settle(row.id, &row.oom_kills, sample.time);
+            if cgroup.presence == Presence::Vanished {
+                continue;
+            }
+            if let Some(stat) = cgroup.memory_stat.value() {
+                track.inactive_file = Some((row.id, stat.inactive_file));
+            }
+            let then = before
+                .as_ref()
+                .and_then(|before| before.cgroups.get(*self.index.get(&row.id)?))
+                .zip(seconds);
+            track.peaks.fold(row, cgroup, then);
+            track.history.push(history::Point {
+                at: sample.since_boot,
+                memory: row.memory.current.value().copied(),
+                cpu: row.cpu.value().copied(),
+            });
+        }
+        self.index = row::index(&sample);
+        self.forget(&sample);
+        self.sample = Some(sample);
+    }
+
+    /// Drops what is remembered of paths that are long gone. The peaks of workloads stay: the summary
+    /// at the end is about them.
+    fn forget(&mut self, sample: &Sample) {
+        let oldest = sample.since_boot.saturating_sub(history::SPAN);
+        let rows = &self.rows;
+        if self.tracks.len() <= rows.len() {
+            return;
+        }
+        self.tracks.retain(|path, track| {
+            track.history.forget_before(oldest);
+            !track.history.is_empty() || row::Kind::of(path) == row::Kind::Workload
+        });
+    }
+
+    /// Takes in what the kernel told between two samples.
+    pub fn event(&mut self, event: &Event) {
+        match event {
+            Event::OomKill(kill) => self.oom_kill(kill),
+            Event::Notice { time, text } => self.note(Note {
+                time: *time,
+                severity: Severity::Warning,
+                text: text.clone(),
+                cgroup: None,
+            }),
+        }
+    }
+
+    fn oom_kill(&mut self, kill: &OomKill) {
+        let at = self.since_boot(kill.time);
+        let track = self.tracks.entry(kill.path.clone()).or_default();
+        track.kills.tell(kill.cgroup, kill.kills, kill.time);
+        track.peaks.oom_kills = track.peaks.oom_kills.max(track.kills.total());
+        if let Some(at) = at {
+            track.history.mark_oom(at);
+        }
+        let row = self.index.get(&kill.cgroup).map(|&at| &self.rows[at]);
+        for note in oom::notes(kill, row) {
+            self.note(note);
+        }
+    }
+
+    /// A wall-clock time on the clock of the samples; `None` before the first one.
+    fn since_boot(&self, time: SystemTime) -> Option<Duration> {
+        let sample = self.sample.as_ref()?;
+        Some(match time.duration_since(sample.time) {
+            Ok(later) => sample.since_boot + later,
+            Err(earlier) => sample.since_boot.saturating_sub(earlier.duration()),
+        })
+    }
+
+    /// Adds a line to the event log: what a launcher says about its workloads, for instance.
+    pub fn note(&mut self, note: Note) {
+        if self.notes.len() == NOTES {
+            self.notes.pop_front();
+        }
+        self.notes.push_back(note);
+        self.notes_ever += 1;
+    }
+
+    /// The newest sample.
+    pub fn sample(&self) -> Option<&Sample> {
+        self.sample.as_deref()
+    }
+
+    /// Every cgroup of the newest sample, parents before children.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The row of a path.
+    pub fn row(&self, path: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| &*row.path == path)
+    }
+
+    /// The host as a whole.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The last minutes of a path.
+    pub fn history(&self, path: &str) -> Option<&History> {
+        self.tracks.get(path).map(|track| &track.history)
+    }
+
+    /// What a path reached while it was watched.
+    pub fn peaks(&self, path: &str) -> Option<&Peaks> {
+        self.tracks.get(path).map(|track| &track.peaks)
+    }
+
+    /// The event log, newest first.
+    pub fn notes(&self) -> impl ExactSizeIterator<Item = &Note> {
+        self.notes.iter().rev()
+    }
+
+    /// How many notes there have been, those that are forgotten included.
+    pub fn notes_ever(&self) -> u64 {
+        self.notes_ever
+    }
+
+    /// A time of day for people: `12:03:41`, in the model's time zone.
+    pub fn clock(&self, time: SystemTime) -> String {
+        let seconds = time
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        let local = seconds.saturating_add_signed(self.utc_offset.into()) % 86_400;
+        format!(
+            "{:02}:{:02}:{:02}",
+            local / 3600,
+            local / 60 % 60,
+            local % 60
+        )
+    }
+}

@@ -1,0 +1,378 @@
+//! THE catalogue of what is shown about a cgroup. Table columns, sort keys and the plain table all come
+//! from [`FIELDS`]; a new column is one entry here.
+
+use super::limit::Ceiling;
+use super::row::{Mark, Resource, Row, Stall, Throttled};
+use crate::kernel::unit::{Bytes, Percent, Reading};
+use crate::text;
+
+/// Which field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FieldId {
+    /// The cgroup's name, in the tree.
+    Name,
+    /// CPU used.
+    Cpu,
+    /// Of which limit.
+    CpuLimit,
+    /// How much `cpu.max` holds it back.
+    Throttled,
+    /// Working set.
+    Memory,
+    /// Of which limit.
+    MemoryLimit,
+    /// Bytes read and written per second.
+    Io,
+    /// Processes and threads.
+    Pids,
+    /// The strongest pressure.
+    Stall,
+    /// OOM kills.
+    OomKills,
+}
+
+/// On which side of its column a value stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Align {
+    /// Text.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// A typed value; how it looks is for the reader to decide, [`Value::text`] is the plain form.
+#[derive(Debug)]
+pub enum Value<'a> {
+    /// The row's name.
+    Name(&'a Row),
+    /// A percentage.
+    Percent(&'a Reading<Percent>),
+    /// CPU time against its ceiling.
+    OfCpus(&'a Row, &'a Reading<Ceiling<f64>>),
+    /// A throttled share.
+    Throttled(&'a Reading<Throttled>),
+    /// A size.
+    Bytes(&'a Reading<Bytes>),
+    /// Memory against its ceiling.
+    OfBytes(&'a Row, &'a Reading<Ceiling<Bytes>>),
+    /// Traffic, with what is capped.
+    Io(&'a Row),
+    /// Processes, their ceiling, and forks refused.
+    Pids(&'a Row),
+    /// A pressure.
+    Stall(&'a Reading<Stall>),
+    /// A number.
+    Count(&'a Reading<u64>),
+}
+
+/// What a column is sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub enum Rank<'a> {
+    /// No value: always last.
+    Unknown,
+    /// Numbers: the largest first.
+    Number(f64),
+    /// Text: in order.
+    Text(&'a str),
+}
+
+/// One entry of the catalogue.
+#[derive(Debug)]
+pub struct Field {
+    /// Which one.
+    pub id: FieldId,
+    /// Its name for machines and in the plain table: one lower-case word.
+    pub key: &'static str,
+    /// Its title on the screen.
+    pub title: &'static str,
+    /// What it is, for the help.
+    pub about: &'static str,
+    /// On which side its values stand.
+    pub align: Align,
+    /// The least and the most columns it wants. What is left goes to the name.
+    pub width: (u16, u16),
+    /// Where the terminal is narrow, the highest goes first. 0 stays.
+    pub drop: u8,
+    /// Its value.
+    pub value: for<'a> fn(&'a Row) -> Value<'a>,
+    /// What it is sorted by.
+    pub rank: for<'a> fn(&'a Row) -> Rank<'a>,
+}
+
+/// Every field, in the order of the columns.
+pub static FIELDS: [Field; 10] = [
+    Field {
+        id: FieldId::Name,
+        key: "name",
+        title: "NAME",
+        about: "the cgroup; ● runs, ○ has no memory limit, ❄ is frozen, ✝ is gone",
+        align: Align::Left,
+        width: (10, 24),
+        drop: 0,
+        value: |row| Value::Name(row),
+        rank: |row| Rank::Text(&row.name),
+    },
+    Field {
+        id: FieldId::Cpu,
+        key: "cpu",
+        title: "CPU",
+        about: "CPU used; 100% is one core",
+        align: Align::Right,
+        width: (5, 5),
+        drop: 0,
+        value: |row| Value::Percent(&row.cpu),
+        rank: |row| number(row.cpu.value().map(|cpu| cpu.0)),
+    },
+    Field {
+        id: FieldId::CpuLimit,
+        key: "of-cpus",
+        title: "OF LIMIT",
+        about: "against the cpu.max that binds, in CPUs; ↑ an ancestor's",
+        align: Align::Left,
+        width: (9, 16),
+        drop: 5,
+        value: |row| Value::OfCpus(row, &row.cpu_limit),
+        rank: |row| number(share(&row.cpu_limit)),
+    },
+    Field {
+        id: FieldId::Throttled,
+        key: "throttled",
+        title: "THR",
+        about: "periods in which cpu.max held it back; ↑ an ancestor's",
+        align: Align::Right,
+        width: (5, 5),
+        drop: 3,
+        value: |row| Value::Throttled(&row.throttled),
+        rank: |row| number(row.throttled.value().map(|throttled| throttled.share.0)),
+    },
+    Field {
+        id: FieldId::Memory,
+        key: "memory",
+        title: "MEMORY",
+        about: "working set: memory.current less inactive_file",
+        align: Align::Right,
+        width: (7, 7),
+        drop: 0,
+        value: |row| Value::Bytes(&row.memory.working),
+        rank: |row| number(row.memory.working.value().map(|bytes| bytes.0 as f64)),
+    },
+    Field {
+        id: FieldId::MemoryLimit,
+        key: "of-memory",
+        title: "OF LIMIT",
+        about: "against the memory.max that binds; ━ in use, ╍ reclaimable, ↑ an ancestor's",
+        align: Align::Left,
+        width: (11, 22),
+        drop: 1,
+        value: |row| Value::OfBytes(row, &row.memory_limit),
+        rank: |row| number(share(&row.memory_limit)),
+    },
+    Field {
+        id: FieldId::Io,
+        key: "io",
+        title: "READ/s WRITE/s",
+        about: "bytes per second from and to all devices; ▲ held back by io.max",
+        align: Align::Right,
+        width: (15, 15),
+        drop: 7,
+        value: |row| Value::Io(row),
+        rank: |row| number(row.io.value().map(|flow| flow.read() + flow.written())),
+    },
+    Field {
+        id: FieldId::Pids,
+        key: "pids",
+        title: "PIDS",
+        about: "processes and threads of pids.max; ! forks refused, ↑ an ancestor's limit",
+        align: Align::Right,
+        width: (8, 8),
+        drop: 4,
+        value: |row| Value::Pids(row),
+        rank: |row| number(row.pids.value().map(|pids| *pids as f64)),
+    },
+    Field {
+        id: FieldId::Stall,
+        key: "psi",
+        title: "PSI",
+        about: "time lost waiting for (c)pu, (m)emory or (i)o, in percent of the last 10 s",
+        align: Align::Right,
+        width: (4, 4),
+        drop: 6,
+        value: |row| Value::Stall(&row.stall),
+        rank: |row| number(row.stall.value().map(|stall| stall.share.0)),
+    },
+    Field {
+        id: FieldId::OomKills,
+        key: "oom",
+        title: "OOM",
+        about: "processes killed for lack of memory, with those below",
+        align: Align::Right,
+        width: (4, 4),
+        drop: 2,
+        value: |row| Value::Count(&row.oom_kills),
+        rank: |row| number(row.oom_kills.value().map(|kills| *kills as f64)),
+    },
+];
+
+impl FieldId {
+    /// Its entry in the catalogue.
+    pub fn field(self) -> &'static Field {
+        // The catalogue is in the order of the enum; a test holds that.
+        &FIELDS[self as usize]
+    }
+}
+
+fn number(value: Option<f64>) -> Rank<'static> {
+    value
+        .filter(|value| value.is_finite())
+        .map_or(Rank::Unknown, Rank::Number)
+}
+
+fn share<T: super::limit::Quantity>(ceiling: &Reading<Ceiling<T>>) -> Option<f64> {
+    ceiling
+        .value()
+        .filter(|ceiling| ceiling.limited)
+        .and_then(|ceiling| ceiling.binding.share())
+}
+
+impl Value<'_> {
+    /// The plain form: one word without spaces, `-` where it is not available, `?` where unreadable.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Name(row) => text::sanitise(&row.path).replace(' ', "\\u{20}"),
+            Self::Percent(reading) => plain(reading, |value| percent(*value)),
+            Self::OfCpus(_, ceiling) => plain(ceiling, |ceiling| against(ceiling, cpus)),
+            Self::Throttled(reading) => plain(reading, |throttled| {
+                let above = if throttled.by_ancestor { "^" } else { "" };
+                format!("{}{above}", percent(throttled.share))
+            }),
+            Self::Bytes(reading) => plain(reading, |value| text::bytes(*value)),
+            Self::OfBytes(_, ceiling) => plain(ceiling, |ceiling| against(ceiling, text::bytes)),
+            Self::Io(row) => plain(&row.io, |flow| {
+                let mark = |reading| if flow.is_capped(reading) { "!" } else { "" };
+                let (read, written) = (rate(flow.read()), rate(flow.written()));
+                format!("{read}{}/{written}{}", mark(true), mark(false))
+            }),
+            Self::Pids(row) => plain(&row.pids, |pids| {
+                let limit = row.pids_limit.value().map_or_else(
+                    || "max".to_owned(),
+                    |ceiling| ceiling.effective.limit.to_string(),
+                );
+                let refused = if refused(row) { "!" } else { "" };
+                format!("{pids}/{limit}{refused}")
+            }),
+            Self::Stall(reading) => plain(reading, |value| stall(*value)),
+            Self::Count(reading) => plain(reading, u64::to_string),
+        }
+    }
+}
+
+/// Whether forks were refused since the sample before.
+pub fn refused(row: &Row) -> bool {
+    matches!(row.forks_refused, Reading::Value(1..))
+}
+
+/// A word for the mark, for those who hear the table.
+pub fn mark_word(mark: Mark) -> &'static str {
+    match mark {
+        Mark::Vanished => "gone",
+        Mark::Frozen => "frozen",
+        Mark::Unlimited => "no-limit!",
+        Mark::Running => "running",
+        Mark::Empty => "empty",
+    }
+}
+
+fn plain<T>(reading: &Reading<T>, text: impl FnOnce(&T) -> String) -> String {
+    match reading {
+        Reading::Value(value) => text(value),
+        Reading::NotAvailable => "-".to_owned(),
+        Reading::Unreadable(_) => "?".to_owned(),
+    }
+}
+
+/// `95%/64M`, with `@name` where the limit is not its own; `max` without a limit.
+fn against<T: super::limit::Quantity>(ceiling: &Ceiling<T>, text: impl Fn(T) -> String) -> String {
+    if !ceiling.limited {
+        return "max".to_owned();
+    }
+    let binding = &ceiling.binding;
+    let share = binding
+        .share()
+        .map_or_else(|| "-".to_owned(), |share| percent(Percent(share * 100.0)));
+    let owner = binding.owner().map_or_else(String::new, |owner| {
+        format!("@{}", text::sanitise(owner).replace(' ', "\\u{20}"))
+    });
+    format!("{share}/{}{owner}", text(binding.limit))
+}
+
+/// A percentage: `88%`, below one `0.3%`.
+pub fn percent(Percent(value): Percent) -> String {
+    if (0.05..0.95).contains(&value) {
+        format!("{value:.1}%")
+    } else {
+        format!("{value:.0}%")
+    }
+}
+
+/// A number of CPUs: `1.5`, `.5`, `2`.
+pub fn cpus(cpus: f64) -> String {
+    let text = format!("{cpus:.3}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    match text.strip_prefix('0') {
+        Some("") | None => text.to_owned(),
+        Some(fraction) => fraction.to_owned(),
+    }
+}
+
+/// Bytes per second, without the `/s`: `2M`, `0`.
+pub fn rate(rate: f64) -> String {
+    // Not negative by construction, and what is beyond 2^64 saturates.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    match rate.round() as u64 {
+        0 => "0".to_owned(),
+        whole => text::bytes(Bytes(whole)),
+    }
+}
+
+/// A pressure: `c81`; `0` where nothing waits.
+pub fn stall(stall: Stall) -> String {
+    if stall.share.0 < 0.5 {
+        return "0".to_owned();
+    }
+    format!("{}{:.0}", letter(stall.resource), stall.share.0)
+}
+
+/// The letter of a resource.
+pub fn letter(resource: Resource) -> char {
+    match resource {
+        Resource::Cpu => 'c',
+        Resource::Memory => 'm',
+        Resource::Io => 'i',
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalogue_is_in_the_order_of_its_ids() {
+        for field in &FIELDS {
+            assert_eq!(field.id.field().title, field.title);
+            assert_eq!(field.id, FIELDS[field.id as usize].id);
+        }
+    }
+
+    #[test]
+    fn numbers_for_people() {
+        assert_eq!(
+            [0.5, 1.0, 1.5, 0.05, 0.001, 0.0, 12.0].map(cpus),
+            [".5", "1", "1.5", ".05", ".001", "0", "12"]
+        );
+        assert_eq!(
+            [0.0, 0.04, 0.3, 0.96, 49.6, 137.2].map(|value| percent(Percent(value))),
+            ["0%", "0%", "0.3%", "1%", "50%", "137%"]
+        );
+        assert_eq!([0.2, 2_097_152.0].map(rate), ["0", "2M"]);
+    }
+}

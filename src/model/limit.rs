@@ -1,0 +1,176 @@
+//! Limits over the whole ancestry: which one is the smallest, and which one will be hit first.
+//!
+//! A cgroup is stopped by its own limit or by that of any cgroup above it, and a limit above is shared
+//! with all its other descendants. Two answers follow:
+//!
+//! - the **effective** limit is the smallest one up the tree: no more can ever be had;
+//! - the **binding** limit is the one with the least *headroom*, where the headroom of a level is its
+//!   limit less what that level's cgroup as a whole uses. With an own limit of 64M at 10M, under a
+//!   parent's limit of 100M at 95M, the effective limit is the own one and the parent's binds: 5M are left.
+//!
+//! On a tie the nearest level wins. A level whose usage cannot be read counts as using nothing (its
+//! headroom is then at most its limit). Without any limit up the tree, the host is the last ceiling.
+//!
+//! The host takes part in the contest for memory (`MemTotal` less `MemAvailable`, so page cache does not
+//! count). For CPU it does not: a busy host shares by weight and stops nobody, so it is a ceiling only
+//! where it has fewer CPUs than a limit allows.
+
+use std::sync::Arc;
+
+use crate::kernel::unit::Bytes;
+
+/// Something that is limited: bytes, CPUs, processes, bytes per second.
+pub trait Quantity: Copy + PartialOrd {
+    /// As a number, for shares and headroom.
+    fn amount(self) -> f64;
+}
+
+impl Quantity for Bytes {
+    fn amount(self) -> f64 {
+        self.0 as f64
+    }
+}
+impl Quantity for u64 {
+    fn amount(self) -> f64 {
+        self as f64
+    }
+}
+impl Quantity for f64 {
+    fn amount(self) -> f64 {
+        self
+    }
+}
+
+/// Whose limit it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Of {
+    /// The cgroup's own.
+    Own,
+    /// That of an ancestor, by its path. Foreign text.
+    Ancestor(Arc<str>),
+    /// The host has no more.
+    Host,
+}
+
+/// One limit up the tree, and how much of it is used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Level<T> {
+    /// Whose limit.
+    pub of: Of,
+    /// The limit.
+    pub limit: T,
+    /// What the cgroup that has the limit uses of it, with all that is below it.
+    pub used: Option<T>,
+    /// Of that, what the kernel would take back before it kills (memory only).
+    pub reclaimable: Option<T>,
+}
+
+impl<T: Quantity> Level<T> {
+    /// How much is left; below 0 where the limit was lowered under the usage.
+    pub fn headroom(&self) -> f64 {
+        self.limit.amount() - self.used.map_or(0.0, Quantity::amount)
+    }
+
+    /// The used share, 1 is the whole; `None` where the usage is not known. A limit of 0 is always full.
+    pub fn share(&self) -> Option<f64> {
+        let used = self.used?.amount();
+        let limit = self.limit.amount();
+        Some(if limit > 0.0 { used / limit } else { 1.0 })
+    }
+
+    /// The reclaimable share, 1 is the whole limit.
+    pub fn reclaimable_share(&self) -> f64 {
+        match self.reclaimable {
+            Some(part) if self.limit.amount() > 0.0 => part.amount() / self.limit.amount(),
+            _ => 0.0,
+        }
+    }
+
+    /// The last part of the name of whose limit it is: `None` for the own one.
+    pub fn owner(&self) -> Option<&str> {
+        match &self.of {
+            Of::Own => None,
+            Of::Ancestor(path) => Some(super::row::last_part(path)),
+            Of::Host => Some("host"),
+        }
+    }
+}
+
+/// What stops a cgroup.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ceiling<T> {
+    /// The smallest limit up the tree.
+    pub effective: Level<T>,
+    /// The limit with the least headroom.
+    pub binding: Level<T>,
+    /// Whether any cgroup up the tree has a limit; otherwise both are the host.
+    pub limited: bool,
+}
+
+/// Both answers from all levels, nearest first; `None` where there is no level at all.
+/// `limited` is taken from whether one of them is a cgroup's.
+pub fn ceiling<T: Quantity>(levels: impl IntoIterator<Item = Level<T>>) -> Option<Ceiling<T>> {
+    levels.into_iter().fold(None, |found, level| {
+        let limited = level.of != Of::Host;
+        Some(match found {
+            None => Ceiling {
+                effective: level.clone(),
+                binding: level,
+                limited,
+            },
+            Some(mut found) => {
+                found.limited |= limited;
+                if level.limit < found.effective.limit {
+                    found.effective = level.clone();
+                }
+                if level.headroom() < found.binding.headroom() {
+                    found.binding = level;
+                }
+                found
+            }
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn level(of: Of, limit: u64, used: u64) -> Level<u64> {
+        Level {
+            of,
+            limit,
+            used: Some(used),
+            reclaimable: None,
+        }
+    }
+
+    #[test]
+    fn the_smallest_is_effective_and_the_fullest_binds() {
+        let parent = Of::Ancestor("/a".into());
+        let ceiling = ceiling([level(Of::Own, 64, 10), level(parent.clone(), 100, 95)]).unwrap();
+        assert_eq!(ceiling.effective.of, Of::Own);
+        assert_eq!(ceiling.binding.of, parent);
+        assert_eq!(ceiling.binding.owner(), Some("a"));
+        assert!(ceiling.limited);
+    }
+
+    #[test]
+    fn the_nearest_wins_a_tie() {
+        let ceiling = ceiling([
+            level(Of::Own, 64, 10),
+            level(Of::Ancestor("/a".into()), 64, 10),
+        ])
+        .unwrap();
+        assert_eq!(
+            (ceiling.effective.of, ceiling.binding.of),
+            (Of::Own, Of::Own)
+        );
+    }
+
+    #[test]
+    fn the_host_alone_is_no_limit() {
+        assert!(!ceiling([level(Of::Host, 64, 10)]).unwrap().limited);
+        assert!(ceiling::<u64>([]).is_none());
+    }
+}

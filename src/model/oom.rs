@@ -1,0 +1,201 @@
+//! OOM kills: what is said about each, and how many there were.
+
+use std::time::SystemTime;
+
+use super::row::{Row, last_part};
+use crate::kernel::cgroup::CgroupId;
+use crate::kernel::unit::Reading;
+use crate::sample::{OomKill, Victim};
+use crate::text;
+
+/// How much a note matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Good to know: a workload started.
+    Info,
+    /// Something is wrong or was refused.
+    Warning,
+    /// Something was killed.
+    Kill,
+}
+
+/// One line of the event log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// When.
+    pub time: SystemTime,
+    /// How much it matters.
+    pub severity: Severity,
+    /// One sentence. May hold foreign text: it is made harmless where it is drawn.
+    pub text: String,
+    /// The cgroup it is about.
+    pub cgroup: Option<CgroupId>,
+}
+
+/// What is said about the kills of one notification: a note for each victim, the first one first.
+/// `row` is the victims' cgroup, where it is known: without a kernel log its limits tell whose it was.
+pub fn notes(kill: &OomKill, row: Option<&Row>) -> Vec<Note> {
+    let name = last_part(&kill.path);
+    let limit = limit(kill, row);
+    let note = |text: String| Note {
+        time: kill.time,
+        severity: Severity::Kill,
+        text,
+        cgroup: Some(kill.cgroup),
+    };
+    let mut notes: Vec<Note> = kill
+        .victims
+        .iter()
+        .map(|victim| note(format!("OOM kill  {name}  {} · {limit}", about(victim))))
+        .collect();
+    let nameless = kill.kills.saturating_sub(kill.victims.len() as u64);
+    if nameless > 0 {
+        let more = if notes.is_empty() { "" } else { " more" };
+        let processes = if nameless == 1 {
+            "process"
+        } else {
+            "processes"
+        };
+        notes.push(note(format!(
+            "OOM kill  {name}  {nameless}{more} {processes}, not named by the kernel log · {limit}"
+        )));
+    }
+    notes
+}
+
+/// `pid 48213 (1 inside) python3 · rss 63.1M`
+fn about(victim: &Victim) -> String {
+    let inside = match victim.inner_pid {
+        Some(pid) if pid != victim.pid => format!(" ({pid} inside)"),
+        _ => String::new(),
+    };
+    format!(
+        "pid {}{inside} {} · rss {}",
+        victim.pid,
+        victim.comm,
+        text::bytes(victim.rss)
+    )
+}
+
+/// `limit memory.max 64M of leaker`
+fn limit(kill: &OomKill, row: Option<&Row>) -> String {
+    if let Some(path) = &kill.limit_path {
+        let size = kill
+            .limit
+            .map_or_else(String::new, |limit| format!(" {}", text::limit(limit)));
+        return format!("limit memory.max{size} of {}", last_part(path));
+    }
+    let binding = match row.map(|row| &row.memory_limit) {
+        Some(Reading::Value(ceiling)) => &ceiling.binding,
+        _ => return "limit not known".to_owned(),
+    };
+    let size = text::bytes(binding.limit);
+    match binding.of {
+        super::limit::Of::Host => format!("limit probably the host's {size}"),
+        _ => format!(
+            "limit probably memory.max {size} of {}",
+            binding.owner().unwrap_or(last_part(&kill.path))
+        ),
+    }
+}
+
+/// How many kills one path has seen. The kernel's counter dies with its cgroup and a restarted workload
+/// starts again at 0, so what earlier cgroups of the path counted is carried over. An event comes before
+/// the counter that confirms it; the next sample settles the difference.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    id: Option<CgroupId>,
+    carried: u64,
+    seen: u64,
+    settled: Option<SystemTime>,
+}
+
+impl Ledger {
+    /// An event told of kills.
+    pub fn tell(&mut self, id: CgroupId, kills: u64, time: SystemTime) {
+        self.turn_to(id);
+        if self.settled.is_none_or(|settled| settled < time) {
+            self.seen += kills;
+        }
+        self.settled = self.settled.max(Some(time));
+    }
+
+    /// A sample has the counter. The answer is what to show.
+    pub fn settle(
+        &mut self,
+        id: CgroupId,
+        counter: &Reading<u64>,
+        time: SystemTime,
+    ) -> Reading<u64> {
+        self.turn_to(id);
+        if let Reading::Value(counter) = counter {
+            if self.settled.is_none_or(|settled| settled <= time) {
+                self.seen = *counter;
+                self.settled = Some(time);
+            } else {
+                self.seen = self.seen.max(*counter);
+            }
+        }
+        match (counter, self.total()) {
+            (Reading::Value(_), total) | (_, total @ 1..) => Reading::Value(total),
+            (other, 0) => *other,
+        }
+    }
+
+    /// All kills of this path.
+    pub fn total(&self) -> u64 {
+        self.carried + self.seen
+    }
+
+    fn turn_to(&mut self, id: CgroupId) {
+        if self.id != Some(id) {
+            self.carried += std::mem::take(&mut self.seen);
+            self.id = Some(id);
+            self.settled = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn an_event_counts_at_once_and_the_counter_settles_it() {
+        let mut ledger = Ledger::default();
+        let id = CgroupId(1);
+        assert_eq!(
+            ledger.settle(id, &Reading::Value(2), at(1)),
+            Reading::Value(2)
+        );
+        ledger.tell(id, 1, at(2));
+        assert_eq!(ledger.total(), 3);
+        assert_eq!(
+            ledger.settle(id, &Reading::Value(3), at(3)),
+            Reading::Value(3)
+        );
+        // An event that is late was counted already.
+        ledger.tell(id, 1, at(3));
+        assert_eq!(ledger.total(), 3);
+    }
+
+    #[test]
+    fn kills_survive_a_restart_of_the_cgroup() {
+        let mut ledger = Ledger::default();
+        ledger.tell(CgroupId(1), 1, at(1));
+        assert_eq!(
+            ledger.settle(CgroupId(2), &Reading::Value(0), at(2)),
+            Reading::Value(1)
+        );
+        assert_eq!(
+            ledger.settle(CgroupId(2), &Reading::NotAvailable, at(3)),
+            Reading::Value(1)
+        );
+    }
+}

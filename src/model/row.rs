@@ -1,0 +1,319 @@
+//! One cgroup as people ask about it, computed from two samples and the cgroups above it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::bind;
+use super::io::IoFlow;
+use super::limit::Ceiling;
+use super::memory::Memory;
+use super::rate;
+use crate::kernel::cgroup::{CgroupEvents, CgroupId};
+use crate::kernel::memory::MemoryEvents;
+use crate::kernel::pressure::Pressure;
+use crate::kernel::unit::{Bytes, Percent, Reading};
+use crate::sample::{CgroupSample, Presence, Sample};
+use crate::text;
+
+/// What sort of cgroup it is, judged by its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Started by ringfence: anything below a `ringfence.slice`.
+    Workload,
+    /// A container of docker, podman, containerd, CRI-O, LXC or systemd-nspawn.
+    Container,
+    /// Anything else: services, sessions, slices.
+    Other,
+}
+
+impl Kind {
+    /// Judges by the path from the v2 root.
+    pub fn of(path: &str) -> Self {
+        const PREFIXES: [&str; 6] = [
+            "docker-",
+            "libpod-",
+            "cri-containerd-",
+            "crio-",
+            "lxc.payload.",
+            "machine-",
+        ];
+        let mut parts = path.split('/').filter(|part| !part.is_empty());
+        if parts
+            .clone()
+            .rev()
+            .skip(1)
+            .any(|part| part == "ringfence.slice")
+        {
+            Self::Workload
+        } else if path.starts_with("/docker/")
+            || path.contains("/kubepods")
+            || parts.any(|part| {
+                PREFIXES
+                    .iter()
+                    .any(|prefix| part.starts_with(prefix) && !has_suffix(part, ".slice"))
+            })
+        {
+            Self::Container
+        } else {
+            Self::Other
+        }
+    }
+}
+
+fn has_suffix(name: &str, suffix: &str) -> bool {
+    name.strip_suffix(suffix).is_some()
+}
+
+/// How a row is marked; the first that applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// It vanished since the last sample.
+    Vanished,
+    /// Its processes are frozen.
+    Frozen,
+    /// A running workload or container without a memory limit anywhere up the tree.
+    Unlimited,
+    /// It has processes, in it or below it.
+    Running,
+    /// It has none.
+    Empty,
+}
+
+/// How much a cgroup is held back by `cpu.max`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Throttled {
+    /// The share of periods in which the quota ran out.
+    pub share: Percent,
+    /// Whether the quota is an ancestor's; then the share is that ancestor's too.
+    pub by_ancestor: bool,
+}
+
+/// Which resource tasks wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    /// `cpu.pressure`.
+    Cpu,
+    /// `memory.pressure`.
+    Memory,
+    /// `io.pressure`.
+    Io,
+}
+
+/// The strongest of the three pressures.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stall {
+    /// Which one.
+    pub resource: Resource,
+    /// Its `some avg10`.
+    pub share: Percent,
+}
+
+/// One cgroup. Rates are those since the sample before.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// Its identity.
+    pub id: CgroupId,
+    /// The index of its parent's row.
+    pub parent: Option<usize>,
+    /// Its path from the v2 root. Foreign text.
+    pub path: Arc<str>,
+    /// The last part of the path, made harmless.
+    pub name: String,
+    /// What sort of cgroup it is.
+    pub kind: Kind,
+    /// Whether no cgroup is below it.
+    pub leaf: bool,
+    /// How it is marked.
+    pub mark: Mark,
+    /// CPU used, 100 is one core.
+    pub cpu: Reading<Percent>,
+    /// What stops it, in CPUs.
+    pub cpu_limit: Reading<Ceiling<f64>>,
+    /// How much it is held back; not available without a `cpu.max` up the tree.
+    pub throttled: Reading<Throttled>,
+    /// Memory in three parts.
+    pub memory: Memory,
+    /// What stops it.
+    pub memory_limit: Reading<Ceiling<Bytes>>,
+    /// Traffic with each device.
+    pub io: Reading<IoFlow>,
+    /// Processes and threads, with those below.
+    pub pids: Reading<u64>,
+    /// What stops it.
+    pub pids_limit: Reading<Ceiling<u64>>,
+    /// Forks refused since the sample before.
+    pub forks_refused: Reading<u64>,
+    /// The strongest pressure.
+    pub stall: Reading<Stall>,
+    /// OOM kills, with those below: the kernel's counter, together with those of earlier cgroups of this
+    /// path that were seen.
+    pub oom_kills: Reading<u64>,
+}
+
+impl Row {
+    /// A leaf workload or container that nothing but the host stops from taking all memory. System
+    /// services are left out: on most hosts none of them has a limit, and a warning on every row is none.
+    pub fn is_careless(&self) -> bool {
+        self.leaf
+            && self.kind != Kind::Other
+            && matches!(&self.memory_limit, Reading::Value(ceiling) if !ceiling.limited)
+    }
+}
+
+/// The last part of a path, `/` for the root.
+pub fn last_part(path: &str) -> &str {
+    match path.rsplit('/').next() {
+        None | Some("") => "/",
+        Some(name) => name,
+    }
+}
+
+/// The sample before, and where each cgroup is in it.
+pub struct Before<'a> {
+    /// The sample.
+    pub sample: &'a Sample,
+    /// The index of each cgroup.
+    pub index: &'a HashMap<CgroupId, usize>,
+}
+
+/// Computes every row; row `n` is about the cgroup `n` of the sample.
+pub fn rows(
+    sample: &Sample,
+    before: Option<&Before<'_>>,
+    remembered: impl Fn(&CgroupSample) -> Option<Bytes>,
+) -> Vec<Row> {
+    let index: HashMap<CgroupId, usize> = index(sample);
+    let seconds = before
+        .and_then(|before| rate::seconds_between(before.sample.since_boot, sample.since_boot));
+    let mut rows: Vec<Row> = sample
+        .cgroups
+        .iter()
+        .map(|cgroup| {
+            let then = before
+                .and_then(|before| before.sample.cgroups.get(*before.index.get(&cgroup.id)?))
+                .filter(|_| cgroup.presence == Presence::Alive)
+                .zip(seconds);
+            let parent = cgroup.parent.and_then(|id| index.get(&id).copied());
+            row(cgroup, then, parent, remembered(cgroup))
+        })
+        .collect();
+    for child in 0..rows.len() {
+        if let Some(parent) = rows[child].parent {
+            rows[parent].leaf = false;
+        }
+    }
+    bind::bind(sample, &mut rows);
+    rows
+}
+
+/// Where each cgroup is in a sample.
+pub fn index(sample: &Sample) -> HashMap<CgroupId, usize> {
+    let ids = sample.cgroups.iter().map(|cgroup| cgroup.id);
+    ids.zip(0..).collect()
+}
+
+/// What one cgroup tells by itself.
+fn row(
+    cgroup: &CgroupSample,
+    then: Option<(&CgroupSample, f64)>,
+    parent: Option<usize>,
+    remembered: Option<Bytes>,
+) -> Row {
+    let seconds = then.map_or(0.0, |(_, seconds)| seconds);
+    let then = then.map(|(then, _)| then);
+    // The root has no `cgroup.events`, and is never without processes.
+    let root = CgroupEvents {
+        populated: true,
+        frozen: false,
+    };
+    let events = cgroup.events.value().copied().unwrap_or(root);
+    Row {
+        id: cgroup.id,
+        parent,
+        path: cgroup.path.clone(),
+        name: text::sanitise(cgroup.name()).into_owned(),
+        kind: Kind::of(&cgroup.path),
+        leaf: true,
+        mark: match cgroup.presence {
+            Presence::Vanished => Mark::Vanished,
+            Presence::Alive if events.frozen => Mark::Frozen,
+            Presence::Alive if events.populated => Mark::Running,
+            Presence::Alive => Mark::Empty,
+        },
+        cpu: rate::between(then.map(|then| &then.cpu_stat), &cgroup.cpu_stat, |a, b| {
+            rate::cpu(a.usage_usec, b.usage_usec, seconds)
+        }),
+        cpu_limit: Reading::NotAvailable,
+        throttled: rate::between(
+            then.map(|then| &then.cpu_stat),
+            &cgroup.cpu_stat,
+            rate::throttled,
+        )
+        .map(|share| Throttled {
+            share: *share,
+            by_ancestor: false,
+        }),
+        memory: Memory::of(cgroup, remembered),
+        memory_limit: Reading::NotAvailable,
+        io: rate::between(then.map(|then| &then.io_stat), &cgroup.io_stat, |a, b| {
+            Some(IoFlow::between(a, b, seconds))
+        }),
+        pids: cgroup.pids_current,
+        pids_limit: Reading::NotAvailable,
+        forks_refused: rate::between(
+            then.map(|then| &then.pids_events),
+            &cgroup.pids_events,
+            |a, b| b.max.checked_sub(a.max),
+        ),
+        stall: strongest(cgroup),
+        oom_kills: cgroup.memory_events.map(MemoryEvents::kills),
+    }
+}
+
+/// The strongest of the pressures that can be read.
+fn strongest(cgroup: &CgroupSample) -> Reading<Stall> {
+    [
+        (Resource::Cpu, &cgroup.cpu_pressure),
+        (Resource::Memory, &cgroup.memory_pressure),
+        (Resource::Io, &cgroup.io_pressure),
+    ]
+    .into_iter()
+    .map(|(resource, pressure)| {
+        pressure.map(|pressure: &Pressure| Stall {
+            resource,
+            share: pressure.some.avg10,
+        })
+    })
+    .reduce(|best, next| match (&best, &next) {
+        (Reading::Value(a), Reading::Value(b)) if b.share > a.share => next,
+        (Reading::Value(_), _) | (Reading::Unreadable(_), Reading::NotAvailable) => best,
+        _ => next,
+    })
+    .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_told_by_the_path() {
+        for (path, kind) in [
+            ("/ringfence.slice", Kind::Other),
+            ("/ringfence.slice/leaker", Kind::Workload),
+            ("/user.slice/ringfence.slice/a/b", Kind::Workload),
+            ("/system.slice/docker-0123abcd.scope", Kind::Container),
+            ("/docker/0123abcd", Kind::Container),
+            ("/machine.slice/libpod-77.scope", Kind::Container),
+            ("/machine.slice", Kind::Other),
+            (
+                "/kubepods.slice/kubepods-pod1.slice/cri-containerd-1.scope",
+                Kind::Container,
+            ),
+            ("/system.slice/cron.service", Kind::Other),
+            ("/", Kind::Other),
+        ] {
+            assert_eq!(Kind::of(path), kind, "{path}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! One instant of raw counters, nothing computed, and where it comes from.
+
+pub mod cgroup;
+pub mod event;
+pub mod live;
+mod oom;
+mod sweep;
+mod tree;
+mod worker;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::kernel::cgroup::CgroupId;
+use crate::kernel::cgroup::hierarchy::Mode;
+use crate::kernel::pressure::Pressure;
+use crate::kernel::unit::{Bytes, Micros, Reading};
+
+pub use cgroup::{CgroupSample, Presence, ProcessSample};
+pub use event::{Event, OomKill, Victim};
+
+/// One instant of a host: raw counters, as the kernel gave them.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// Wall-clock time, for people.
+    pub time: SystemTime,
+    /// Monotonic time since boot, for rates (`CLOCK_BOOTTIME`).
+    pub since_boot: Duration,
+    /// The host as a whole.
+    pub host: HostSample,
+    /// Every cgroup, parents before children, siblings together (depth first, by name).
+    pub cgroups: Vec<CgroupSample>,
+}
+
+/// The host as a whole.
+#[derive(Debug, Clone)]
+pub struct HostSample {
+    /// Host name; foreign text.
+    pub name: String,
+    /// Kernel release: `6.12.12-amd64`; foreign text.
+    pub kernel: String,
+    /// How the host arranges its cgroups.
+    pub mode: Mode,
+    /// Controllers of the v2 root.
+    pub controllers: Arc<[String]>,
+    /// CPUs online.
+    pub cpus: usize,
+    /// CPU time used by all since boot (user, nice, system, irq, softirq, steal), summed over CPUs.
+    pub cpu_usage: Reading<Micros>,
+    /// `MemTotal`.
+    pub memory_total: Reading<Bytes>,
+    /// `MemAvailable`.
+    pub memory_available: Reading<Bytes>,
+    /// Host-wide pressure.
+    pub cpu_pressure: Reading<Pressure>,
+    /// Host-wide pressure.
+    pub memory_pressure: Reading<Pressure>,
+    /// Host-wide pressure.
+    pub io_pressure: Reading<Pressure>,
+}
+
+impl Sample {
+    /// Finds a cgroup by identity.
+    pub fn cgroup(&self, id: CgroupId) -> Option<&CgroupSample> {
+        self.cgroups.iter().find(|cgroup| cgroup.id == id)
+    }
+}

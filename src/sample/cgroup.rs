@@ -1,0 +1,144 @@
+//! One cgroup and its processes at one instant.
+
+use std::sync::Arc;
+
+use crate::kernel::cgroup::{CgroupEvents, CgroupId};
+use crate::kernel::cpu::{CpuMax, CpuStat};
+use crate::kernel::io::{Device, IoMax, IoStat};
+use crate::kernel::memory::{MemoryEvents, MemoryStat};
+use crate::kernel::pids::PidsEvents;
+use crate::kernel::pressure::Pressure;
+use crate::kernel::unit::{Bytes, Limit, Reading};
+
+/// Whether a cgroup was still there when it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Presence {
+    /// It was.
+    #[default]
+    Alive,
+    /// It vanished mid-sweep (or since the last one); its readings are the last known ones. Such a
+    /// tombstone is in one sample only.
+    Vanished,
+}
+
+/// One cgroup at one instant. The root cgroup has no limits and few counters: those readings are
+/// [`Reading::NotAvailable`].
+#[derive(Debug, Clone)]
+pub struct CgroupSample {
+    /// Its identity.
+    pub id: CgroupId,
+    /// Its parent's, `None` for the root of what is sampled.
+    pub parent: Option<CgroupId>,
+    /// Its path from the v2 root: `/` or `/system.slice/cron.service`. Foreign text; bytes that are not
+    /// UTF-8 have been replaced.
+    pub path: Arc<str>,
+    /// Whether it was still there.
+    pub presence: Presence,
+    /// `cgroup.events`.
+    pub events: Reading<CgroupEvents>,
+
+    /// `cpu.stat`.
+    pub cpu_stat: Reading<CpuStat>,
+    /// `cpu.max`.
+    pub cpu_max: Reading<CpuMax>,
+    /// `cpu.weight`, 1 to 10000.
+    pub cpu_weight: Reading<u64>,
+
+    /// `memory.current`.
+    pub memory_current: Reading<Bytes>,
+    /// `memory.peak` (since 5.19).
+    pub memory_peak: Reading<Bytes>,
+    /// `memory.stat`. Dear to read: only for the cgroups of interest.
+    pub memory_stat: Reading<MemoryStat>,
+    /// `memory.events`, this cgroup and all below.
+    pub memory_events: Reading<MemoryEvents>,
+    /// `memory.events.local`, this cgroup alone.
+    pub memory_events_local: Reading<MemoryEvents>,
+    /// `memory.max`.
+    pub memory_max: Reading<Limit<Bytes>>,
+    /// `memory.high`.
+    pub memory_high: Reading<Limit<Bytes>>,
+    /// `memory.swap.current`.
+    pub swap_current: Reading<Bytes>,
+    /// `memory.swap.max`.
+    pub swap_max: Reading<Limit<Bytes>>,
+
+    /// `io.stat`, a line per device.
+    pub io_stat: Reading<Vec<(Device, IoStat)>>,
+    /// `io.max`, a line per limited device.
+    pub io_max: Reading<Vec<(Device, IoMax)>>,
+
+    /// `pids.current`.
+    pub pids_current: Reading<u64>,
+    /// `pids.max`.
+    pub pids_max: Reading<Limit<u64>>,
+    /// `pids.events`.
+    pub pids_events: Reading<PidsEvents>,
+
+    /// `cpu.pressure`.
+    pub cpu_pressure: Reading<Pressure>,
+    /// `memory.pressure`.
+    pub memory_pressure: Reading<Pressure>,
+    /// `io.pressure`.
+    pub io_pressure: Reading<Pressure>,
+
+    /// The processes directly in it. Dear: only for the cgroups of interest, empty for the others.
+    pub processes: Vec<ProcessSample>,
+}
+
+impl CgroupSample {
+    /// A cgroup of which nothing has been read yet.
+    pub fn unread(id: CgroupId, parent: Option<CgroupId>, path: Arc<str>) -> Self {
+        Self {
+            id,
+            parent,
+            path,
+            presence: Presence::Alive,
+            events: Reading::NotAvailable,
+            cpu_stat: Reading::NotAvailable,
+            cpu_max: Reading::NotAvailable,
+            cpu_weight: Reading::NotAvailable,
+            memory_current: Reading::NotAvailable,
+            memory_peak: Reading::NotAvailable,
+            memory_stat: Reading::NotAvailable,
+            memory_events: Reading::NotAvailable,
+            memory_events_local: Reading::NotAvailable,
+            memory_max: Reading::NotAvailable,
+            memory_high: Reading::NotAvailable,
+            swap_current: Reading::NotAvailable,
+            swap_max: Reading::NotAvailable,
+            io_stat: Reading::NotAvailable,
+            io_max: Reading::NotAvailable,
+            pids_current: Reading::NotAvailable,
+            pids_max: Reading::NotAvailable,
+            pids_events: Reading::NotAvailable,
+            cpu_pressure: Reading::NotAvailable,
+            memory_pressure: Reading::NotAvailable,
+            io_pressure: Reading::NotAvailable,
+            processes: Vec::new(),
+        }
+    }
+
+    /// The last part of the path, `/` for the root.
+    pub fn name(&self) -> &str {
+        match self.path.rsplit('/').next() {
+            None | Some("") => "/",
+            Some(name) => name,
+        }
+    }
+}
+
+/// One process at one instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessSample {
+    /// Its pid as the reader sees it (on the host).
+    pub pid: u32,
+    /// Its pid in each nested pid namespace, outermost first; empty where it is in the reader's own.
+    pub inner_pids: Vec<u32>,
+    /// When it started, in clock ticks since boot; with the pid, its identity.
+    pub start_time: u64,
+    /// Its command line, arguments separated by spaces, or its `[comm]` where it has none; foreign text.
+    pub command: String,
+    /// Resident memory.
+    pub rss: Bytes,
+}

@@ -1,0 +1,337 @@
+//! OOM kills between two sweeps: the counters say how many and where, the kernel log says who and why.
+//!
+//! 1. `memory.events` notifies (its cgroup and every ancestor), or the log speaks: the counters of the
+//!    cgroups concerned are read at once.
+//! 2. A local counter that rose is a kill in that very cgroup.
+//! 3. A hierarchical counter that rose by more than the local ones below it is a kill in a cgroup that
+//!    vanished before it was read: the log names it, or it is the last one that died there.
+//! 4. The log's lines are joined by cgroup path and pid. They may come before or after the counter, so a
+//!    kill waits for them, for [`GRACE`] at most.
+//!
+//! The counters are the truth: a log line never makes a kill of its own where a counter can be read, so
+//! no kill is told twice.
+
+mod counters;
+mod log;
+mod telling;
+mod vanished;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+pub use counters::Counters;
+use log::{Log, Logged};
+
+use super::tree::{Life, Tree};
+use super::{CgroupSample, OomKill};
+use crate::kernel::cgroup::CgroupId;
+use crate::kernel::cgroup::file::File;
+use crate::kernel::kmsg::OomSummary;
+use crate::kernel::task;
+use crate::kernel::unit::{Bytes, Limit, Reading};
+
+/// How long a kill waits for the log, and a log line for its counter.
+const GRACE: Duration = Duration::from_millis(20);
+/// How long the dead are remembered.
+const REMEMBER_DEAD: Duration = Duration::from_mins(1);
+/// How long a kill that was told without its victim keeps the victim's late line from counting as another.
+const OWED_FOR: Duration = Duration::from_secs(1);
+
+/// The bookkeeping of kills.
+#[derive(Debug)]
+pub struct Oom {
+    log: Log,
+    /// Whether the kernel log can be read; else there is nothing to wait for.
+    pub log_readable: bool,
+    pending: Vec<Pending>,
+    /// Cgroups whose counters must be looked at.
+    dirty: BTreeSet<CgroupId>,
+    /// Cgroups that counted kills below them that no cgroup was found for yet.
+    unexplained: HashMap<CgroupId, Instant>,
+    graves: VecDeque<Grave>,
+    owed: HashMap<Arc<str>, (u64, Instant)>,
+    pids: Vec<u32>,
+    /// When [`settle`](Self::settle) was last called.
+    settled: Option<Instant>,
+}
+
+/// A counted kill that waits for the log.
+#[derive(Debug)]
+struct Pending {
+    cgroup: CgroupId,
+    path: Arc<str>,
+    kills: u64,
+    time: SystemTime,
+    until: Instant,
+    logged: Vec<Logged>,
+    memory_max: Option<Limit<Bytes>>,
+}
+
+impl Pending {
+    /// Whether it has all its victims or has waited long enough.
+    fn is_ready(&self, now: Instant) -> bool {
+        now >= self.until || self.logged.len() as u64 >= self.kills
+    }
+
+    fn summary(&self) -> Option<&OomSummary> {
+        self.logged.iter().find_map(|kill| kill.summary.as_ref())
+    }
+}
+
+/// A cgroup that is gone.
+#[derive(Debug, Clone)]
+struct Grave {
+    cgroup: CgroupId,
+    path: Arc<str>,
+    memory_max: Option<Limit<Bytes>>,
+    died: Instant,
+}
+
+impl Oom {
+    /// `memory` says whether the v2 hierarchy has the memory controller.
+    pub fn new(proc: PathBuf, memory: bool) -> Self {
+        Self {
+            log: Log::new(proc, memory),
+            log_readable: false,
+            pending: Vec::new(),
+            dirty: BTreeSet::new(),
+            unexplained: HashMap::new(),
+            graves: VecDeque::new(),
+            owed: HashMap::new(),
+            pids: Vec::new(),
+            settled: None,
+        }
+    }
+
+    /// The counters of this cgroup may have changed.
+    pub fn touch(&mut self, id: CgroupId) {
+        self.dirty.insert(id);
+    }
+
+    /// Takes in a line of the kernel log.
+    pub fn hear(&mut self, tree: &Tree, message: &str, now: Instant) {
+        let Some(kill) = self.log.hear(message, now) else {
+            return;
+        };
+        // `/proc` names the cgroup, the counters belong to the nearest one with the memory controller.
+        if kill.summary.is_none()
+            && let Some(path) = kill.path.take()
+        {
+            let counting = living(tree, &path)
+                .filter_map(|id| tree.node(id))
+                .find(|node| node.counters.counts())
+                .filter(|_| tree.by_path(&path).is_some())
+                .map(|node| Arc::clone(&node.path));
+            kill.path = Some(counting.unwrap_or(path));
+        }
+        let limit = kill.summary.as_ref().and_then(|of| of.oom_memcg.as_deref());
+        for path in [kill.path.as_deref(), limit].into_iter().flatten() {
+            // What a dead victim's counter had, its ancestors' have.
+            self.dirty.extend(living(tree, path).next());
+        }
+    }
+
+    /// Remembers a cgroup that is gone. `last` is its row in the last sample.
+    pub fn died(&mut self, tree: &Tree, id: CgroupId, last: Option<&CgroupSample>, now: Instant) {
+        let Some(node) = tree.node(id) else { return };
+        let memory_max = last.and_then(|row| row.memory_max.value().copied());
+        self.graves.push_back(Grave {
+            cgroup: id,
+            path: Arc::clone(&node.path),
+            memory_max,
+            died: now,
+        });
+        while self
+            .graves
+            .front()
+            .is_some_and(|grave| now.duration_since(grave.died) > REMEMBER_DEAD)
+            || self.graves.len() > 4096
+        {
+            self.graves.pop_front();
+        }
+        self.unexplained.remove(&id);
+        // What it counted and nobody read is in its ancestors' counters.
+        self.dirty.extend(tree.lineage(id).skip(1));
+    }
+
+    /// Looks at the counters of one cgroup, as part of a sweep or because of a notification. A cgroup
+    /// that is gone is buried.
+    pub fn look(&mut self, tree: &mut Tree, id: CgroupId, now: Instant) {
+        let Some((node, reader)) = tree.node_mut(id) else {
+            return;
+        };
+        if node.life != Life::Alive {
+            return;
+        }
+        let Ok(look) = node.counters.look(&mut node.handle, reader, now) else {
+            tree.bury(id);
+            return;
+        };
+        if look.kills > 0 {
+            let path = Arc::clone(&node.path);
+            self.count(tree, id, path, None, id, look.kills, now);
+        }
+        if look.at_limit {
+            self.remember_processes(tree, id, now);
+        }
+        // Above a target, most cgroups below are not looked at: what they count is no riddle.
+        if tree
+            .node(id)
+            .is_some_and(|node| node.counters.unexplained() > 0 && tree.is_whole(node))
+        {
+            self.unexplained.entry(id).or_insert(now);
+        }
+    }
+
+    /// A kill was counted in `cgroup`; `from` and its ancestors have it in their hierarchical counters.
+    #[expect(clippy::too_many_arguments)]
+    fn count(
+        &mut self,
+        tree: &mut Tree,
+        cgroup: CgroupId,
+        path: Arc<str>,
+        memory_max: Option<Limit<Bytes>>,
+        from: CgroupId,
+        kills: u64,
+        now: Instant,
+    ) {
+        for id in tree.lineage(from).collect::<Vec<_>>() {
+            if let Some((node, _)) = tree.node_mut(id) {
+                node.counters.attribute(kills);
+            }
+        }
+        let same = |pending: &&mut Pending| pending.cgroup == cgroup && pending.path == path;
+        if let Some(pending) = self.pending.iter_mut().find(same) {
+            pending.kills += kills;
+            return;
+        }
+        self.pending.push(Pending {
+            cgroup,
+            path,
+            kills,
+            time: SystemTime::now(),
+            until: if self.log_readable { now + GRACE } else { now },
+            logged: Vec::new(),
+            memory_max,
+        });
+    }
+
+    /// Before a kill, `memory.events` says that the limit was hit: the moment to learn which pid
+    /// everybody below has inside, while they live.
+    pub fn remember_processes(&mut self, tree: &mut Tree, id: CgroupId, now: Instant) {
+        let below = tree.subtree(id);
+        // A large tree at its limit notifies a hundred times a second.
+        let pause = Duration::from_millis(if below.len() > 16 { 1000 } else { 5 });
+        for id in below {
+            self.remember_own_processes(tree, id, pause, now);
+        }
+    }
+
+    /// The same for the processes of one cgroup, not more often than once per `pause`.
+    pub fn remember_own_processes(
+        &mut self,
+        tree: &mut Tree,
+        id: CgroupId,
+        pause: Duration,
+        now: Instant,
+    ) {
+        let Some((node, reader)) = tree.node_mut(id) else {
+            return;
+        };
+        let refreshed = &mut node.counters.refreshed_at;
+        if node.life != Life::Alive || refreshed.is_some_and(|at| now.duration_since(at) < pause) {
+            return;
+        }
+        *refreshed = Some(now);
+        let pids = &mut self.pids;
+        let read = node
+            .handle
+            .get(reader, File::Procs, |text| task::parse_procs(text, pids));
+        if let Ok(Reading::Value(())) = read {
+            self.log.remember(&node.path, &self.pids, now);
+        }
+    }
+
+    /// Looks at everything that was touched, joins counters and log, and tells what is ready.
+    pub fn settle(&mut self, tree: &mut Tree, now: Instant) -> Vec<OomKill> {
+        self.settled = Some(now);
+        let mut dirty: Vec<_> = std::mem::take(&mut self.dirty).into_iter().collect();
+        // Parents first: see `Counters::look`.
+        dirty.sort_by_key(|id| tree.node(*id).map(|node| node.depth));
+        for id in dirty {
+            self.look(tree, id, now);
+        }
+        self.explain(tree, now);
+        self.join();
+        self.count_by_log_alone(tree, now);
+        self.look_for_limits(tree, now);
+        let ready = self.ready(tree, now);
+        self.log.forget(now);
+        self.owed
+            .retain(|_, (_, since)| now.duration_since(*since) < OWED_FOR);
+        ready
+    }
+
+    /// When [`settle`](Self::settle) is wanted again although nothing happens.
+    pub fn wanted_at(&self) -> Option<Instant> {
+        let pending = self.pending.iter().map(|pending| pending.until);
+        let unexplained = self.unexplained.values().map(|since| *since + GRACE);
+        let logged = self.log.kills.iter().map(|kill| kill.heard + GRACE);
+        // What was settled after its grace and is still there waits for the next thing to happen.
+        let open = |at: &Instant| self.settled.is_none_or(|settled| *at > settled);
+        pending.chain(unexplained.chain(logged).filter(open)).min()
+    }
+
+    /// Where no counter can tell (the root, a cgroup gone from below it, a host without the memory
+    /// controller in v2), the log alone counts.
+    fn count_by_log_alone(&mut self, tree: &mut Tree, now: Instant) {
+        loop {
+            let kill = self
+                .log
+                .claim(|kill| now.duration_since(kill.heard) >= GRACE && kill.path.is_some());
+            let Some(kill) = kill else { return };
+            let Some(path) = kill.path.clone() else {
+                return;
+            };
+            if let Some((owed, _)) = self.owed.get_mut(&path)
+                && *owed > 0
+            {
+                *owed -= 1;
+                continue;
+            }
+            let counted = living(tree, &path)
+                .filter_map(|id| tree.node(id))
+                .any(|node| node.counters.counts());
+            let grave = self.grave(|grave| grave.path == path);
+            let (cgroup, max) = match (tree.by_path(&path), grave) {
+                // A counter has told it, or will at the next look.
+                _ if counted => continue,
+                (Some(id), _) => (id, None),
+                (None, Some(grave)) => (grave.cgroup, grave.memory_max),
+                // Outside of what is looked at.
+                (None, None) => continue,
+            };
+            self.pending.push(Pending {
+                cgroup,
+                path,
+                kills: 1,
+                time: SystemTime::now(),
+                until: now,
+                logged: vec![kill],
+                memory_max: max,
+            });
+        }
+    }
+}
+
+/// The living cgroups of this path and of the paths above it, the deepest first.
+fn living<'a>(tree: &'a Tree, path: &'a str) -> impl Iterator<Item = CgroupId> + 'a {
+    std::iter::successors(Some(path), |path| match path.rsplit_once('/')? {
+        ("", "") => None,
+        ("", _) => Some("/"),
+        (parent, _) => Some(parent),
+    })
+    .filter_map(|path| tree.by_path(path))
+}

@@ -1,0 +1,130 @@
+//! Joining counted kills with what the log says, and telling them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::log::Logged;
+use super::{Oom, Pending, living};
+use crate::kernel::cgroup::CgroupId;
+use crate::kernel::cgroup::file::File;
+use crate::kernel::unit::{Limit, Reading};
+use crate::sample::OomKill;
+use crate::sample::tree::Tree;
+
+/// A kill at a limit comes within this time of the counter that says that the limit was hit.
+const RAN_OUT_WITHIN: Duration = Duration::from_secs(2);
+
+impl Oom {
+    /// Gives every waiting kill the log lines that are about it.
+    pub(super) fn join(&mut self) {
+        for pending in &mut self.pending {
+            while (pending.logged.len() as u64) < pending.kills {
+                let path = &pending.path;
+                let Some(kill) = self.log.claim(|kill| kill.path.as_ref() == Some(path)) else {
+                    break;
+                };
+                pending.logged.push(kill);
+            }
+        }
+        // A victim of unknown cgroup belongs to the only kill that lacks one.
+        let mut lacking = self
+            .pending
+            .iter_mut()
+            .filter(|pending| (pending.logged.len() as u64) < pending.kills);
+        if let (Some(pending), None) = (lacking.next(), lacking.next()) {
+            while (pending.logged.len() as u64) < pending.kills {
+                let Some(kill) = self.log.claim(|kill| kill.path.is_none()) else {
+                    break;
+                };
+                pending.logged.push(kill);
+            }
+        }
+    }
+
+    /// Without the log's summary it is the ancestors' counters that say whose limit was hit; their own
+    /// notifications may be on the way.
+    pub(super) fn look_for_limits(&mut self, tree: &mut Tree, now: Instant) {
+        let unnamed: BTreeSet<CgroupId> = self
+            .pending
+            .iter()
+            .filter(|pending| pending.is_ready(now) && pending.summary().is_none())
+            .flat_map(|pending| living(tree, &pending.path))
+            .collect();
+        for id in unnamed {
+            self.look(tree, id, now);
+        }
+    }
+
+    /// Takes out the kills that have all their victims or have waited long enough.
+    pub(super) fn ready(&mut self, tree: &mut Tree, now: Instant) -> Vec<OomKill> {
+        let (ready, waiting) =
+            std::mem::take(&mut self.pending)
+                .into_iter()
+                .partition(|pending: &Pending| {
+                    pending.logged.len() as u64 >= pending.kills || now >= pending.until
+                });
+        self.pending = waiting;
+        let ready: Vec<Pending> = ready;
+        ready
+            .into_iter()
+            .map(|pending| {
+                let missing = pending.kills.saturating_sub(pending.logged.len() as u64);
+                if missing > 0 && self.log_readable {
+                    let owed = self
+                        .owed
+                        .entry(Arc::clone(&pending.path))
+                        .or_insert((0, now));
+                    *owed = (owed.0 + missing, now);
+                }
+                self.tell(tree, pending, now)
+            })
+            .collect()
+    }
+
+    fn tell(&self, tree: &mut Tree, pending: Pending, now: Instant) -> OomKill {
+        let summary = pending.summary();
+        let whole_host = pending
+            .logged
+            .iter()
+            .filter_map(|kill| kill.verdict.as_ref())
+            .any(|verdict| !verdict.memcg);
+        let limit_path: Option<Arc<str>> = match summary {
+            Some(summary) => summary.oom_memcg.as_deref().map(Arc::from),
+            None if whole_host => None,
+            // The log is rate-limited; the `oom` counter of the cgroup that ran out is not.
+            None => {
+                let ran_out = |id: &CgroupId| {
+                    let node = tree.node(*id)?;
+                    let at = node.counters.ran_out_at?;
+                    (now.duration_since(at) < RAN_OUT_WITHIN).then(|| Arc::clone(&node.path))
+                };
+                living(tree, &pending.path).find_map(|id| ran_out(&id))
+            }
+        };
+        let limit = limit_path.as_ref().and_then(|path| {
+            if let Some((node, reader)) = tree.by_path(path).and_then(|id| tree.node_mut(id)) {
+                let max = |text: &[u8]| Limit::parse(text, "memory.max");
+                let read = node.handle.get(reader, File::MemoryMax, max);
+                if let Ok(Reading::Value(limit)) = read {
+                    return Some(limit);
+                }
+            }
+            if *path == pending.path {
+                return pending
+                    .memory_max
+                    .or_else(|| self.grave(|grave| grave.path == *path)?.memory_max);
+            }
+            self.grave(|grave| grave.path == *path)?.memory_max
+        });
+        OomKill {
+            time: pending.time,
+            cgroup: pending.cgroup,
+            path: pending.path,
+            kills: pending.kills,
+            limit_path,
+            limit,
+            victims: pending.logged.iter().filter_map(Logged::victim).collect(),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Reading one cgroup: hot files always, limits when they are due, dear files when somebody looks.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::cgroup::{CgroupSample, Presence, ProcessSample};
+use super::live::Interest;
+use super::tree::{Due, Life, Node};
+use crate::kernel::cgroup::CgroupEvents;
+use crate::kernel::cgroup::CgroupId;
+use crate::kernel::cgroup::file::File;
+use crate::kernel::cgroup::handle::{Gone, Reader};
+use crate::kernel::cpu::{CpuMax, CpuStat};
+use crate::kernel::io::{IoMax, IoStat};
+use crate::kernel::memory::MemoryStat;
+use crate::kernel::pids::PidsEvents;
+use crate::kernel::pressure::Pressure;
+use crate::kernel::task::{self, Tasks};
+use crate::kernel::unit::{Bytes, Limit, Malformed, number};
+
+/// How often limits are read although nobody said that they changed (written through another mount).
+const LIMITS_EVERY: Duration = Duration::from_secs(10);
+/// How often the children are listed although nobody said that they changed.
+const RECONCILE_EVERY: Duration = Duration::from_secs(30);
+
+impl Due {
+    /// Everything at once, and from then on at moments of the cgroup's own: a thousand limits read in
+    /// one sweep would make that sweep slow.
+    pub fn at_once(id: CgroupId) -> Self {
+        let share = u32::try_from(id.0 % 16).unwrap_or(0);
+        let now = Instant::now();
+        Self {
+            limits: true,
+            cgroup_events: true,
+            pids_events: true,
+            limits_at: now + LIMITS_EVERY / 2 + LIMITS_EVERY / 16 * share,
+            reconcile_at: now + RECONCILE_EVERY / 2 + RECONCILE_EVERY / 16 * share,
+        }
+    }
+
+    /// Whether it is time to list the children; counts as done.
+    pub fn take_reconcile(&mut self, now: Instant) -> bool {
+        let due = now >= self.reconcile_at;
+        if due {
+            self.reconcile_at = now + RECONCILE_EVERY;
+        }
+        due
+    }
+
+    fn take_limits(&mut self, now: Instant) -> bool {
+        let due = self.limits || now >= self.limits_at;
+        if due {
+            self.limits = false;
+            self.limits_at = now + LIMITS_EVERY;
+        }
+        due
+    }
+}
+
+impl Interest {
+    fn wants_stats(&self, id: CgroupId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some { stats, .. } => stats.contains(&id),
+        }
+    }
+
+    fn wants_processes(&self, id: CgroupId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some { processes, .. } => *processes == Some(id),
+        }
+    }
+}
+
+/// What the readings of one sweep have in common.
+pub(super) struct Sweep<'a> {
+    pub now: Instant,
+    pub interest: &'a Interest,
+    pub tasks: &'a mut Tasks,
+    pub pids: &'a mut Vec<u32>,
+}
+
+impl Sweep<'_> {
+    /// Reads one cgroup. `last` is its row in the previous sample: what is not read this time is taken
+    /// from there. Its `memory.events` have been read just before, into its counters.
+    pub fn read(
+        &mut self,
+        node: &mut Node,
+        reader: &mut Reader,
+        last: Option<&CgroupSample>,
+    ) -> Result<CgroupSample, Gone> {
+        let id = node.handle.id();
+        let mut row = CgroupSample::unread(id, node.parent, Arc::clone(&node.path));
+        if let Some(last) = last {
+            keep(&mut row, last);
+        }
+        let limits = node.due.take_limits(self.now);
+        let told = node.is_notified() && !limits;
+        let due = &mut node.due;
+        let cgroup_events = std::mem::take(&mut due.cgroup_events) || !told;
+        let pids_events = std::mem::take(&mut due.pids_events) || !told;
+        row.memory_events = node.counters.hierarchical();
+        row.memory_events_local = node.counters.local();
+
+        let handle = &mut node.handle;
+        row.cpu_stat = handle.get(reader, File::CpuStat, CpuStat::parse)?;
+        row.memory_current = handle.get(reader, File::MemoryCurrent, bytes)?;
+        row.swap_current = handle.get(reader, File::SwapCurrent, bytes)?;
+        row.io_stat = handle.get(reader, File::IoStat, IoStat::parse)?;
+        row.pids_current = handle.get(reader, File::PidsCurrent, count)?;
+        row.cpu_pressure = handle.get(reader, File::CpuPressure, Pressure::parse)?;
+        row.memory_pressure = handle.get(reader, File::MemoryPressure, Pressure::parse)?;
+        row.io_pressure = handle.get(reader, File::IoPressure, Pressure::parse)?;
+        if cgroup_events {
+            row.events = handle.get(reader, File::CgroupEvents, CgroupEvents::parse)?;
+        }
+        if pids_events {
+            row.pids_events = handle.get(reader, File::PidsEvents, PidsEvents::parse)?;
+        }
+        if limits {
+            row.cpu_max = handle.get(reader, File::CpuMax, CpuMax::parse)?;
+            row.cpu_weight = handle.get(reader, File::CpuWeight, count)?;
+            row.memory_max = handle.get(reader, File::MemoryMax, limit)?;
+            row.memory_high = handle.get(reader, File::MemoryHigh, limit)?;
+            row.swap_max = handle.get(reader, File::SwapMax, limit)?;
+            row.io_max = handle.get(reader, File::IoMax, IoMax::parse)?;
+            row.pids_max = handle.get(reader, File::PidsMax, limit)?;
+        }
+        if self.interest.wants_stats(id) {
+            row.memory_stat = handle.get(reader, File::MemoryStat, MemoryStat::parse)?;
+        }
+        if limits || self.interest.wants_stats(id) {
+            row.memory_peak = handle.get(reader, File::MemoryPeak, bytes)?;
+        }
+        if self.interest.wants_processes(id) {
+            let pids = &mut *self.pids;
+            let read = handle.get(reader, File::Procs, |text| task::parse_procs(text, pids))?;
+            if read.value().is_some() {
+                row.processes = pids
+                    .iter()
+                    .filter_map(|&pid| process(self.tasks, pid))
+                    .collect();
+            }
+        }
+        Ok(row)
+    }
+}
+
+/// The row of a cgroup that is gone: the last that was known of it.
+pub(super) fn tombstone(node: &mut Node, last: Option<&CgroupSample>) -> CgroupSample {
+    node.life = Life::Mourned;
+    let mut row = last.cloned().unwrap_or_else(|| {
+        CgroupSample::unread(node.handle.id(), node.parent, Arc::clone(&node.path))
+    });
+    row.memory_events = node.counters.hierarchical();
+    row.memory_events_local = node.counters.local();
+    row.presence = Presence::Vanished;
+    row
+}
+
+/// What is not read at every sweep stays as it was.
+fn keep(row: &mut CgroupSample, last: &CgroupSample) {
+    row.events = last.events;
+    row.pids_events = last.pids_events;
+    row.cpu_max = last.cpu_max;
+    row.cpu_weight = last.cpu_weight;
+    row.memory_max = last.memory_max;
+    row.memory_high = last.memory_high;
+    row.swap_max = last.swap_max;
+    row.io_max.clone_from(&last.io_max);
+    row.pids_max = last.pids_max;
+    row.memory_peak = last.memory_peak;
+}
+
+fn process(tasks: &mut Tasks, pid: u32) -> Option<ProcessSample> {
+    let task = tasks.read(pid)?;
+    Some(ProcessSample {
+        pid,
+        inner_pids: task.inner_pids,
+        start_time: task.start_time,
+        command: task.command,
+        rss: task.rss,
+    })
+}
+
+fn count(text: &[u8]) -> Result<u64, Malformed> {
+    number(text, "a count")
+}
+
+fn bytes(text: &[u8]) -> Result<Bytes, Malformed> {
+    count(text).map(Bytes)
+}
+
+fn limit<T: From<u64>>(text: &[u8]) -> Result<Limit<T>, Malformed> {
+    Limit::parse(text, "a limit")
+}

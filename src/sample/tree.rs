@@ -1,0 +1,412 @@
+//! The living tree: every cgroup's handle, kept in step with the kernel's by its notifications.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use nix::errno::Errno;
+
+use super::oom::Counters;
+use crate::kernel::cgroup::CgroupId;
+use crate::kernel::cgroup::budget::Budget;
+use crate::kernel::cgroup::file::File;
+use crate::kernel::cgroup::handle::{Handle, Reader};
+use crate::kernel::error::{Error, Result};
+use crate::kernel::unit::Reading;
+use crate::kernel::watch::{WatchDescriptor, Watcher};
+
+/// One cgroup of the tree.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub handle: Handle,
+    pub parent: Option<CgroupId>,
+    pub path: Arc<str>,
+    pub depth: usize,
+    /// By name, then identity: a dead child may share its name with its successor.
+    children: BTreeSet<(OsString, CgroupId)>,
+    watch: Option<WatchDescriptor>,
+    pub life: Life,
+    /// Its place in the previous sample.
+    pub row: Option<usize>,
+    pub due: Due,
+    pub counters: Counters,
+    /// Whether its own `memory.max` or an ancestor's is a limit.
+    pub bound: bool,
+    /// `pids.current` when its processes were last asked for.
+    pub pids_seen: Reading<u64>,
+}
+
+/// A cgroup leaves in two steps, so that exactly one sample shows that it went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    Alive,
+    /// Gone, and no sample has said so yet.
+    Dead,
+    /// Gone, and a sample said so.
+    Mourned,
+}
+
+/// What has to be read again although it is not read at every sweep.
+#[derive(Debug)]
+pub(super) struct Due {
+    pub limits: bool,
+    pub cgroup_events: bool,
+    pub pids_events: bool,
+    pub limits_at: Instant,
+    pub reconcile_at: Instant,
+}
+
+#[derive(Debug)]
+pub(super) struct Tree {
+    pub reader: Reader,
+    pub watcher: Option<Watcher>,
+    pub root: CgroupId,
+    /// The names on the way from the root to what is looked at.
+    target: Vec<OsString>,
+    nodes: HashMap<CgroupId, Node>,
+    by_watch: HashMap<WatchDescriptor, CgroupId>,
+    by_path: HashMap<Arc<str>, CgroupId>,
+    /// Depth first by name; `None` after a change.
+    order: Option<Arc<[CgroupId]>>,
+    /// The dead that nobody has taken note of yet.
+    pub died: Vec<CgroupId>,
+    /// What the user should know, once.
+    pub notices: Vec<String>,
+    watch_limit_told: bool,
+}
+
+impl Tree {
+    /// Opens the v2 mount `root` and everything below it, or below it along `target` only: the cgroups
+    /// on the way to the target are there for their limits, their other children are not looked at.
+    /// The target may come later.
+    pub fn open(root: &Path, target: &Path) -> Result<Self> {
+        let mut reader = Reader::open(root, Budget::raise())?;
+        let handle = Handle::root(&mut reader).map_err(|errno| Error::new("open", root, errno))?;
+        // Where a cgroup file system was unmounted, an empty directory is left.
+        if handle.is_gone(&reader) {
+            return Err(Error::new("find a cgroup at", root, Errno::ENOENT));
+        }
+        let mut notices = Vec::new();
+        let watcher = Watcher::new()
+            .map_err(|errno| {
+                notices.push(format!(
+                    "changes are found by looking only, later than they happen: inotify: {errno} \
+                     (fs.inotify.max_user_instances may be too low)"
+                ));
+            })
+            .ok();
+        let id = handle.id();
+        let mut tree = Self {
+            reader,
+            watcher,
+            root: id,
+            target: target.iter().map(OsStr::to_owned).collect(),
+            nodes: HashMap::new(),
+            by_watch: HashMap::new(),
+            by_path: HashMap::new(),
+            order: None,
+            died: Vec::new(),
+            notices,
+            watch_limit_told: false,
+        };
+        tree.insert(handle, None, "/".into(), OsString::new(), false);
+        tree.add_below(id, false);
+        Ok(tree)
+    }
+
+    /// Whether all children of this cgroup are looked at; above the target only one is.
+    pub fn is_whole(&self, node: &Node) -> bool {
+        node.depth >= self.target.len()
+    }
+
+    fn wants_child(&self, parent: &Node, name: &OsStr) -> bool {
+        self.target
+            .get(parent.depth)
+            .is_none_or(|wanted| wanted == name)
+    }
+
+    pub fn node(&self, id: CgroupId) -> Option<&Node> {
+        self.nodes.get(&id)
+    }
+
+    /// A node and the reader its handle needs.
+    pub fn node_mut(&mut self, id: CgroupId) -> Option<(&mut Node, &mut Reader)> {
+        let node = self.nodes.get_mut(&id)?;
+        Some((node, &mut self.reader))
+    }
+
+    /// The living cgroup of this path.
+    pub fn by_path(&self, path: &str) -> Option<CgroupId> {
+        self.by_path.get(path).copied()
+    }
+
+    pub fn by_watch(&self, watch: WatchDescriptor) -> Option<CgroupId> {
+        self.by_watch.get(&watch).copied()
+    }
+
+    /// This cgroup and its ancestors, itself first.
+    pub fn lineage(&self, id: CgroupId) -> impl Iterator<Item = CgroupId> + '_ {
+        std::iter::successors(Some(id), |id| self.nodes.get(id)?.parent)
+    }
+
+    /// The cgroup and all below it, the dead included, depth first.
+    pub fn subtree(&self, id: CgroupId) -> Vec<CgroupId> {
+        let mut order = Vec::new();
+        let mut stack = vec![id];
+        while let Some(id) = stack.pop() {
+            if let Some(node) = self.nodes.get(&id) {
+                order.push(id);
+                stack.extend(node.children.iter().rev().map(|(_, child)| *child));
+            }
+        }
+        order
+    }
+
+    /// Everything, parents before children, siblings by name.
+    pub fn order(&mut self) -> Arc<[CgroupId]> {
+        if let Some(order) = &self.order {
+            return Arc::clone(order);
+        }
+        let order: Arc<[CgroupId]> = self.subtree(self.root).into();
+        self.order = Some(Arc::clone(&order));
+        order
+    }
+
+    /// Something happened to the child of this name: compares what is known with what is there.
+    /// Says whether anything changed.
+    pub fn look_at_child(&mut self, parent: CgroupId, name: &OsStr) -> bool {
+        let Some(node) = self.nodes.get(&parent) else {
+            return false;
+        };
+        if !self.wants_child(node, name) {
+            return false;
+        }
+        let now = node.handle.child_id(&self.reader, name);
+        let known = self.living_child(node, name);
+        if now == known {
+            return false;
+        }
+        if let Some(known) = known {
+            self.bury(known);
+        }
+        if now.is_some() {
+            self.add(parent, name, true);
+        }
+        true
+    }
+
+    fn living_child(&self, node: &Node, name: &OsStr) -> Option<CgroupId> {
+        node.children
+            .range((name.to_owned(), CgroupId(0))..)
+            .take_while(|(of, _)| of == name)
+            .map(|(_, id)| *id)
+            .find(|id| {
+                self.nodes
+                    .get(id)
+                    .is_some_and(|child| child.life == Life::Alive)
+            })
+    }
+
+    /// Compares all children with what is there: notifications may have been lost. Says whether
+    /// anything changed.
+    pub fn reconcile(&mut self, id: CgroupId) -> bool {
+        let Some(node) = self.nodes.get(&id) else {
+            return false;
+        };
+        let Ok(mut names) = node.handle.children(&self.reader) else {
+            return false;
+        };
+        // Those that are known and gone have to be looked at as well.
+        names.extend(node.children.iter().map(|(name, _)| name.clone()));
+        names.sort_unstable();
+        names.dedup();
+        let mut changed = false;
+        for name in names {
+            changed |= self.look_at_child(id, &name);
+        }
+        changed
+    }
+
+    /// Whether nobody tells about the children of this cgroup, and their number is not what is known.
+    pub fn must_poll(&self, node: &Node) -> bool {
+        node.watch.is_none()
+            && node.handle.child_count(&self.reader).is_ok_and(|count| {
+                let living = node.children.iter().filter(|(_, id)| {
+                    self.nodes
+                        .get(id)
+                        .is_some_and(|child| child.life == Life::Alive)
+                });
+                usize::try_from(count) != Ok(living.count())
+            })
+    }
+
+    /// A controller came or went for the children of this cgroup.
+    pub fn controllers_changed(&mut self, id: CgroupId) {
+        let children: Vec<_> = self.nodes.get(&id).map_or_else(Vec::new, |node| {
+            node.children.iter().map(|(_, child)| *child).collect()
+        });
+        for child in children {
+            if let Some((node, reader)) = self.node_mut(child) {
+                node.look_for_files(reader);
+            }
+        }
+    }
+
+    /// Opens a child and everything below it. A child that is gone again is no error.
+    fn add(&mut self, parent: CgroupId, name: &OsStr, fresh: bool) {
+        let Some(node) = self.nodes.get(&parent) else {
+            return;
+        };
+        if !self.wants_child(node, name) {
+            return;
+        }
+        let Ok(handle) = node.handle.child(&mut self.reader, name) else {
+            return;
+        };
+        let id = handle.id();
+        if self.nodes.contains_key(&id) {
+            handle.close(&mut self.reader);
+            return;
+        }
+        let path = format!(
+            "{}/{}",
+            node.path.trim_end_matches('/'),
+            name.to_string_lossy()
+        );
+        self.insert(handle, Some(parent), path.into(), name.to_owned(), fresh);
+        self.add_below(id, fresh);
+    }
+
+    /// Opens everything below a cgroup that was just inserted. The watch comes before the list, so a
+    /// child made in between is seen by one or the other.
+    fn add_below(&mut self, id: CgroupId, fresh: bool) {
+        let Some(node) = self.nodes.get(&id) else {
+            return;
+        };
+        for name in node.handle.children(&self.reader).unwrap_or_default() {
+            self.add(id, &name, fresh);
+        }
+    }
+
+    fn insert(
+        &mut self,
+        mut handle: Handle,
+        parent: Option<CgroupId>,
+        path: Arc<str>,
+        name: OsString,
+        fresh: bool,
+    ) {
+        let id = handle.id();
+        handle.keep_notifying(&mut self.reader);
+        let watch = self.watch(&handle);
+        if let Some(watch) = watch {
+            self.by_watch.insert(watch, id);
+        }
+        let mut depth = 0;
+        if let Some(parent) = parent.and_then(|parent| self.nodes.get_mut(&parent)) {
+            parent.children.insert((name, id));
+            depth = parent.depth + 1;
+        }
+        self.by_path.insert(Arc::clone(&path), id);
+        self.nodes.insert(
+            id,
+            Node {
+                handle,
+                parent,
+                path,
+                depth,
+                children: BTreeSet::new(),
+                watch,
+                life: Life::Alive,
+                row: None,
+                due: Due::at_once(id),
+                counters: Counters::new(fresh),
+                bound: false,
+                pids_seen: Reading::NotAvailable,
+            },
+        );
+        self.order = None;
+    }
+
+    fn watch(&mut self, handle: &Handle) -> Option<WatchDescriptor> {
+        let watcher = self.watcher.as_ref()?;
+        match handle
+            .with_path(&self.reader, |path| watcher.add(path))
+            .ok()?
+        {
+            Ok(watch) => Some(watch),
+            Err(Errno::ENOSPC) => {
+                if !self.watch_limit_told {
+                    self.watch_limit_told = true;
+                    self.notices.push(
+                        "no more inotify watches (fs.inotify.max_user_watches): some cgroups are \
+                         only looked at once per interval"
+                            .to_owned(),
+                    );
+                }
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// A cgroup is gone, and with it all that was below it.
+    pub fn bury(&mut self, id: CgroupId) {
+        for id in self.subtree(id) {
+            let Some(node) = self.nodes.get_mut(&id) else {
+                continue;
+            };
+            if node.life != Life::Alive {
+                continue;
+            }
+            node.life = Life::Dead;
+            self.died.push(id);
+            if self.by_path.get(&node.path) == Some(&id) {
+                self.by_path.remove(&node.path);
+            }
+            if let Some(watch) = node.watch.take() {
+                self.by_watch.remove(&watch);
+                if let Some(watcher) = &self.watcher {
+                    watcher.remove(watch);
+                }
+            }
+        }
+    }
+
+    /// Forgets the dead that a sample has shown. Says which.
+    pub fn forget_mourned(&mut self, shown: &[CgroupId]) {
+        for &id in shown {
+            if self
+                .nodes
+                .get(&id)
+                .is_none_or(|node| node.life != Life::Mourned)
+            {
+                continue;
+            }
+            let Some(node) = self.nodes.remove(&id) else {
+                continue;
+            };
+            if let Some(parent) = node.parent.and_then(|parent| self.nodes.get_mut(&parent)) {
+                parent.children.retain(|(_, child)| *child != id);
+            }
+            node.handle.close(&mut self.reader);
+            self.order = None;
+        }
+    }
+}
+
+impl Node {
+    /// Looks again for files that were not there.
+    pub fn look_for_files(&mut self, reader: &mut Reader) {
+        self.handle.forget_absent();
+        self.handle.keep_notifying(reader);
+        self.due.limits = true;
+    }
+
+    /// Whether the kernel tells when `cgroup.events` changes.
+    pub fn is_notified(&self) -> bool {
+        self.watch.is_some() && self.handle.keeps(File::CgroupEvents)
+    }
+}

@@ -1,0 +1,159 @@
+//! Between two sweeps: orders, notifications and the kernel log.
+
+use std::ffi::OsStr;
+use std::time::Instant;
+
+use super::Worker;
+use crate::kernel::cgroup::CgroupId;
+use crate::kernel::kmsg::reader::Next;
+use crate::kernel::unit::Reading;
+use crate::kernel::watch::{Change, Watcher};
+use crate::sample::Event;
+use crate::sample::tree::Tree;
+
+impl Worker {
+    /// Takes in all that has come: orders, notifications, kernel log lines.
+    pub(super) fn listen(&mut self, tree: &mut Tree) {
+        let now = Instant::now();
+        self.take_orders(now);
+        // First the tree, so that what the log names is known.
+        let changes = match tree.watcher.as_ref().map(Watcher::changes) {
+            Some(Ok(changes)) => changes,
+            Some(Err(_)) => vec![Change::Overflow],
+            None => Vec::new(),
+        };
+        let mut populated = Vec::new();
+        for change in changes {
+            match change {
+                Change::Child(watch, name) => {
+                    if let Some(parent) = tree.by_watch(watch)
+                        && tree.look_at_child(parent, &name)
+                    {
+                        self.timing.want_early(now);
+                    }
+                }
+                Change::File(watch, name) => {
+                    if let Some(id) = tree.by_watch(watch) {
+                        self.file_changed(tree, id, &name, now, &mut populated);
+                    }
+                }
+                Change::Overflow => {
+                    self.notice("notifications were lost; looking at every cgroup".to_owned());
+                    self.look_everywhere(tree, now);
+                }
+            }
+        }
+        // The first moment to learn which pids a new workload has inside.
+        for id in populated {
+            self.oom.remember_processes(tree, id, now);
+        }
+        self.mourn(tree, now);
+        self.read_kmsg(tree, now);
+        for kill in self.oom.settle(tree, now) {
+            let _ = self.events.send(Event::OomKill(kill));
+        }
+        self.mourn(tree, now);
+        for text in std::mem::take(&mut tree.notices) {
+            self.notice(text);
+        }
+    }
+
+    fn take_orders(&mut self, now: Instant) {
+        self.control.waker.clear();
+        let orders = self.control.orders();
+        if orders.interest != self.orders.interest {
+            self.timing.want_early(now);
+        }
+        self.orders = orders;
+    }
+
+    fn file_changed(
+        &mut self,
+        tree: &mut Tree,
+        id: CgroupId,
+        name: &OsStr,
+        now: Instant,
+        populated: &mut Vec<CgroupId>,
+    ) {
+        match name.as_encoded_bytes() {
+            b"memory.events" | b"memory.events.local" => self.oom.touch(id),
+            b"cgroup.subtree_control" => {
+                tree.controllers_changed(id);
+                self.timing.want_early(now);
+            }
+            b"cgroup.events" => {
+                if let Some((node, _)) = tree.node_mut(id) {
+                    node.due.cgroup_events = true;
+                    // Whoever came first is about to start others.
+                    node.pids_seen = Reading::NotAvailable;
+                    populated.push(id);
+                    self.timing.want_early(now);
+                }
+            }
+            b"pids.events" => {
+                if let Some((node, _)) = tree.node_mut(id) {
+                    node.due.pids_events = true;
+                }
+            }
+            b"cpu.max" | b"cpu.weight" | b"memory.max" | b"memory.high" | b"memory.swap.max"
+            | b"io.max" | b"pids.max" => {
+                if let Some((node, _)) = tree.node_mut(id) {
+                    node.due.limits = true;
+                    self.timing.want_early(now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn look_everywhere(&mut self, tree: &mut Tree, now: Instant) {
+        for &id in &*tree.order() {
+            tree.reconcile(id);
+            if let Some((node, reader)) = tree.node_mut(id) {
+                node.look_for_files(reader);
+                self.oom.touch(id);
+            }
+        }
+        self.timing.want_early(now);
+    }
+
+    /// Takes note of the cgroups that are gone.
+    pub(super) fn mourn(&mut self, tree: &mut Tree, now: Instant) {
+        for id in std::mem::take(&mut tree.died) {
+            let last = self
+                .previous
+                .as_ref()
+                .and_then(|previous| previous.cgroup(id));
+            self.oom.died(tree, id, last, now);
+            self.timing.want_early(now);
+        }
+    }
+
+    fn read_kmsg(&mut self, tree: &Tree, now: Instant) {
+        let Some(kmsg) = &mut self.kmsg else { return };
+        let mut lost = false;
+        let failure = loop {
+            match kmsg.next() {
+                // Programs may write there too, but not in the kernel's name.
+                Ok(Next::Record(record)) if record.from_kernel => {
+                    self.oom.hear(tree, record.message, now);
+                }
+                Ok(Next::Record(_)) => {}
+                Ok(Next::Lost) => lost = true,
+                Ok(Next::None) => break None,
+                Err(error) => break Some(error),
+            }
+        };
+        if lost {
+            self.notice(
+                "the kernel log was overwritten before it was read: OOM victims may be missing"
+                    .to_owned(),
+            );
+        }
+        if let Some(error) = failure {
+            self.kmsg = None;
+            self.oom.log_readable = false;
+            self.notice(format!("the kernel log is lost: {error}"));
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Numbers for people, and names made harmless for a terminal.
+
+use std::borrow::Cow;
+
+use humansize::{FormatSizeOptions, Kilo};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::kernel::unit::{Bytes, Limit};
+
+/// A size as people read it, in powers of 1024: `63.1M`, `512B`, `1K`, `1.9G`. At most 5 columns below 1 E.
+pub fn bytes(Bytes(size): Bytes) -> String {
+    let options = FormatSizeOptions::default()
+        .base_unit(humansize::BaseUnit::Byte)
+        .kilo(Kilo::Binary)
+        .units(Kilo::Binary)
+        .decimal_places(1)
+        .decimal_zeroes(0)
+        .space_after_value(false);
+    let text = humansize::format_size(size, options);
+    // `64MiB` → `64M`, `512B` stays; from three digits on, the fraction says nothing: `512.3M` → `512M`.
+    let text = text.strip_suffix("iB").unwrap_or(&text);
+    match text.split_once('.') {
+        Some((whole, fraction)) if whole.len() >= 3 => {
+            format!(
+                "{whole}{}",
+                fraction.trim_start_matches(|digit: char| digit.is_ascii_digit())
+            )
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// A limit on bytes: a size, or `max`.
+pub fn limit(limit: Limit<Bytes>) -> String {
+    limit.value().map_or_else(|| "max".to_owned(), bytes)
+}
+
+/// A foreign name made harmless: control characters (escape sequences, newlines), bidirectional
+/// overrides and characters without width become visible `\u{…}` escapes; all else is kept.
+pub fn sanitise(name: &str) -> Cow<'_, str> {
+    if name.chars().all(is_harmless) {
+        return Cow::Borrowed(name);
+    }
+    name.chars()
+        .fold(String::with_capacity(name.len() + 8), |mut out, char| {
+            if is_harmless(char) {
+                out.push(char);
+            } else {
+                out.extend(char.escape_default());
+            }
+            out
+        })
+        .into()
+}
+
+/// A table for people: columns padded to their widest cell, the first one to the left, the others to the
+/// right, two spaces in between. One line per row, no other decoration.
+pub fn table(lines: &[Vec<String>]) -> String {
+    let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| {
+            let cells = lines.iter().filter_map(|line| line.get(column));
+            cells.map(|cell| cell.width()).max().unwrap_or(0)
+        })
+        .collect();
+    let mut out = String::new();
+    for line in lines {
+        for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
+            let padding = " ".repeat(width - cell.width());
+            if column == 0 {
+                out.extend([cell, &*padding]);
+            } else {
+                out.extend(["  ", &*padding, cell]);
+            }
+        }
+        out.truncate(out.trim_end_matches(' ').len());
+        out.push('\n');
+    }
+    out
+}
+
+/// As much of a text as fits into so many columns, with `…` for the rest. Never wider, whatever the width
+/// of its characters.
+pub fn fit(text: &str, columns: usize) -> Cow<'_, str> {
+    if text.width() <= columns {
+        return Cow::Borrowed(text);
+    }
+    let mut used = 0;
+    let mut out: String = text
+        .chars()
+        .take_while(|char| {
+            used += char.width().unwrap_or(0);
+            used < columns
+        })
+        .collect();
+    if columns > 0 {
+        out.push('…');
+    }
+    out.into()
+}
+
+fn is_harmless(char: char) -> bool {
+    !char.is_control()
+        && char.width().is_some_and(|width| width > 0)
+        && !matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_short() {
+        for (size, text) in [
+            (0, "0B"),
+            (512, "512B"),
+            (1024, "1K"),
+            (64 << 20, "64M"),
+            (66_165_146, "63.1M"),
+            (537_184_000, "512M"),
+            (2_040_109_466, "1.9G"),
+        ] {
+            assert_eq!(bytes(Bytes(size)), text);
+        }
+    }
+
+    #[test]
+    fn escape_sequences_become_visible() {
+        assert_eq!(
+            sanitise("a\x1b[31mb\nc\u{202e}"),
+            "a\\u{1b}[31mb\\nc\\u{202e}"
+        );
+        assert_eq!(sanitise("日本 é"), "日本 é");
+    }
+
+    #[test]
+    fn what_is_too_wide_is_cut_at_a_character() {
+        assert_eq!(fit("leaker", 6), "leaker");
+        assert_eq!(fit("leaker", 4), "lea…");
+        assert_eq!(fit("日本語", 4), "日…");
+        assert_eq!(fit("日本語", 1), "…");
+        assert_eq!(fit("a", 0), "");
+    }
+
+    #[test]
+    fn tables_are_aligned() {
+        let lines = [["A", "BB"], ["日本", "1"]].map(|line| line.map(str::to_owned).to_vec());
+        assert_eq!(table(&lines), "A     BB\n日本   1\n");
+    }
+}

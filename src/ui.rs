@@ -1,0 +1,185 @@
+//! The dashboard, and the table for those without a screen.
+//!
+//! Messages go into [`update::update`], which changes the [`state::State`] and may ask for an effect; the
+//! views draw model and state and change nothing. Both run in a single-threaded runtime that lives no
+//! longer than the call: launching needs a process without threads of its own.
+
+pub mod cell;
+pub mod columns;
+mod feed;
+pub mod keymap;
+pub mod layout;
+pub mod plain;
+pub mod state;
+mod svg;
+pub mod terminal;
+pub mod theme;
+pub mod update;
+pub mod view;
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use crossterm::event::EventStream;
+use futures_util::StreamExt as _;
+use ratatui::backend::TestBackend;
+use ratatui::layout::Rect;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::kernel::clock;
+use crate::model::{Model, Note};
+use crate::sample::live::{Interest, Live};
+use feed::{Feed, News};
+use state::{Flow, Selection, State};
+use terminal::Terminal;
+use theme::Theme;
+use update::{Effect, Message, update};
+
+/// Columns and rows of a picture.
+const PICTURE: (u16, u16) = (120, 34);
+
+/// How something is watched.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Time between two samples, as the live source was told.
+    pub interval: Duration,
+    /// End by itself after this long.
+    pub duration: Option<Duration>,
+    /// Show only this cgroup and what is below it, by its path from the v2 root, although more is
+    /// sampled: what is above it may bind it. `None` for all that is sampled.
+    pub root: Option<Arc<str>>,
+}
+
+/// Shows the dashboard on the terminal until the user leaves, a signal comes, or the duration is over.
+/// `notes` adds lines to the event log. The terminal is as before when this returns, and the model that
+/// is given back knows the peaks.
+pub fn dashboard(
+    live: Live,
+    options: &Options,
+    notes: Option<UnboundedReceiver<Note>>,
+) -> anyhow::Result<Model> {
+    runtime()?.block_on(async {
+        let feed = Feed::new(live, notes, options)?;
+        let mut terminal = Terminal::enter().context("cannot take over the terminal")?;
+        watch(&mut terminal, feed, options).await
+    })
+}
+
+/// Writes a table each interval and a line for each event, until the reader goes away, a signal comes,
+/// the duration is over, or the notes end: then nothing that was started runs any more.
+pub fn plain(
+    live: Live,
+    options: &Options,
+    notes: Option<UnboundedReceiver<Note>>,
+    out: &mut dyn Write,
+) -> anyhow::Result<Model> {
+    runtime()?.block_on(async {
+        live.set_interest(Interest::All);
+        let mut feed = Feed::new(live, notes, options)?;
+        let mut model = Model::new(clock::utc_offset());
+        let mut told = 0;
+        loop {
+            let news = feed.next().await?;
+            let is_sample = matches!(news, News::Sample(_));
+            let goes_on = !matches!(news, News::NotesOver) & feed.take_in(news, &mut model);
+            feed.drain(&mut model);
+            let fresh = usize::try_from(model.notes_ever() - told).unwrap_or(usize::MAX);
+            told = model.notes_ever();
+            let mut fresh: Vec<&Note> = model.notes().take(fresh).collect();
+            fresh.reverse();
+            let outcome = plain::notes(out, &model, fresh.into_iter()).and_then(|()| {
+                if is_sample {
+                    plain::table(out, &model, options.root.as_deref())
+                } else {
+                    Ok(())
+                }
+            });
+            if !plain::quiet_end(outcome).context("cannot write the table")? || !goes_on {
+                return Ok(model);
+            }
+        }
+    })
+}
+
+/// The dashboard's screen as it would be now, as an SVG picture. What was killed most is selected: there
+/// is most to see.
+pub fn picture(model: &Model, options: &Options) -> anyhow::Result<String> {
+    let area = Rect::new(0, 0, PICTURE.0, PICTURE.1);
+    let mut state = State::new(area, options.interval);
+    state.shape.root.clone_from(&options.root);
+    let most = model
+        .rows()
+        .iter()
+        .filter(|row| row.leaf)
+        .max_by_key(|row| row.oom_kills.value().copied());
+    state.settle(model);
+    if let Some(row) = most {
+        state.selection = Selection::Chosen(row.path.clone());
+        state.settle(model);
+    }
+    let mut terminal = ratatui::Terminal::new(TestBackend::new(area.width, area.height))?;
+    let drawn = terminal.draw(|frame| view::render(frame, model, &state, &Theme::COLOURS))?;
+    Ok(svg::picture(drawn.buffer))
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the event loop")
+}
+
+/// The loop: draw, wait, update. Nothing is drawn that nothing has changed.
+async fn watch(
+    terminal: &mut Terminal,
+    mut feed: Feed,
+    options: &Options,
+) -> anyhow::Result<Model> {
+    let theme = Theme::from_env();
+    let size = terminal.size().context("cannot ask the terminal's size")?;
+    let area = Rect::new(0, 0, size.width, size.height);
+    let mut state = State::new(area, options.interval);
+    state.shape.root.clone_from(&options.root);
+    let mut model = Model::new(clock::utc_offset());
+    // While the screen is held still: what it shows. The model itself goes on.
+    let mut held: Option<Box<Model>> = None;
+    let mut interest = None;
+    let mut input = EventStream::new();
+    loop {
+        let shown = held.as_deref().unwrap_or(&model);
+        terminal
+            .show(|frame| view::render(frame, shown, &state, &theme))
+            .context("cannot draw on the terminal")?;
+        let wanted = state.interest(shown);
+        if interest.as_ref() != Some(&wanted) {
+            feed.live.set_interest(wanted.clone());
+            interest = Some(wanted);
+        }
+        let message = tokio::select! {
+            news = feed.next() => {
+                let news = news?;
+                if !feed.take_in(news, &mut model) {
+                    return Ok(model);
+                }
+                feed.drain(&mut model);
+                Message::Model
+            }
+            event = input.next() => match event {
+                Some(event) => Message::Terminal(event.context("cannot read the keys")?),
+                None => return Ok(model),
+            },
+        };
+        let shown = held.as_deref().unwrap_or(&model);
+        match update(&mut state, &message, shown) {
+            Some(Effect::Quit) => return Ok(model),
+            Some(Effect::Flow(Flow::Paused)) => held = Some(Box::new(model.clone())),
+            Some(Effect::Flow(Flow::Live)) => {
+                held = None;
+                state.settle(&model);
+            }
+            None => {}
+        }
+    }
+}

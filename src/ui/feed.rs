@@ -1,0 +1,143 @@
+//! Everything that a loop waits for besides keys: samples, kernel events, notes, signals, the time limit.
+
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
+
+use super::Options;
+use crate::model::{Model, Note, tree};
+use crate::sample::live::Live;
+use crate::sample::{Event, Sample};
+
+/// Where a loop gets its news from.
+pub struct Feed {
+    /// The live source.
+    pub live: Live,
+    notes: Option<UnboundedReceiver<Note>>,
+    events_over: bool,
+    signals: [Signal; 3],
+    end: Option<Instant>,
+    root: Option<Arc<str>>,
+}
+
+/// What a loop was woken for.
+#[derive(Debug)]
+pub enum News {
+    /// A new sample.
+    Sample(Arc<Sample>),
+    /// Something happened in between.
+    Event(Event),
+    /// Somebody has something to say.
+    Note(Note),
+    /// Nobody will have anything to say any more.
+    NotesOver,
+    /// A signal or the time limit ends it.
+    End,
+}
+
+impl Feed {
+    /// Ties the sources together. Only inside a runtime.
+    pub fn new(
+        live: Live,
+        notes: Option<UnboundedReceiver<Note>>,
+        options: &Options,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            live,
+            notes,
+            events_over: false,
+            signals: [
+                signal(SignalKind::interrupt())?,
+                signal(SignalKind::terminate())?,
+                signal(SignalKind::hangup())?,
+            ],
+            root: options.root.clone(),
+            end: options.duration.map(|duration| Instant::now() + duration),
+        })
+    }
+
+    /// Waits for the next news. Cancelling the wait loses nothing.
+    pub async fn next(&mut self) -> anyhow::Result<News> {
+        let [interrupt, terminate, hangup] = &mut self.signals;
+        let over = async {
+            match self.end {
+                Some(end) => tokio::time::sleep_until(end).await,
+                None => std::future::pending().await,
+            }
+        };
+        let note = async {
+            match &mut self.notes {
+                Some(notes) => notes.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        let event = async {
+            if self.events_over {
+                std::future::pending().await
+            } else {
+                self.live.events.recv().await
+            }
+        };
+        Ok(tokio::select! {
+            biased;
+            _ = interrupt.recv() => News::End,
+            _ = terminate.recv() => News::End,
+            _ = hangup.recv() => News::End,
+            () = over => News::End,
+            event = event => if let Some(event) = event {
+                News::Event(event)
+            } else {
+                self.events_over = true;
+                Box::pin(self.next()).await?
+            },
+            note = note => if let Some(note) = note {
+                News::Note(note)
+            } else {
+                self.notes = None;
+                News::NotesOver
+            },
+            changed = self.live.samples.changed() => {
+                changed.map_err(|_| anyhow::anyhow!("the sampler has ended"))?;
+                let sample = self.live.samples.borrow_and_update().clone();
+                match sample {
+                    Some(sample) => News::Sample(sample),
+                    None => Box::pin(self.next()).await?,
+                }
+            }
+        })
+    }
+
+    /// Takes news into the model; `false` where they are the end.
+    pub fn take_in(&self, news: News, model: &mut Model) -> bool {
+        match news {
+            News::Sample(sample) => model.fold(sample),
+            News::Event(event) if self.concerns(&event) => model.event(&event),
+            News::Note(note) => model.note(note),
+            News::Event(_) | News::NotesOver => {}
+            News::End => return false,
+        }
+        true
+    }
+
+    /// Whether an event is about what is shown.
+    fn concerns(&self, event: &Event) -> bool {
+        match (event, &self.root) {
+            (Event::OomKill(kill), Some(root)) => tree::is_in(&kill.path, root),
+            (Event::OomKill(_) | Event::Notice { .. }, _) => true,
+        }
+    }
+
+    /// Takes in what came together with the last news, so that a burst is drawn once.
+    pub fn drain(&mut self, model: &mut Model) {
+        while let Ok(event) = self.live.events.try_recv() {
+            if self.concerns(&event) {
+                model.event(&event);
+            }
+        }
+        while let Some(Ok(note)) = self.notes.as_mut().map(UnboundedReceiver::try_recv) {
+            model.note(note);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Which key does what: one table for the dispatcher and for the help.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use crate::model::field::FieldId;
+
+/// What a key asks for, on the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Select the line above.
+    Up,
+    /// Select the line below.
+    Down,
+    /// A screenful up.
+    PageUp,
+    /// A screenful down.
+    PageDown,
+    /// The first line.
+    First,
+    /// The last line.
+    Last,
+    /// Close the selected cgroup, or go to its parent.
+    Fold,
+    /// Open the selected cgroup, or go to its first child.
+    Unfold,
+    /// Open or close it.
+    ToggleFold,
+    /// Show or hide what is known about the selected cgroup.
+    Detail,
+    /// Step back: hide it, clear the filter.
+    Back,
+    /// Type a filter.
+    Filter,
+    /// Sort siblings.
+    Sort(FieldId),
+    /// Sort them the other way round.
+    Reverse,
+    /// Hold the screen still, or let it go on.
+    Pause,
+    /// Show the keys.
+    Help,
+    /// Leave.
+    Quit,
+}
+
+/// One entry: its keys and what they do.
+#[derive(Debug)]
+pub struct Binding {
+    /// The keys.
+    pub keys: &'static [KeyCode],
+    /// What they ask for.
+    pub action: Action,
+    /// In words, for the help.
+    pub about: &'static str,
+}
+
+use KeyCode::Char;
+
+/// Every binding, in the order of the help. Ctrl-C always quits.
+pub static KEYMAP: [Binding; 21] = [
+    bind(&[KeyCode::Up, Char('k')], Action::Up, "line up"),
+    bind(&[KeyCode::Down, Char('j')], Action::Down, "line down"),
+    bind(&[KeyCode::PageUp], Action::PageUp, "page up"),
+    bind(&[KeyCode::PageDown], Action::PageDown, "page down"),
+    bind(&[KeyCode::Home, Char('g')], Action::First, "first line"),
+    bind(&[KeyCode::End, Char('G')], Action::Last, "last line"),
+    bind(
+        &[KeyCode::Left, Char('h')],
+        Action::Fold,
+        "close, or to the parent",
+    ),
+    bind(
+        &[KeyCode::Right, Char('l')],
+        Action::Unfold,
+        "open, or to the first child",
+    ),
+    bind(&[Char(' ')], Action::ToggleFold, "open or close"),
+    bind(
+        &[KeyCode::Enter],
+        Action::Detail,
+        "detail of the selected cgroup",
+    ),
+    bind(&[KeyCode::Esc], Action::Back, "back"),
+    bind(
+        &[Char('/')],
+        Action::Filter,
+        "filter by name; Enter keeps, Esc clears",
+    ),
+    bind(&[Char('n')], Action::Sort(FieldId::Name), "sort by name"),
+    bind(&[Char('c')], Action::Sort(FieldId::Cpu), "sort by CPU"),
+    bind(
+        &[Char('m')],
+        Action::Sort(FieldId::Memory),
+        "sort by memory",
+    ),
+    bind(&[Char('i')], Action::Sort(FieldId::Io), "sort by I/O"),
+    bind(
+        &[Char('p')],
+        Action::Sort(FieldId::Pids),
+        "sort by processes",
+    ),
+    bind(
+        &[Char('o')],
+        Action::Sort(FieldId::OomKills),
+        "sort by OOM kills",
+    ),
+    bind(&[Char('r')], Action::Reverse, "reverse the order"),
+    bind(&[Char('Z')], Action::Pause, "pause the screen"),
+    bind(&[Char('q')], Action::Quit, "quit"),
+];
+
+/// The key of the help itself, kept apart: it opens and closes.
+pub const HELP: KeyCode = Char('?');
+
+const fn bind(keys: &'static [KeyCode], action: Action, about: &'static str) -> Binding {
+    Binding {
+        keys,
+        action,
+        about,
+    }
+}
+
+/// What a key asks for.
+pub fn action(key: KeyEvent) -> Option<Action> {
+    if key.modifiers.contains(KeyModifiers::CONTROL) {
+        return (key.code == Char('c')).then_some(Action::Quit);
+    }
+    if key.modifiers.contains(KeyModifiers::ALT) {
+        return None;
+    }
+    if key.code == HELP {
+        return Some(Action::Help);
+    }
+    KEYMAP
+        .iter()
+        .find(|binding| binding.keys.contains(&key.code))
+        .map(|binding| binding.action)
+}
+
+/// A key as people read it.
+pub fn label(key: KeyCode) -> String {
+    match key {
+        Char(' ') => "Space".to_owned(),
+        Char(char) => char.to_string(),
+        KeyCode::Up => "↑".to_owned(),
+        KeyCode::Down => "↓".to_owned(),
+        KeyCode::Left => "←".to_owned(),
+        KeyCode::Right => "→".to_owned(),
+        KeyCode::PageUp => "PgUp".to_owned(),
+        KeyCode::PageDown => "PgDn".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_has_two_meanings() {
+        let keys: Vec<&KeyCode> = KEYMAP.iter().flat_map(|binding| binding.keys).collect();
+        for (at, key) in keys.iter().enumerate() {
+            assert!(!keys[..at].contains(key), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn control_c_quits_and_c_sorts() {
+        let with = |modifiers| action(KeyEvent::new(Char('c'), modifiers));
+        assert_eq!(with(KeyModifiers::CONTROL), Some(Action::Quit));
+        assert_eq!(with(KeyModifiers::NONE), Some(Action::Sort(FieldId::Cpu)));
+    }
+}

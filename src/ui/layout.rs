@@ -1,0 +1,159 @@
+//! How the screen is split.
+//!
+//! ```text
+//! ┌ ringfence ── header ──────────────────┐  header
+//! │ why columns are empty                 │  notice, on hosts without some controllers
+//! │ NAME       CPU  OF LIMIT   …          │  titles
+//! │ ▾ ringfence.slice                     │  tree: what the others leave
+//! ├ leaker ───────────────────────────────┤  selected: title, then its area
+//! │ memory …             │ host pid …     │
+//! ├ events ───────────────────────────────┤  events: title, then its area
+//! │ 12:03:41 ✖ OOM kill …                 │
+//! └ ? help ───────────────────────────────┘  footer
+//! ```
+//!
+//! What is short of room goes in this order: the selected panel (unless it was asked for), the events,
+//! the notice. The tree keeps three lines.
+
+use ratatui::layout::Rect;
+
+use super::state::Detail;
+
+/// The smallest terminal that is drawn on: below, one sentence has to do.
+pub const SMALLEST: (u16, u16) = (20, 5);
+
+/// A panel with its title line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Panel {
+    /// The line that separates it from what is above, frame included.
+    pub title: Rect,
+    /// What is inside.
+    pub area: Rect,
+}
+
+/// The parts of the screen. Areas of content leave out the frame and one column on each side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    /// The top of the frame.
+    pub header: Rect,
+    /// Why columns are empty.
+    pub notice: Option<Rect>,
+    /// The titles of the columns.
+    pub titles: Rect,
+    /// The tree.
+    pub tree: Rect,
+    /// The selected cgroup.
+    pub selected: Option<Panel>,
+    /// The event log.
+    pub events: Option<Panel>,
+    /// The bottom of the frame.
+    pub footer: Rect,
+}
+
+const TREE: u16 = 3;
+/// Content lines of the selected panel: with less than the first the others shrink only on request.
+const SELECTED: (u16, u16) = (8, 14);
+const SELECTED_LEAST: u16 = 3;
+const EVENTS: (u16, u16) = (3, 8);
+
+/// Splits the screen; `None` where it is too small.
+pub fn plan(area: Rect, detail: Detail, notice: bool) -> Option<Plan> {
+    if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
+        return None;
+    }
+    let notice = u16::from(notice && area.height >= 8);
+    let rest = area.height - 3 - notice;
+
+    let wanted = (rest / 5).clamp(EVENTS.0, EVENTS.1);
+    let mut events = if rest >= TREE + 1 + EVENTS.0 {
+        wanted + 1
+    } else {
+        0
+    };
+    let third = ((rest - events) / 3).clamp(SELECTED.0, SELECTED.1);
+    let fits = |content: u16, events: u16| rest > TREE + 2 + events + content;
+    let selected = match detail {
+        Detail::Closed => 0,
+        _ if fits(third, events) => third + 1,
+        Detail::Auto => 0,
+        Detail::Open => {
+            events = 0;
+            let content = (rest - TREE.min(rest)).saturating_sub(1).min(SELECTED.0);
+            if content >= SELECTED_LEAST {
+                content + 1
+            } else {
+                0
+            }
+        }
+    };
+
+    let mut y = area.y;
+    let mut take = |height: u16| {
+        let part = Rect::new(area.x, y, area.width, height);
+        y += height;
+        part
+    };
+    let header = take(1);
+    let notice = (notice > 0).then(|| inside(take(1)));
+    let titles = inside(take(1));
+    let tree = inside(take(rest - events - selected));
+    let mut panel = |height: u16| {
+        (height > 0).then(|| Panel {
+            title: take(1),
+            area: inside(take(height - 1)),
+        })
+    };
+    let selected = panel(selected);
+    let events = panel(events);
+    Some(Plan {
+        header,
+        notice,
+        titles,
+        tree,
+        selected,
+        events,
+        footer: take(1),
+    })
+}
+
+fn inside(area: Rect) -> Rect {
+    Rect::new(
+        area.x + 2,
+        area.y,
+        area.width.saturating_sub(4),
+        area.height,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_cover_every_screen_without_overlap() {
+        for width in [20, 40, 200] {
+            for height in 5..=80 {
+                for detail in [Detail::Auto, Detail::Open, Detail::Closed] {
+                    for notice in [false, true] {
+                        let area = Rect::new(0, 0, width, height);
+                        let plan = plan(area, detail, notice).unwrap();
+                        let panels = [plan.selected, plan.events].into_iter().flatten();
+                        let lines = plan.notice.map_or(0, |notice| notice.height)
+                            + 3
+                            + plan.tree.height
+                            + panels.map(|panel| 1 + panel.area.height).sum::<u16>();
+                        assert_eq!(lines, height, "{plan:?}");
+                        assert_eq!(plan.footer.y, height - 1);
+                        assert!(plan.tree.height >= 1.max(TREE.min(height - 4)), "{plan:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_small_terminal_has_no_plan() {
+        assert_eq!(plan(Rect::new(0, 0, 10, 5), Detail::Auto, false), None);
+        assert_eq!(plan(Rect::new(0, 0, 20, 4), Detail::Auto, false), None);
+    }
+}

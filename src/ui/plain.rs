@@ -1,0 +1,62 @@
+//! The table without a screen: for pipes, logs, and those who hear it.
+//!
+//! Each interval one header line, one line per cgroup, no box drawing; what happens is printed as a line
+//! when it happens. A cell is one word: `-` where there is nothing to read, `?` where it could not be
+//! read, `max` without a limit, `95%/64M@app.slice` against somebody else's, `!` where a cap or a refused
+//! fork holds it back.
+
+use std::io::{self, ErrorKind, Write};
+
+use crate::model::field::{self, FIELDS};
+use crate::model::tree;
+use crate::model::{Model, Note, Severity};
+use crate::text;
+
+/// Writes what happened, a line each.
+pub fn notes<'a>(
+    out: &mut dyn Write,
+    model: &Model,
+    notes: impl Iterator<Item = &'a Note>,
+) -> io::Result<()> {
+    for note in notes {
+        let mark = match note.severity {
+            Severity::Info => "event",
+            Severity::Warning => "warning",
+            Severity::Kill => "kill",
+        };
+        let text = text::sanitise(&note.text);
+        writeln!(out, "{} {mark}: {text}", model.clock(note.time))?;
+    }
+    out.flush()
+}
+
+/// Writes one table: of this cgroup and what is below it, or of all.
+pub fn table(out: &mut dyn Write, model: &Model, root: Option<&str>) -> io::Result<()> {
+    let Some(sample) = model.sample() else {
+        return Ok(());
+    };
+    let time = model.clock(sample.time);
+    let titles = FIELDS.iter().map(|field| field.key.to_uppercase());
+    let mut lines = vec![titles.chain(["STATE".to_owned(), time]).collect::<Vec<_>>()];
+    let shown = model
+        .rows()
+        .iter()
+        .filter(|row| root.is_none_or(|root| tree::is_in(&row.path, root)));
+    lines.extend(shown.map(|row| {
+        let cells = FIELDS.iter().map(|field| (field.value)(row).text());
+        cells
+            .chain([field::mark_word(row.mark).to_owned()])
+            .collect()
+    }));
+    writeln!(out, "{}", text::table(&lines))?;
+    out.flush()
+}
+
+/// A reader that went away is no error.
+pub fn quiet_end(outcome: io::Result<()>) -> io::Result<bool> {
+    match outcome {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error),
+    }
+}

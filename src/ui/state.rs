@@ -1,0 +1,225 @@
+//! What the user has made of the screen. No styles, nothing drawn.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ratatui::layout::Rect;
+
+use super::layout::{self, Plan};
+use crate::model::row::Kind;
+use crate::model::tree::{self, Line, Shape};
+use crate::model::{Model, Row};
+use crate::sample::live::Interest;
+
+/// Where keys go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Screen {
+    /// To the tree.
+    #[default]
+    Tree,
+    /// Into the filter.
+    Filter,
+    /// To the help: the keys that move scroll it, any other closes it.
+    Help {
+        /// The first line that is shown.
+        top: usize,
+    },
+}
+
+/// Whether the panel about the selected cgroup is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Detail {
+    /// Where there is room.
+    #[default]
+    Auto,
+    /// Also where the others have to shrink for it.
+    Open,
+    /// Not.
+    Closed,
+}
+
+/// Whether the screen follows the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Flow {
+    /// It does.
+    #[default]
+    Live,
+    /// It is held still.
+    Paused,
+}
+
+/// Which line is selected, by path: a workload that is made again stays selected.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Selection {
+    /// Nothing to select yet.
+    #[default]
+    None,
+    /// Nobody chose; the first workload will do.
+    Auto(Arc<str>),
+    /// The user chose it.
+    Chosen(Arc<str>),
+}
+
+/// The state of the dashboard.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// Where keys go.
+    pub screen: Screen,
+    /// The panel about the selected cgroup.
+    pub detail: Detail,
+    /// Whether the screen follows the model.
+    pub flow: Flow,
+    /// Folds, order, filter.
+    pub shape: Shape,
+    /// The selected line.
+    pub selection: Selection,
+    /// The visible lines of the tree, as of the last update.
+    pub lines: Vec<Line>,
+    /// The first line on the screen.
+    pub top: usize,
+    /// Where the selected line was at the last update, in case it goes away.
+    at: usize,
+    /// The terminal.
+    pub area: Rect,
+    /// Time between two samples, for the header.
+    pub interval: Duration,
+}
+
+impl State {
+    /// The state at the start.
+    pub fn new(area: Rect, interval: Duration) -> Self {
+        Self {
+            area,
+            interval,
+            ..Self::default()
+        }
+    }
+
+    /// The path of the selected line.
+    pub fn selected(&self) -> Option<&Arc<str>> {
+        match &self.selection {
+            Selection::None => None,
+            Selection::Auto(path) | Selection::Chosen(path) => Some(path),
+        }
+    }
+
+    /// Where the selected line is among the visible ones.
+    pub fn position(&self, model: &Model) -> Option<usize> {
+        let path = self.selected()?;
+        self.lines.iter().position(|line| {
+            model
+                .rows()
+                .get(line.row)
+                .is_some_and(|row| row.path == *path)
+        })
+    }
+
+    /// The selected row.
+    pub fn selected_row<'a>(&self, model: &'a Model) -> Option<&'a Row> {
+        model.row(self.selected()?)
+    }
+
+    /// Whether the selected cgroup is gone, and may come back: a workload that restarts is away for a
+    /// moment, and what is said about it stays.
+    pub fn is_away(&self, model: &Model) -> bool {
+        self.selected().is_some_and(|path| {
+            model.row(path).is_none() && model.history(path).is_some_and(|past| !past.is_empty())
+        })
+    }
+
+    /// Where the selected line is, or was while it is away.
+    pub fn cursor(&self, model: &Model) -> usize {
+        let last = self.lines.len().saturating_sub(1);
+        self.position(model).unwrap_or(self.at.min(last))
+    }
+
+    /// How the screen is split.
+    pub fn plan(&self, model: &Model) -> Option<Plan> {
+        layout::plan(
+            self.area,
+            self.detail,
+            model.host().missing_because().is_some(),
+        )
+    }
+
+    /// How many lines of the tree fit.
+    pub fn page(&self, model: &Model) -> usize {
+        self.plan(model)
+            .map_or(1, |plan| usize::from(plan.tree.height).max(1))
+    }
+
+    /// Selects the visible line at this position, or the last one.
+    pub fn select(&mut self, position: usize, model: &Model) {
+        let last = self.lines.len().saturating_sub(1);
+        if let Some(line) = self.lines.get(position.min(last)) {
+            self.selection = Selection::Chosen(model.rows()[line.row].path.clone());
+        }
+    }
+
+    /// Brings the visible lines, the selection and the scroll position in line with the model.
+    pub fn settle(&mut self, model: &Model) {
+        let rows = model.rows();
+        if self.selection == Selection::None && !rows.is_empty() && self.shape.root.is_none() {
+            self.shape.folded = tree::first_folds(rows);
+        }
+        self.lines = tree::lines(rows, &self.shape);
+        self.settle_selection(model);
+        self.settle_scroll(model);
+    }
+
+    fn settle_selection(&mut self, model: &Model) {
+        if self.lines.is_empty() {
+            return;
+        }
+        let found = self.position(model);
+        let is_workload = |line: &Line| {
+            let row = &model.rows()[line.row];
+            row.leaf && row.kind != Kind::Other
+        };
+        let at = match (&self.selection, found) {
+            (Selection::Chosen(_), Some(_)) => return,
+            _ if self.is_away(model) => return,
+            (Selection::Chosen(_), None) => self.at.min(self.lines.len() - 1),
+            (Selection::Auto(_), Some(at)) if is_workload(&self.lines[at]) => return,
+            (Selection::None | Selection::Auto(_), _) => {
+                self.lines.iter().position(is_workload).unwrap_or(0)
+            }
+        };
+        let path = model.rows()[self.lines[at].row].path.clone();
+        self.selection = match self.selection {
+            Selection::Chosen(_) => Selection::Chosen(path),
+            Selection::None | Selection::Auto(_) => Selection::Auto(path),
+        };
+    }
+
+    fn settle_scroll(&mut self, model: &Model) {
+        let page = self.page(model);
+        let at = self.cursor(model);
+        self.at = at;
+        self.top = self
+            .top
+            .min(self.lines.len().saturating_sub(page))
+            .clamp((at + 1).saturating_sub(page), at);
+    }
+
+    /// What is looked at: the lines on the screen with all above them (a bar may be about an ancestor's
+    /// limit), and the processes of the selected one.
+    pub fn interest(&self, model: &Model) -> Interest {
+        let rows = model.rows();
+        let mut stats = HashSet::new();
+        for line in self.lines.iter().skip(self.top).take(self.page(model)) {
+            let mut at = Some(line.row);
+            while let Some(row) = at.and_then(|at| rows.get(at)) {
+                if !stats.insert(row.id) {
+                    break;
+                }
+                at = row.parent;
+            }
+        }
+        Interest::Some {
+            stats,
+            processes: self.selected_row(model).map(|row| row.id),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The top and the bottom of the frame: the host, and what the most useful keys are.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use super::{pad, rule};
+use crate::kernel::unit::{Bytes, Reading};
+use crate::model::Model;
+use crate::text;
+use crate::ui::cell;
+use crate::ui::state::{Flow, Screen, State};
+use crate::ui::theme::Theme;
+
+/// Values of the host's CPU in the sparkline.
+const SPARK: usize = 8;
+
+/// One part of the header, and how early it goes where there is no room: the highest first, 0 stays.
+struct Segment {
+    drop: u8,
+    spans: Vec<Span<'static>>,
+}
+
+pub fn render(buffer: &mut Buffer, area: Rect, model: &Model, state: &State, theme: &Theme) {
+    let flow = match state.flow {
+        Flow::Live => Span::styled("● live", theme.accent),
+        Flow::Paused => Span::styled("‖ paused", theme.warning),
+    };
+    let mut right = vec![
+        Segment {
+            drop: 6,
+            spans: vec![Span::raw(interval(state))],
+        },
+        Segment {
+            drop: 0,
+            spans: vec![flow],
+        },
+    ];
+    let mut left = segments(model, theme);
+    let room = usize::from(area.width.saturating_sub(2));
+    while width(&left, " ── ") + width(&right, " ") + 5 > room {
+        let all = left.iter().chain(&right).map(|segment| segment.drop);
+        let Some(highest) = all.max().filter(|drop| *drop > 0) else {
+            break;
+        };
+        left.retain(|segment| segment.drop != highest);
+        right.retain(|segment| segment.drop != highest);
+    }
+    rule(
+        buffer,
+        area,
+        ["┌", "┐"],
+        &join(left, " ── ", theme),
+        &join(right, " ", theme),
+        theme.dim,
+    );
+}
+
+fn width(segments: &[Segment], between: &str) -> usize {
+    let spans = segments.iter().flat_map(|segment| &segment.spans);
+    let gaps = segments.len().saturating_sub(1) * Span::raw(between).width();
+    spans.map(Span::width).sum::<usize>() + gaps
+}
+
+fn join(segments: Vec<Segment>, between: &'static str, theme: &Theme) -> Line<'static> {
+    let mut spans = Vec::new();
+    for segment in segments {
+        if !spans.is_empty() {
+            spans.push(Span::styled(between, theme.dim));
+        }
+        spans.extend(segment.spans);
+    }
+    Line::from(spans)
+}
+
+fn segments(model: &Model, theme: &Theme) -> Vec<Segment> {
+    let mut segments = vec![Segment {
+        drop: 0,
+        spans: vec![Span::styled("ringfence", theme.accent)],
+    }];
+    let Some(sample) = model.sample() else {
+        return segments;
+    };
+    let (host, raw) = (model.host(), &sample.host);
+    let name = text::sanitise(&raw.name);
+    let kernel = text::sanitise(&raw.kernel);
+    let kernel = kernel.split(['-', '+']).next().unwrap_or_default();
+    let memory = |reading: &Reading<Bytes>| match reading {
+        Reading::Value(bytes) => text::bytes(*bytes),
+        Reading::NotAvailable => cell::NOT_AVAILABLE.to_owned(),
+        Reading::Unreadable(_) => cell::UNREADABLE.to_owned(),
+    };
+    let past = host.cpu_past.iter().rev().take(SPARK);
+    let past: Vec<f64> = past.rev().copied().collect();
+    let cpu = match &host.cpu {
+        Reading::Value(cpu) => format!("{:.0}%", cpu.0),
+        Reading::NotAvailable => cell::NOT_AVAILABLE.to_owned(),
+        Reading::Unreadable(_) => cell::UNREADABLE.to_owned(),
+    };
+    let pressures = [
+        ('c', &raw.cpu_pressure),
+        ('m', &raw.memory_pressure),
+        ('i', &raw.io_pressure),
+    ]
+    .map(|(letter, pressure)| {
+        cell::pressure(letter, pressure.value().map(|pressure| pressure.some.avg10))
+    });
+    let label = |text: &'static str| Span::styled(text, theme.dim);
+    segments.extend([
+        Segment {
+            drop: 5,
+            spans: vec![Span::raw(text::fit(&name, 24).into_owned())],
+        },
+        Segment {
+            drop: 7,
+            spans: vec![Span::raw(format!(
+                "{} · {} cpu · {}",
+                text::fit(kernel, 12),
+                raw.cpus,
+                memory(&raw.memory_total)
+            ))],
+        },
+        Segment {
+            drop: 2,
+            spans: vec![
+                label("cpu "),
+                Span::raw(pad(&cpu, 4, true)),
+                Span::styled(
+                    format!(" {}", pad(&cell::spark(past.into_iter()), SPARK, true)),
+                    theme.fill,
+                ),
+            ],
+        },
+        Segment {
+            drop: 3,
+            spans: vec![
+                label("mem "),
+                Span::raw(format!(
+                    "{}/{}",
+                    memory(&host.memory_used),
+                    memory(&raw.memory_total)
+                )),
+            ],
+        },
+        Segment {
+            drop: 4,
+            spans: vec![label("psi "), Span::raw(pressures.join(" "))],
+        },
+    ]);
+    segments
+}
+
+fn interval(state: &State) -> String {
+    format!("{}s", state.interval.as_secs_f64())
+}
+
+pub fn footer(buffer: &mut Buffer, area: Rect, state: &State, theme: &Theme) {
+    let room = usize::from(area.width.saturating_sub(4));
+    let left = match state.screen {
+        Screen::Filter => {
+            let filter = text::sanitise(&state.shape.filter);
+            Line::from(vec![
+                Span::styled("filter: ", theme.accent),
+                Span::styled(
+                    text::fit(&filter, room.saturating_sub(10)).into_owned(),
+                    theme.title,
+                ),
+                Span::styled("▏", theme.accent),
+            ])
+        }
+        Screen::Help { .. } => Line::styled("↑ ↓ scroll · any other key closes", theme.dim),
+        Screen::Tree => {
+            let mut parts = vec![
+                "? help",
+                "q quit",
+                "/ filter",
+                "c m i p sort",
+                "Enter detail",
+                "Z pause",
+            ];
+            let filter = text::sanitise(&state.shape.filter);
+            let kept = format!("filter: {}", text::fit(&filter, 20));
+            if !filter.is_empty() {
+                parts.insert(0, &kept);
+                parts.insert(1, "Esc clears");
+            }
+            while parts.len() > 1 && parts.join(" · ").chars().count() > room {
+                parts.pop();
+            }
+            Line::styled(parts.join(" · "), theme.dim)
+        }
+    };
+    let right = match state.screen {
+        Screen::Filter if room >= 60 => Line::styled("Enter keeps · Esc clears", theme.dim),
+        _ => Line::default(),
+    };
+    rule(buffer, area, ["└", "┘"], &left, &right, theme.dim);
+}

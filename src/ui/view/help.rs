@@ -1,0 +1,103 @@
+//! The keys and the columns, from the same tables that the dispatcher and the table use.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use super::{pad, put, wrap};
+use crate::model::field::FIELDS;
+use crate::text;
+use crate::ui::keymap::{self, HELP, KEYMAP};
+use crate::ui::theme::Theme;
+
+/// Columns of the keys, with what they do.
+const KEYS: u16 = 48;
+/// From this width on, the columns stand beside the keys.
+const BESIDE: u16 = 100;
+
+/// Draws the page from this line on.
+pub(super) fn render(buffer: &mut Buffer, area: Rect, top: usize, theme: &Theme) {
+    let lines = page(area.width, theme);
+    let last = lines.len().saturating_sub(area.height.into());
+    let shown = lines.iter().skip(top.min(last));
+    for (line, y) in shown.zip(0..area.height) {
+        put(buffer, area, y, line);
+    }
+}
+
+/// How many lines the page has on a terminal of this width.
+pub fn lines(width: u16) -> usize {
+    page(width.saturating_sub(4), &Theme::PLAIN).len()
+}
+
+fn page(width: u16, theme: &Theme) -> Vec<Line<'static>> {
+    if width < BESIDE {
+        let keys = keys(width, theme).into_iter();
+        return keys.chain(columns(width, theme)).collect();
+    }
+    let mut left = keys(KEYS, theme);
+    let right = columns(width - KEYS, theme);
+    left.resize(left.len().max(right.len()), Line::default());
+    for (line, beside) in left.iter_mut().zip(right) {
+        let padding = usize::from(KEYS).saturating_sub(line.width());
+        line.spans.push(Span::raw(" ".repeat(padding)));
+        line.spans.extend(beside.spans);
+    }
+    left
+}
+
+fn keys(width: u16, theme: &Theme) -> Vec<Line<'static>> {
+    let entries = KEYMAP.iter().map(|binding| {
+        let keys: Vec<String> = binding.keys.iter().map(|key| keymap::label(*key)).collect();
+        (keys.join(" "), binding.about)
+    });
+    let help = (keymap::label(HELP), "this page");
+    let entries = entries
+        .chain([help])
+        .map(|(keys, about)| entry(&keys, 7, about, width, theme));
+    titled("KEYS", entries, theme)
+}
+
+/// The columns, and how to read them.
+fn columns(width: u16, theme: &Theme) -> Vec<Line<'static>> {
+    const LEGEND: [&str; 2] = [
+        "· not available here, ? could not be read: neither is 0.",
+        "A bar is of the limit with the least room left, be it its own or an ancestor's (↑).",
+    ];
+    let room = usize::from(width);
+    let fields = FIELDS.iter().flat_map(|field| {
+        let about = wrap(
+            field.about,
+            room.saturating_sub(16),
+            room.saturating_sub(16),
+        );
+        about.into_iter().enumerate().map(|(at, about)| {
+            let title = if at == 0 { field.title } else { "" };
+            entry(title, 14, &about, width, theme)
+        })
+    });
+    let legend = LEGEND.iter().flat_map(|text| wrap(text, room, room));
+    let lines = fields
+        .chain([Line::default()])
+        .chain(legend.map(|text| Line::styled(text, theme.dim)));
+    titled("COLUMNS", lines, theme)
+}
+
+fn titled(
+    title: &'static str,
+    lines: impl Iterator<Item = Line<'static>>,
+    theme: &Theme,
+) -> Vec<Line<'static>> {
+    // As spans, so that a line beside it does not take on the style.
+    let title = Line::from(vec![Span::styled(title, theme.title)]);
+    [Line::default(), title].into_iter().chain(lines).collect()
+}
+
+fn entry(key: &str, columns: usize, about: &str, width: u16, theme: &Theme) -> Line<'static> {
+    let room = usize::from(width).saturating_sub(columns + 2);
+    Line::from(vec![
+        Span::styled(pad(key, columns, false), theme.accent),
+        Span::raw("  "),
+        Span::raw(text::fit(about, room).into_owned()),
+    ])
+}

@@ -1,0 +1,152 @@
+//! One step's changes, put into raw readings.
+
+use nix::errno::Errno;
+use ringfence::kernel::cgroup::{CgroupEvents, CgroupId};
+use ringfence::kernel::cpu::{Bandwidth, CpuMax, CpuStat};
+use ringfence::kernel::io::{IoMax, IoStat};
+use ringfence::kernel::memory::{MemoryEvents, MemoryStat};
+use ringfence::kernel::pids::PidsEvents;
+use ringfence::kernel::pressure::{Pressure, Stall};
+use ringfence::kernel::unit::{Limit, Micros, Percent, Reading};
+use ringfence::sample::{CgroupSample, Presence, ProcessSample};
+
+use super::{Cgroup, DEVICE, limit, size};
+
+pub fn pressure(share: f64) -> Reading<Pressure> {
+    Reading::Value(Pressure {
+        some: Stall {
+            avg10: Percent(share),
+            ..Stall::default()
+        },
+        full: None,
+    })
+}
+
+fn set<T, U>(reading: &mut Reading<T>, value: Option<U>, change: impl FnOnce(T, U) -> T)
+where
+    T: Default + Clone,
+{
+    if let Some(value) = value {
+        let old = reading.value().cloned().unwrap_or_default();
+        *reading = Reading::Value(change(old, value));
+    }
+}
+
+fn put<T>(reading: &mut Reading<T>, value: Option<T>) {
+    if let Some(value) = value {
+        *reading = Reading::Value(value);
+    }
+}
+
+pub fn apply(from: &Cgroup, to: &mut CgroupSample) {
+    let from = from.clone();
+    if let Some(id) = from.id {
+        to.id = CgroupId(id);
+    }
+    if to.events == Reading::NotAvailable && from.path != "/" {
+        to.events = Reading::Value(CgroupEvents {
+            populated: true,
+            frozen: false,
+        });
+    }
+    set(&mut to.events, from.frozen, |old, frozen| CgroupEvents {
+        frozen,
+        ..old
+    });
+    set(&mut to.events, from.populated, |old, populated| {
+        CgroupEvents { populated, ..old }
+    });
+    if from.vanished == Some(true) {
+        to.presence = Presence::Vanished;
+    }
+    set(&mut to.cpu_stat, from.cpu_usec, |old, usec| CpuStat {
+        usage_usec: Micros(usec),
+        ..old
+    });
+    let bandwidth = from.periods.map(|periods| Bandwidth {
+        nr_periods: periods,
+        nr_throttled: from.throttled.unwrap_or(0),
+        throttled_usec: Micros(0),
+    });
+    set(&mut to.cpu_stat, bandwidth, |old, bandwidth| CpuStat {
+        bandwidth: Some(bandwidth),
+        ..old
+    });
+    put(
+        &mut to.cpu_max,
+        from.cpu_max
+            .map(|text| CpuMax::parse(text.as_bytes()).unwrap()),
+    );
+    put(&mut to.memory_current, from.memory.as_deref().map(size));
+    put(&mut to.memory_peak, from.memory_peak.as_deref().map(size));
+    put(&mut to.memory_max, from.memory_max.as_deref().map(limit));
+    set(
+        &mut to.memory_stat,
+        from.inactive_file.as_deref().map(size),
+        |old, inactive_file| MemoryStat {
+            inactive_file,
+            ..old
+        },
+    );
+    set(&mut to.memory_events, from.oom_kills, |old, oom_kill| {
+        MemoryEvents { oom_kill, ..old }
+    });
+    let io = (from.read.is_some() || from.written.is_some()).then(|| IoStat {
+        rbytes: from.read.unwrap_or(0),
+        wbytes: from.written.unwrap_or(0),
+        ..IoStat::default()
+    });
+    put(&mut to.io_stat, io.map(|stat| vec![(DEVICE, stat)]));
+    put(
+        &mut to.io_max,
+        from.io_max
+            .map(|text| IoMax::parse(text.as_bytes()).unwrap()),
+    );
+    put(&mut to.pids_current, from.pids);
+    put(
+        &mut to.pids_max,
+        from.pids_max
+            .map(|text| Limit::parse(text.as_bytes(), "pids.max").unwrap()),
+    );
+    put(
+        &mut to.pids_events,
+        from.forks_refused.map(|max| PidsEvents { max }),
+    );
+    if let Some([cpu, memory, io]) = from.psi {
+        to.cpu_pressure = pressure(cpu);
+        to.memory_pressure = pressure(memory);
+        to.io_pressure = pressure(io);
+    }
+    if let Some(processes) = from.process {
+        to.processes = processes
+            .into_iter()
+            .map(|process| ProcessSample {
+                pid: process.pid,
+                inner_pids: process.inside.into_iter().collect(),
+                start_time: 1,
+                command: process.command,
+                rss: size(&process.rss),
+            })
+            .collect();
+    }
+    refuse(from.unreadable.unwrap_or_default(), to);
+}
+
+/// Makes readings unreadable.
+fn refuse(files: Vec<String>, to: &mut CgroupSample) {
+    for what in files {
+        match &*what {
+            "memory" => {
+                to.memory_current = Reading::Unreadable(Errno::EACCES);
+                to.memory_max = Reading::Unreadable(Errno::EACCES);
+            }
+            "cpu" => {
+                to.cpu_stat = Reading::Unreadable(Errno::EACCES);
+                to.cpu_max = Reading::Unreadable(Errno::EACCES);
+            }
+            "io" => to.io_stat = Reading::Unreadable(Errno::EACCES),
+            "pids" => to.pids_current = Reading::Unreadable(Errno::EACCES),
+            other => panic!("{other} cannot be unreadable"),
+        }
+    }
+}

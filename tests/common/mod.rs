@@ -1,0 +1,313 @@
+//! Samples from small readable TOML: each sample says only what changed since the one before.
+#![allow(dead_code)]
+
+mod apply;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use ringfence::kernel::cgroup::CgroupId;
+use ringfence::kernel::cgroup::hierarchy::Mode;
+use ringfence::kernel::io::Device;
+use ringfence::kernel::unit::{Bytes, Limit, Micros, Reading};
+use ringfence::model::{Model, Note, Severity};
+use ringfence::sample::{CgroupSample, Event, HostSample, OomKill, Presence, Sample, Victim};
+use serde::Deserialize;
+
+use apply::{apply, pressure};
+
+/// A scenario file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    pub about: String,
+    #[serde(default)]
+    pub host: Host,
+    pub sample: Vec<Step>,
+    /// Path → field key → its plain text after the last sample.
+    #[serde(default)]
+    pub expect: BTreeMap<String, BTreeMap<String, String>>,
+    /// The event log after the last sample, newest first.
+    pub notes: Option<Vec<String>>,
+    /// Path → mark.
+    #[serde(default)]
+    pub marks: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Host {
+    pub name: String,
+    pub kernel: String,
+    pub mode: String,
+    pub controllers: Vec<String>,
+    pub cpus: usize,
+    pub memory: String,
+    pub available: String,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self {
+            name: "vm".into(),
+            kernel: "6.12.12-cloud-amd64".into(),
+            mode: "v2".into(),
+            controllers: ["cpu", "io", "memory", "pids"].map(Into::into).to_vec(),
+            cpus: 2,
+            memory: "2G".into(),
+            available: "1536M".into(),
+        }
+    }
+}
+
+/// One instant, and what happened right after it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Seconds since boot.
+    pub at: f64,
+    /// CPU seconds of the host.
+    #[serde(default)]
+    pub cpu: f64,
+    /// Repeats the step's growth so often, a second each, to make a history.
+    #[serde(default)]
+    pub repeat: u32,
+    #[serde(default)]
+    pub cgroup: Vec<Cgroup>,
+    #[serde(default)]
+    pub gone: Vec<String>,
+    #[serde(default)]
+    pub oom: Vec<Oom>,
+    #[serde(default)]
+    pub note: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cgroup {
+    pub path: String,
+    pub id: Option<u64>,
+    pub frozen: Option<bool>,
+    pub populated: Option<bool>,
+    pub vanished: Option<bool>,
+    pub cpu_usec: Option<u64>,
+    pub periods: Option<u64>,
+    pub throttled: Option<u64>,
+    pub cpu_max: Option<String>,
+    pub memory: Option<String>,
+    pub inactive_file: Option<String>,
+    pub memory_max: Option<String>,
+    pub memory_peak: Option<String>,
+    pub oom_kills: Option<u64>,
+    pub read: Option<u64>,
+    pub written: Option<u64>,
+    pub io_max: Option<String>,
+    pub pids: Option<u64>,
+    pub pids_max: Option<String>,
+    pub forks_refused: Option<u64>,
+    pub psi: Option<[f64; 3]>,
+    /// Readings that are refused: `memory`, `cpu`, `io`, `pids`.
+    pub unreadable: Option<Vec<String>>,
+    pub process: Option<Vec<Process>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Process {
+    pub pid: u32,
+    pub inside: Option<u32>,
+    pub rss: String,
+    pub command: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Oom {
+    pub path: String,
+    pub kills: Option<u64>,
+    pub limit: Option<String>,
+    pub limit_path: Option<String>,
+    /// `PID INSIDE COMM RSS`
+    #[serde(default)]
+    pub victims: Vec<(u32, u32, String, String)>,
+}
+
+/// The device of all scenarios.
+const DEVICE: Device = Device {
+    major: 254,
+    minor: 0,
+};
+
+pub fn load(path: &Path) -> Scenario {
+    let text = std::fs::read_to_string(path).unwrap();
+    toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+pub fn scenario(name: &str) -> Scenario {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    load(
+        &root
+            .join("tests/scenarios")
+            .join(name)
+            .with_extension("toml"),
+    )
+}
+
+/// 12:00:00 UTC at boot.
+fn clock(at: f64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_hours(12) + Duration::from_secs_f64(at)
+}
+
+impl Scenario {
+    /// Folds everything into a new model.
+    pub fn model(&self) -> Model {
+        let mut model = Model::new(0);
+        for (sample, events) in self.play() {
+            model.fold(Arc::new(sample));
+            for event in events {
+                match event {
+                    Ok(event) => model.event(&event),
+                    Err(note) => model.note(note),
+                }
+            }
+        }
+        model
+    }
+
+    /// The samples, with what happened after each.
+    pub fn play(&self) -> Vec<(Sample, Vec<Result<Event, Note>>)> {
+        let mut cgroups: BTreeMap<String, CgroupSample> = BTreeMap::new();
+        let mut ids = 0;
+        let mut played = Vec::new();
+        for step in &self.sample {
+            for gone in &step.gone {
+                cgroups.retain(|path, _| path != gone && !path.starts_with(&format!("{gone}/")));
+            }
+            cgroups.retain(|_, cgroup| cgroup.presence == Presence::Alive);
+            for cgroup in &step.cgroup {
+                let sample = cgroups.entry(cgroup.path.clone()).or_insert_with(|| {
+                    ids += 1;
+                    CgroupSample::unread(CgroupId(ids), None, cgroup.path.as_str().into())
+                });
+                apply(cgroup, sample);
+            }
+            let events = events(step, &cgroups);
+            let steps = step.repeat.max(1);
+            for n in 0..steps {
+                let at = step.at - f64::from(steps - 1 - n);
+                let events = if n + 1 == steps {
+                    events.clone()
+                } else {
+                    Vec::new()
+                };
+                played.push((self.instant(step, at, &cgroups), events));
+            }
+        }
+        played
+    }
+
+    fn instant(&self, step: &Step, at: f64, cgroups: &BTreeMap<String, CgroupSample>) -> Sample {
+        let host = &self.host;
+        let controllers: Vec<String> = host.controllers.clone();
+        let ids: BTreeMap<&str, CgroupId> = cgroups
+            .iter()
+            .map(|(path, cgroup)| (path.as_str(), cgroup.id))
+            .collect();
+        // `/a`, `/a/b`, `/a.b`: siblings together wants an order by components.
+        let mut ordered: Vec<&CgroupSample> = cgroups.values().collect();
+        ordered.sort_by_key(|cgroup| {
+            cgroup
+                .path
+                .split('/')
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        });
+        Sample {
+            time: clock(at),
+            since_boot: Duration::from_secs_f64(at),
+            host: HostSample {
+                name: host.name.clone(),
+                kernel: host.kernel.clone(),
+                mode: match &*host.mode {
+                    "hybrid" => Mode::Hybrid,
+                    _ => Mode::V2,
+                },
+                controllers: controllers.into(),
+                cpus: host.cpus,
+                cpu_usage: Reading::Value(micros(step.cpu)),
+                memory_total: Reading::Value(size(&host.memory)),
+                memory_available: Reading::Value(size(&host.available)),
+                cpu_pressure: pressure(12.0),
+                memory_pressure: pressure(0.0),
+                io_pressure: pressure(4.2),
+            },
+            cgroups: ordered
+                .into_iter()
+                .map(|cgroup| CgroupSample {
+                    parent: parents(&cgroup.path).find_map(|path| ids.get(path).copied()),
+                    ..cgroup.clone()
+                })
+                .collect(),
+        }
+    }
+}
+
+/// The paths above, nearest first.
+fn parents(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path), |path| match path.rsplit_once('/') {
+        Some(("", "")) | None => None,
+        Some(("", _)) => Some("/"),
+        Some((parent, _)) => Some(parent),
+    })
+    .skip(1)
+}
+
+fn micros(seconds: f64) -> Micros {
+    Micros(u64::try_from(Duration::from_secs_f64(seconds).as_micros()).unwrap())
+}
+
+fn size(text: &str) -> Bytes {
+    text.parse().unwrap()
+}
+
+fn limit(text: &str) -> Limit<Bytes> {
+    match text {
+        "max" => Limit::Max,
+        text => Limit::At(size(text)),
+    }
+}
+
+fn events(step: &Step, cgroups: &BTreeMap<String, CgroupSample>) -> Vec<Result<Event, Note>> {
+    let time = clock(step.at + 0.5);
+    let kills = step.oom.iter().map(|oom| {
+        Ok(Event::OomKill(OomKill {
+            time,
+            cgroup: cgroups[&oom.path].id,
+            path: oom.path.as_str().into(),
+            kills: oom.kills.unwrap_or(1),
+            limit_path: oom.limit_path.as_deref().map(Into::into),
+            limit: oom.limit.as_deref().map(limit),
+            victims: oom
+                .victims
+                .iter()
+                .map(|(pid, inside, comm, rss)| Victim {
+                    pid: *pid,
+                    inner_pid: Some(*inside),
+                    comm: comm.clone(),
+                    rss: size(rss),
+                })
+                .collect(),
+        }))
+    });
+    let notes = step.note.iter().map(|text| {
+        Err(Note {
+            time,
+            severity: Severity::Info,
+            text: text.clone(),
+            cgroup: None,
+        })
+    });
+    kills.chain(notes).collect()
+}

@@ -1,0 +1,352 @@
+//! The dashboard without a terminal: whole screens as people see them, and what must never happen.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crossterm::event::{
+    Event, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
+};
+use proptest::prelude::*;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ringfence::model::Model;
+use ringfence::sample::CgroupSample;
+use ringfence::ui::state::{Screen, State};
+use ringfence::ui::theme::Theme;
+use ringfence::ui::update::{Effect, Message, update};
+use ringfence::ui::view;
+
+/// A dashboard of a scenario's last instant.
+struct Dashboard {
+    model: Model,
+    state: State,
+}
+
+/// A scenario's model; folded once, because some tests want it thousands of times.
+fn model(scenario: &str) -> Model {
+    static MODELS: Mutex<BTreeMap<String, Model>> = Mutex::new(BTreeMap::new());
+    let mut models = MODELS.lock().unwrap();
+    models
+        .entry(scenario.to_owned())
+        .or_insert_with(|| common::scenario(scenario).model())
+        .clone()
+}
+
+impl Dashboard {
+    fn new(scenario: &str, width: u16, height: u16) -> Self {
+        let model = model(scenario);
+        let area = Rect::new(0, 0, width, height);
+        let mut state = State::new(area, Duration::from_secs(1));
+        update(&mut state, &Message::Model, &model);
+        Self { model, state }
+    }
+
+    fn send(&mut self, event: Event) -> Option<Effect> {
+        update(&mut self.state, &Message::Terminal(event), &self.model)
+    }
+
+    fn key(&mut self, code: KeyCode) -> Option<Effect> {
+        self.send(Event::Key(KeyEvent::new(code, KeyModifiers::NONE)))
+    }
+
+    fn keys(mut self, keys: &str) -> Self {
+        for key in keys.chars() {
+            self.key(match key {
+                '\n' => KeyCode::Enter,
+                '\x1b' => KeyCode::Esc,
+                key => KeyCode::Char(key),
+            });
+        }
+        self
+    }
+
+    fn buffer(&self) -> Buffer {
+        let area = self.state.area;
+        let mut terminal = Terminal::new(TestBackend::new(area.width, area.height)).unwrap();
+        terminal
+            .draw(|frame| view::render(frame, &self.model, &self.state, &Theme::COLOURS))
+            .unwrap();
+        terminal.backend().buffer().clone()
+    }
+
+    fn screen(&self) -> String {
+        let buffer = self.buffer();
+        let area = buffer.area;
+        let mut text = String::new();
+        for y in area.top()..area.bottom() {
+            let mut skip = 0;
+            let mut line = String::new();
+            for x in area.left()..area.right() {
+                let symbol = buffer[(x, y)].symbol();
+                if skip == 0 {
+                    line.push_str(symbol);
+                    skip = unicode_width::UnicodeWidthStr::width(symbol).saturating_sub(1);
+                } else {
+                    skip -= 1;
+                }
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+
+    fn selected(&self) -> &str {
+        self.state.selected().map_or("", |path| path)
+    }
+}
+
+#[test]
+fn the_demo_on_three_terminals() {
+    for (width, height) in [(120, 40), (80, 24), (40, 15)] {
+        let dashboard = Dashboard::new("demo", width, height).keys("jj");
+        insta::assert_snapshot!(format!("demo_{width}x{height}"), dashboard.screen());
+    }
+}
+
+#[test]
+fn a_hybrid_host_says_why_columns_are_empty() {
+    for (width, height) in [(120, 40), (80, 24)] {
+        let dashboard = Dashboard::new("hybrid", width, height);
+        insta::assert_snapshot!(format!("hybrid_{width}x{height}"), dashboard.screen());
+    }
+}
+
+#[test]
+fn the_help_shows_keys_and_columns() {
+    for (width, height) in [(120, 40), (80, 24), (40, 15)] {
+        let dashboard = Dashboard::new("demo", width, height).keys("?");
+        insta::assert_snapshot!(format!("help_{width}x{height}"), dashboard.screen());
+    }
+}
+
+#[test]
+fn a_filter_keeps_what_is_above() {
+    let typing = Dashboard::new("demo", 80, 24).keys("/CRON");
+    assert_eq!(typing.state.screen, Screen::Filter);
+    insta::assert_snapshot!("filter_80x24", typing.screen());
+    let kept = typing.keys("\n");
+    assert!(kept.screen().contains("filter: CRON"));
+    let cleared = kept.keys("\x1b");
+    assert!(cleared.screen().contains("spinner"));
+}
+
+#[test]
+fn one_subtree_is_shown_and_the_limits_above_it_still_bind() {
+    let mut dashboard = Dashboard::new("ancestor_limit", 120, 40);
+    dashboard.state.shape.root = Some("/app/modest".into());
+    update(&mut dashboard.state, &Message::Model, &dashboard.model);
+    assert_eq!(dashboard.state.lines.len(), 1);
+    let screen = dashboard.screen();
+    assert!(screen.contains("● modest"), "{screen}");
+    assert!(
+        screen.contains("limit 100M (memory.max of app)"),
+        "{screen}"
+    );
+}
+
+#[test]
+fn tiny_terminals_get_a_sentence() {
+    insta::assert_snapshot!("tiny_10x5", Dashboard::new("demo", 10, 5).screen());
+    for (width, height) in [(10, 5), (19, 40), (120, 4)] {
+        let screen = Dashboard::new("demo", width, height).screen();
+        assert!(screen.contains("small"), "{width}x{height}: {screen}");
+    }
+}
+
+#[test]
+fn no_screen_is_without_its_frame() {
+    for width in (20..=130).step_by(3) {
+        for height in 5..=45 {
+            for (scenario, keys) in [
+                ("demo", ""),
+                ("demo", "?"),
+                ("hostile", "\n"),
+                ("hybrid", ""),
+            ] {
+                let dashboard = Dashboard::new(scenario, width, height).keys(keys);
+                let buffer = dashboard.buffer();
+                for y in 0..height {
+                    let ends = [(0, y), (width - 1, y)].map(|at| buffer[at].symbol());
+                    assert!(
+                        "┌│├└".contains(ends[0]) && "┐│┤┘".contains(ends[1]),
+                        "{scenario} {keys} {width}x{height}:\n{}",
+                        dashboard.screen()
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn foreign_names_never_reach_the_screen_raw() {
+    for (width, height) in [(120, 40), (80, 24), (40, 15)] {
+        for down in 0..8 {
+            let dashboard = Dashboard::new("hostile", width, height).keys(&"j".repeat(down));
+            for cell in dashboard.buffer().content() {
+                for char in cell.symbol().chars() {
+                    assert!(!char.is_control(), "{char:?}");
+                    assert!(!('\u{202a}'..='\u{202e}').contains(&char), "{char:?}");
+                    assert_ne!(char, '\u{200b}');
+                }
+            }
+        }
+    }
+    insta::assert_snapshot!("hostile_80x24", Dashboard::new("hostile", 80, 24).screen());
+}
+
+#[test]
+fn nothing_is_said_by_colour_alone() {
+    let dashboard = Dashboard::new("demo", 120, 40);
+    let screen = dashboard.screen();
+    for word in ["no limit!", "○", "▲", "16/16!", "✖", "90%"] {
+        assert!(screen.contains(word), "{word}:\n{screen}");
+    }
+}
+
+#[test]
+fn keys_move_fold_sort_and_quit() {
+    let mut dashboard = Dashboard::new("demo", 120, 40);
+    assert_eq!(dashboard.selected(), "/ringfence.slice/careless");
+    dashboard.key(KeyCode::Down);
+    assert_eq!(dashboard.selected(), "/ringfence.slice/forker");
+    dashboard.key(KeyCode::Home);
+    assert_eq!(dashboard.selected(), "/ringfence.slice");
+    dashboard.key(KeyCode::Left);
+    assert_eq!(dashboard.state.lines.len(), 2);
+    dashboard.key(KeyCode::Char('l'));
+    assert_eq!(dashboard.state.lines.len(), 7);
+    dashboard.key(KeyCode::Char('c'));
+    dashboard.key(KeyCode::Right);
+    assert_eq!(dashboard.selected(), "/ringfence.slice/spinner");
+    dashboard.key(KeyCode::Char('r'));
+    assert!(dashboard.screen().contains("CPU▴"));
+    dashboard.key(KeyCode::Char('h'));
+    assert_eq!(dashboard.selected(), "/ringfence.slice");
+    dashboard.key(KeyCode::Char('n'));
+    dashboard.key(KeyCode::End);
+    assert_eq!(dashboard.selected(), "/system.slice");
+    assert!(dashboard.screen().contains("├ /system.slice ─"));
+    dashboard.key(KeyCode::Enter);
+    assert!(!dashboard.screen().contains("├ /system.slice ─"));
+    assert!(matches!(
+        dashboard.key(KeyCode::Char('Z')),
+        Some(Effect::Flow(_))
+    ));
+    assert!(dashboard.screen().contains("‖ paused"));
+    assert_eq!(dashboard.key(KeyCode::Char('q')), Some(Effect::Quit));
+}
+
+#[test]
+fn the_mouse_selects_and_scrolls() {
+    let mut dashboard = Dashboard::new("demo", 120, 40);
+    let mouse = |kind, row| {
+        Event::Mouse(MouseEvent {
+            kind,
+            column: 8,
+            row,
+            modifiers: KeyModifiers::NONE,
+        })
+    };
+    dashboard.send(mouse(MouseEventKind::Down(MouseButton::Left), 4));
+    assert_eq!(dashboard.selected(), "/ringfence.slice/forker");
+    dashboard.send(mouse(MouseEventKind::ScrollDown, 4));
+    assert_eq!(dashboard.selected(), "/ringfence.slice/writer");
+    // The frame, and below the last line: nothing.
+    dashboard.send(mouse(MouseEventKind::Down(MouseButton::Left), 0));
+    dashboard.send(mouse(MouseEventKind::Down(MouseButton::Left), 15));
+    assert_eq!(dashboard.selected(), "/ringfence.slice/writer");
+}
+
+#[test]
+fn a_selected_workload_that_restarts_stays_selected() {
+    let (sample, _) = common::scenario("demo").play().pop().unwrap();
+    let mut dashboard = Dashboard::new("demo", 120, 40);
+    dashboard.key(KeyCode::Down);
+    dashboard.key(KeyCode::Down);
+    assert_eq!(dashboard.selected(), "/ringfence.slice/leaker");
+    let mut next = |change: &dyn Fn(&mut Vec<CgroupSample>)| {
+        let mut next = sample.clone();
+        next.since_boot = dashboard.model.sample().unwrap().since_boot + Duration::from_secs(1);
+        change(&mut next.cgroups);
+        dashboard.model.fold(next.into());
+        update(&mut dashboard.state, &Message::Model, &dashboard.model);
+        dashboard.screen()
+    };
+    let away = next(&|cgroups| cgroups.retain(|cgroup| !cgroup.path.ends_with("leaker")));
+    assert!(away.contains("├ /ringfence.slice/leaker ─"), "{away}");
+    assert!(
+        away.contains("it may come back") && away.contains("┄✖"),
+        "{away}"
+    );
+    let back = next(&|_| {});
+    assert!(
+        back.contains("● leaker") && !back.contains("it may come back"),
+        "{back}"
+    );
+    next(&|cgroups| cgroups.retain(|cgroup| !cgroup.path.ends_with("leaker")));
+    dashboard.key(KeyCode::Down);
+    assert_eq!(dashboard.selected(), "/ringfence.slice/spinner");
+}
+
+fn any_event() -> impl Strategy<Value = Option<Event>> {
+    let code = prop_oneof![
+        4 => prop::sample::select("jkgGhl /cmipnorZ?leak\u{65e5}\u{1b}".chars().map(KeyCode::Char).collect::<Vec<_>>()),
+        3 => prop::sample::select(vec![
+            KeyCode::Up, KeyCode::Down, KeyCode::Left, KeyCode::Right, KeyCode::Home, KeyCode::End,
+            KeyCode::PageUp, KeyCode::PageDown, KeyCode::Enter, KeyCode::Esc, KeyCode::Backspace,
+            KeyCode::Tab, KeyCode::F(5),
+        ]),
+    ];
+    let key = code.prop_map(|code| Event::Key(KeyEvent::new(code, KeyModifiers::NONE)));
+    let mouse = (0u16..130, 0u16..45, 0..3).prop_map(|(column, row, kind)| {
+        Event::Mouse(MouseEvent {
+            kind: match kind {
+                0 => MouseEventKind::ScrollUp,
+                1 => MouseEventKind::ScrollDown,
+                _ => MouseEventKind::Down(MouseButton::Left),
+            },
+            column,
+            row,
+            modifiers: KeyModifiers::NONE,
+        })
+    });
+    let resize = (0u16..140, 0u16..50).prop_map(|(width, height)| Event::Resize(width, height));
+    prop_oneof![6 => key.prop_map(Some), 2 => mouse.prop_map(Some), 1 => resize.prop_map(Some), 2 => Just(None)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_sequence_of_messages_breaks_the_screen(
+        events in prop::collection::vec(any_event(), 1..60),
+        scenario in prop::sample::select(vec!["demo", "hostile", "hybrid", "new_cgroup"]),
+    ) {
+        let steps = common::scenario(scenario).play();
+        let mut samples = steps.into_iter().map(|(sample, _)| sample).cycle();
+        let mut dashboard = Dashboard { model: Model::new(0), state: State::new(Rect::new(0, 0, 80, 24), Duration::from_secs(1)) };
+        for event in events {
+            if let Some(event) = event {
+                dashboard.send(event);
+            } else {
+                dashboard.model.fold(samples.next().unwrap().into());
+                update(&mut dashboard.state, &Message::Model, &dashboard.model);
+            }
+            let lines = dashboard.state.lines.len();
+            prop_assert!(
+                lines == 0
+                    || dashboard.state.is_away(&dashboard.model)
+                    || dashboard.state.position(&dashboard.model).is_some()
+            );
+            prop_assert!(dashboard.state.top <= lines);
+            dashboard.buffer();
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The terminal is given back, whatever happens: here on a panic and on a return, on a real pty. Keys
+//! and signals are in `vm_dashboard.rs`.
+
+use std::fs::File;
+use std::io::Read;
+use std::num::NonZero;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::Child;
+
+use nix::sys::termios::{LocalFlags, tcgetattr};
+use pty_process::Size;
+use pty_process::blocking as pty;
+use ringfence::ui::terminal::Terminal;
+
+const CHILD: &str = "RINGFENCE_TEST_ON_A_TERMINAL";
+
+/// What the child of the test below does; by itself it has no terminal to lose.
+#[test]
+fn child() {
+    let Ok(what) = std::env::var(CHILD) else {
+        return;
+    };
+    let mut terminal = Terminal::enter().unwrap();
+    terminal
+        .show(|frame| frame.render_widget("a screen", frame.area()))
+        .unwrap();
+    assert_eq!(what, "return", "the dashboard panics");
+}
+
+#[test]
+fn a_panic_and_a_return_give_the_terminal_back() {
+    for what in ["panic", "return"] {
+        let (terminal, inside) = pty::open().unwrap();
+        terminal.resize(Size::new(24, 80)).unwrap();
+        let before = tcgetattr(&terminal).unwrap().local_flags;
+        assert!(before.contains(LocalFlags::ICANON | LocalFlags::ECHO));
+        let mut child: Child = pty::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child", "--nocapture", "--test-threads=1"])
+            .env(CHILD, what)
+            .env("RUST_BACKTRACE", "0")
+            .env("TERM", "xterm-256color")
+            .spawn(inside)
+            .unwrap();
+        let keyboard = terminal.as_fd().try_clone_to_owned().unwrap();
+        let mut output = File::from(OwnedFd::from(terminal));
+        let size = |cells| NonZero::new(cells).unwrap();
+        let mut screen = vt100::Parser::new(size(24), size(80), 0);
+        let mut bytes = [0; 4096];
+        let mut entered = false;
+        // Ends with EIO once nobody has the terminal open any more.
+        while let Ok(read @ 1..) = output.read(&mut bytes) {
+            for byte in &bytes[..read] {
+                screen.process(&[*byte]);
+                entered |= screen.screen().alternate_screen();
+            }
+        }
+        assert_eq!(child.wait().unwrap().success(), what == "return");
+        assert_eq!(tcgetattr(&keyboard).unwrap().local_flags, before, "{what}");
+        let screen = screen.screen();
+        assert!(entered, "{what}: it never took the terminal");
+        assert!(!screen.alternate_screen(), "{what}");
+        assert!(!screen.hide_cursor(), "{what}");
+        assert_eq!(
+            screen.mouse_protocol_mode(),
+            vt100::MouseProtocolMode::None,
+            "{what}"
+        );
+        if what == "panic" {
+            let said = screen.contents();
+            assert!(said.contains("the dashboard panics"), "{said}");
+            // In raw mode, the lines of the message would be stairs.
+            let stairs = said.lines().any(|line| line.starts_with("          "));
+            assert!(!stairs, "{said}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! `up` and `demo` on a real kernel: limits are met, what dies is started again, and nothing is left.
+
+#[allow(dead_code, reason = "each suite uses its part")]
+mod support;
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use support::{Done, Host, SLICE, binary, read, wait_until};
+
+fn ringfence(arguments: &[&str]) -> Done {
+    let mut command = Command::new(binary());
+    Done::from(
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .expect("ringfence"),
+    )
+}
+
+/// Writes a file for `up`.
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(file.path(), text).expect("written");
+    file
+}
+
+/// The closing summary: by workload and column.
+fn summary(stdout: &str) -> HashMap<String, HashMap<String, String>> {
+    let mut lines = stdout
+        .lines()
+        .skip_while(|line| !line.starts_with("WORKLOAD"));
+    let titles: Vec<&str> = lines
+        .next()
+        .expect("a summary")
+        .split_whitespace()
+        .collect();
+    lines
+        .map(|line| {
+            let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            assert_eq!(words.len(), titles.len(), "{line}");
+            let columns = titles
+                .iter()
+                .map(ToString::to_string)
+                .zip(words.iter().cloned());
+            (words[0].clone(), columns.collect())
+        })
+        .collect()
+}
+
+#[test]
+fn the_demo_meets_every_limit_and_leaves_nothing() {
+    let host = Host::new();
+    let done = ringfence(&["demo", "--plain", "--duration", "20"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(done.stderr, "");
+    host.assert_clean("the demo");
+
+    let said = &done.stdout;
+    let told = |words: &[&str]| {
+        said.lines()
+            .any(|line| words.iter().all(|word| line.contains(word)))
+    };
+    assert!(
+        told(&[
+            "OOM kill  leaker  pid ",
+            " (1 inside) ringfence",
+            "limit memory.max 64M of leaker"
+        ]),
+        "{said}"
+    );
+    assert!(
+        told(&["leaker  ended with 137"]) && told(&["leaker  starts again in 1s"]),
+        "{said}"
+    );
+    assert!(told(&["/careless", "no-limit!"]), "{said}");
+    assert!(
+        told(&["forker  holding 15 of 40 children: fork: "]),
+        "{said}"
+    );
+
+    let summary = summary(said);
+    let number = |workload: &str, column: &str| -> f64 {
+        let word = &summary[workload][column];
+        let digits = word
+            .split('/')
+            .next()
+            .unwrap_or_default()
+            .trim_end_matches('%');
+        digits
+            .parse()
+            .unwrap_or_else(|_| panic!("{workload} {column}: {word}\n{said}"))
+    };
+    let mean = number("spinner", "MEAN");
+    // Half a cpu is the most. A busy host gives its guest less, so the least is only that it ran.
+    assert!((25.0..=55.0).contains(&mean), "{mean} %\n{said}");
+    assert!(number("spinner", "THROTTLED") > 50.0, "{said}");
+    assert!(
+        number("leaker", "OOM") >= 1.0 && number("leaker", "RESTARTS") >= 1.0,
+        "{said}"
+    );
+    assert!(summary["leaker"]["MEMORY"].ends_with("/64M"), "{said}");
+    assert!(number("forker", "REFUSED") > 0.0, "{said}");
+    assert_eq!(summary["forker"]["PIDS"], "16/16", "{said}");
+    assert!(summary["writer"]["WRITTEN/s"].ends_with("/2M"), "{said}");
+    assert!(summary["careless"]["MEMORY"].ends_with("/max"), "{said}");
+}
+
+#[test]
+fn a_writer_is_held_to_its_rate_by_the_kernel() {
+    let host = Host::new();
+    let flags = ["-m", "64m", "--device-write-bps", "/var/lib:1m"];
+    let script =
+        "echo ready; exec dd if=/dev/zero of=/tmp/x bs=256k count=16 conv=fsync 2>/dev/null";
+    let start = std::time::Instant::now();
+    let workload = host.start("writer", &flags, script);
+    assert!(
+        workload.read("io.max").contains("wbps=1048576"),
+        "{}",
+        workload.read("io.max")
+    );
+    assert_eq!(workload.finish().code, 0);
+    // 4 MiB at 1 MiB a second.
+    let took = start.elapsed().as_secs_f64();
+    assert!((2.5..20.0).contains(&took), "{took} s");
+}
+
+#[test]
+fn leaving_stops_with_term_and_waits_for_the_handler() {
+    let _host = Host::new();
+    let file = file(
+        "[workload.polite]\n\
+         command = ['sh', '-c', 'trap \"echo got TERM; sleep 0.3; echo bye; exit 0\" TERM; echo ready; while :; do sleep 0.1; done']\n\
+         memory = '16m'\n\
+         [workload.other]\ncommand = ['sleep', '1000']\nmemory = '16m'\n",
+    );
+    let mut up = Command::new(binary())
+        .args(["up", "--plain", file.path().to_str().expect("utf-8")])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("ringfence");
+    let mut lines = BufReader::new(up.stdout.take().expect("piped"))
+        .lines()
+        .map_while(Result::ok);
+    assert!(
+        lines
+            .by_ref()
+            .any(|line| line.ends_with("event: polite  ready"))
+    );
+    let leaf = format!("{SLICE}/polite");
+    assert_eq!(read(format!("{leaf}/memory.max")), "16777216");
+    kill(Pid::from_raw(up.id().cast_signed()), Signal::SIGTERM).expect("kill");
+    assert_eq!(up.wait().expect("wait").code(), Some(0));
+    let rest: Vec<String> = lines.collect();
+    for line in ["polite  got TERM", "polite  bye", "polite  ended with 0"] {
+        assert!(rest.iter().any(|said| said.ends_with(line)), "{rest:#?}");
+    }
+    assert!(
+        rest.iter().any(|line| line.starts_with("polite ")),
+        "{rest:#?}"
+    );
+}
+
+#[test]
+fn it_ends_by_itself_when_all_workloads_have() {
+    let _host = Host::new();
+    let file = file(
+        "[workload.a]\ncommand = ['sh', '-c', 'echo hello from a']\n\
+         [workload.b]\ncommand = ['sh', '-c', 'exit 3']\n",
+    );
+    let done = ringfence(&["up", "--plain", file.path().to_str().expect("utf-8")]);
+    assert_eq!(done.code, 0, "{done:?}");
+    for line in [
+        "event: a  hello from a",
+        "event: a  ended with 0",
+        "warning: b  ended with 3",
+    ] {
+        assert!(done.stdout.contains(line), "{line}\n{}", done.stdout);
+    }
+}
+
+#[test]
+fn workloads_end_with_an_up_that_was_killed() {
+    let host = Host::new();
+    let file = file("[workload.orphan]\ncommand = ['sleep', '1000']\nmemory = '16m'\n");
+    let mut up = Command::new(binary())
+        .args(["up", "--plain", file.path().to_str().expect("utf-8")])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("ringfence");
+    let procs = format!("{SLICE}/orphan/cgroup.procs");
+    wait_until("the workload", || {
+        fs::read_to_string(&procs).is_ok_and(|pids| !pids.is_empty())
+    });
+    up.kill().expect("kill");
+    up.wait().expect("wait");
+    wait_until("the end of the workload", || {
+        !fs::exists(format!("{SLICE}/orphan")).expect("stat")
+    });
+    host.assert_clean("the kill");
+}
+
+#[test]
+fn what_cannot_start_is_said_and_nothing_is_left() {
+    let host = Host::new();
+    let nothing = file("[workload.a]\ncommand = ['/no/such/program']\n");
+    let done = ringfence(&["up", "--plain", nothing.path().to_str().expect("utf-8")]);
+    assert_eq!(done.code, 125, "{done:?}");
+    assert!(done.stdout.contains("/no/such/program"), "{done:?}");
+    assert!(
+        done.stderr
+            .contains("none of the workloads could be started"),
+        "{done:?}"
+    );
+    host.assert_clean("a program that is not there");
+
+    // One bad workload, and none is started.
+    let device = file(
+        "[workload.a]\ncommand = ['sleep', '1000']\n\
+         [workload.b]\ncommand = ['true']\ndevice-write-bps = ['/dev/nothing:1m']\n",
+    );
+    let done = ringfence(&["up", "--plain", device.path().to_str().expect("utf-8")]);
+    assert_eq!(done.code, 125, "{done:?}");
+    assert_eq!(done.stdout, "");
+    assert!(done.stderr.contains("/dev/nothing"), "{done:?}");
+}

@@ -1,0 +1,231 @@
+//! `cargo xtask test`: every suite, each where it belongs, and one line that sums them up.
+//!
+//! Suites in `tests/vm_*.rs` want to limit and to kill, so they run as root on a real cgroup v2: this
+//! host's where it is usable, else in a guest of each kernel. All others run on this host.
+
+mod tally;
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cargo;
+use crate::guest::Added;
+use crate::host;
+use crate::kernel::Kernel;
+use crate::vm::{self, MachineArgs, Streams};
+use tally::Tally;
+
+/// All guest suites of one boot together.
+const GUEST_TIMEOUT: Duration = Duration::from_mins(30);
+
+/// One test at a time: they share the guest's two slow processors, its kernel log and its one cgroup of
+/// workloads, and several of them look at all of that.
+const GUEST_THREADS: &str = "--test-threads=1";
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only suites whose name begins so: `lib`, `doc`, `xtask`, or a file in tests/ (with or without its `vm_`)
+    suite: Option<String>,
+    /// Only this kernel in the virtual machine [default: all]
+    #[arg(long = "kernel", value_enum)]
+    kernels: Vec<Kernel>,
+    /// Passed on to the test programs: a part of a test's name, --nocapture, …
+    #[arg(last = true, value_name = "ARGS")]
+    arguments: Vec<OsString>,
+}
+
+pub fn run(args: &Args) -> Result<i32> {
+    let wanted = |suite: &str| {
+        args.suite.as_ref().is_none_or(|wanted| {
+            suite.starts_with(wanted.as_str())
+                || suite
+                    .strip_prefix("vm_")
+                    .is_some_and(|rest| rest.starts_with(wanted.as_str()))
+        })
+    };
+    let (on_kernel, native): (Vec<_>, Vec<_>) = suites()?
+        .into_iter()
+        .filter(|suite| wanted(suite))
+        .partition(|suite| suite.starts_with("vm_"));
+    let tally = Arc::new(Mutex::new(Tally::default()));
+
+    let mut selection: Vec<OsString> = Vec::new();
+    if wanted("lib") {
+        selection.extend(["--lib", "--bins"].map(OsString::from));
+    }
+    for suite in &native {
+        selection.extend(["--test".into(), suite.into()]);
+    }
+    if !selection.is_empty() {
+        on_host(&tally, "ringfence", &selection, &args.arguments)?;
+    }
+    if wanted("doc") {
+        on_host(&tally, "ringfence", &["--doc".into()], &args.arguments)?;
+    }
+    if wanted("xtask") {
+        on_host(&tally, "xtask", &[], &args.arguments)?;
+    }
+    if !on_kernel.is_empty() {
+        on_real_kernel(&tally, &on_kernel, args)?;
+    }
+
+    let tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+    for skipped in &tally.skipped {
+        println!("skipped: {skipped}");
+    }
+    println!("{tally}");
+    if tally.ran() == 0 {
+        bail!("no test ran; `cargo xtask test --help` says what can be chosen");
+    }
+    Ok(i32::from(tally.failed > 0))
+}
+
+/// The integration suites by name.
+fn suites() -> Result<Vec<String>> {
+    let folder = host::workspace_dir().join("tests");
+    let mut suites: Vec<String> = fs::read_dir(&folder)
+        .with_context(|| format!("list {}", folder.display()))?
+        .filter_map(|entry| {
+            let name = entry.ok()?.file_name().into_string().ok()?;
+            name.strip_suffix(".rs").map(str::to_owned)
+        })
+        .collect();
+    suites.sort();
+    Ok(suites)
+}
+
+/// Suites that `cargo test` runs on this host.
+fn on_host(
+    tally: &Arc<Mutex<Tally>>,
+    package: &str,
+    selection: &[OsString],
+    arguments: &[OsString],
+) -> Result<()> {
+    let mut cargo = cargo::cargo("test");
+    cargo
+        .args(["--no-fail-fast", "--package", package])
+        .args(selection)
+        .arg("--")
+        .args(arguments);
+    let succeeded = watch(tally, &mut cargo)?;
+    // A suite that crashed has no closing line of its own.
+    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+    tally.close(package, succeeded);
+    Ok(())
+}
+
+/// Runs a command, shows what it prints, and counts. Says whether it succeeded.
+fn watch(tally: &Arc<Mutex<Tally>>, command: &mut Command) -> Result<bool> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("start {}", command.get_program().display()))?;
+    let stdout = child.stdout.take().context("no pipe from the tests")?;
+    for line in BufReader::new(stdout).split(b'\n') {
+        let mut line = line.context("read what the tests print")?;
+        line.push(b'\n');
+        Counter(Arc::clone(tally), Vec::new()).write_all(&line)?;
+    }
+    Ok(child.wait()?.success())
+}
+
+/// Suites that limit and kill.
+fn on_real_kernel(tally: &Arc<Mutex<Tally>>, suites: &[String], args: &Args) -> Result<()> {
+    let selection: Vec<String> = suites
+        .iter()
+        .flat_map(|suite| ["--test".to_owned(), suite.clone()])
+        .collect();
+    let why = match host::native_cgroup() {
+        Ok(native) => {
+            println!("kernel suites: on this host, which has cgroup v2");
+            let ringfence = cargo::build_native_ringfence()?;
+            for built in cargo::build_native("test", &selection)? {
+                let mut test = native.command(&built.path);
+                test.env("RINGFENCE", &ringfence)
+                    .arg(GUEST_THREADS)
+                    .args(&args.arguments);
+                let succeeded = watch(tally, &mut test)?;
+                let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+                tally.close(&built.name, succeeded);
+            }
+            return Ok(());
+        }
+        Err(why) => why,
+    };
+    let kernels = if args.kernels.is_empty() {
+        &Kernel::ALL[..]
+    } else {
+        &args.kernels[..]
+    };
+    let built = cargo::build_for_guest("test", &selection)?;
+    for &kernel in kernels {
+        println!("kernel suites: in the virtual machine, kernel {kernel}: {why}");
+        let mut machine = MachineArgs::with_kernel(kernel);
+        machine.added = built
+            .iter()
+            .map(|built| Added {
+                host: built.path.clone(),
+                guest: format!("/tests/{}", built.name).into(),
+            })
+            .collect();
+        let counter = || Box::new(Counter(Arc::clone(tally), Vec::new()));
+        let streams = Streams::Pipes {
+            stdin: None,
+            stdout: counter(),
+            stderr: Box::new(io::stderr()),
+        };
+        let command = guest_command(suites, &args.arguments);
+        let code = vm::boot(&machine, &command, Some(GUEST_TIMEOUT), streams)?;
+        // The suites have told how they ended; this is about the machine.
+        if code != 0 {
+            let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.close(&format!("kernel {kernel}"), false);
+        }
+    }
+    Ok(())
+}
+
+/// Runs the suites one after the other; each ends with a line that says how.
+fn guest_command(suites: &[String], arguments: &[OsString]) -> Vec<OsString> {
+    let script = format!(
+        "for suite in {}; do echo; echo \"     Running $suite on $(uname -r)\"; \
+         /tests/$suite {GUEST_THREADS} \"$@\"; echo \"{} $suite $?\"; done",
+        suites.join(" "),
+        tally::SUITE_ENDED
+    );
+    let mut command: Vec<OsString> = ["env", "RINGFENCE=/bin/ringfence", "RUST_BACKTRACE=0"]
+        .map(OsString::from)
+        .to_vec();
+    command.extend(["/bin/sh".into(), "-c".into(), script.into(), "tests".into()]);
+    command.extend(arguments.iter().cloned());
+    command
+}
+
+/// Passes output on to stdout, and counts whole lines.
+struct Counter(Arc<Mutex<Tally>>, Vec<u8>);
+
+impl Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.1.extend_from_slice(bytes);
+        while let Some(end) = self.1.iter().position(|&byte| byte == b'\n') {
+            let line: Vec<u8> = self.1.drain(..=end).collect();
+            let text = String::from_utf8_lossy(&line);
+            let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if tally.take(text.trim_end()) {
+                io::stdout().write_all(&line)?;
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush()
+    }
+}
