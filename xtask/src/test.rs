@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -18,7 +18,8 @@ use crate::cargo;
 use crate::guest::Added;
 use crate::host;
 use crate::kernel::Kernel;
-use crate::vm::{self, MachineArgs, Streams};
+use crate::session::Streams;
+use crate::vm::{self, Ended, MachineArgs};
 use tally::Tally;
 
 /// All guest suites of one boot together.
@@ -71,11 +72,13 @@ pub fn run(args: &Args) -> Result<i32> {
     if wanted("xtask") {
         on_host(&tally, "xtask", &[], &args.arguments)?;
     }
-    if !on_kernel.is_empty() {
-        on_real_kernel(&tally, &on_kernel, args)?;
+    if !on_kernel.is_empty()
+        && let Some(code) = on_real_kernel(&tally, &on_kernel, args)?
+    {
+        return Ok(code);
     }
 
-    let tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+    let tally = lock(&tally);
     for skipped in &tally.skipped {
         println!("skipped: {skipped}");
     }
@@ -115,8 +118,7 @@ fn on_host(
         .args(arguments);
     let succeeded = watch(tally, &mut cargo)?;
     // A suite that crashed has no closing line of its own.
-    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-    tally.close(package, succeeded);
+    lock(tally).close(package, succeeded);
     Ok(())
 }
 
@@ -136,14 +138,18 @@ fn watch(tally: &Arc<Mutex<Tally>>, command: &mut Command) -> Result<bool> {
     Ok(child.wait()?.success())
 }
 
-/// Suites that limit and kill.
-fn on_real_kernel(tally: &Arc<Mutex<Tally>>, suites: &[String], args: &Args) -> Result<()> {
+/// Suites that limit and kill. Returns an exit code when someone interrupted them.
+fn on_real_kernel(
+    tally: &Arc<Mutex<Tally>>,
+    suites: &[String],
+    args: &Args,
+) -> Result<Option<i32>> {
     let selection: Vec<String> = suites
         .iter()
         .flat_map(|suite| ["--test".to_owned(), suite.clone()])
         .collect();
     let why = match host::native_cgroup() {
-        Ok(native) => {
+        Ok(native) if args.kernels.is_empty() => {
             println!("kernel suites: on this host, which has cgroup v2");
             let ringfence = cargo::build_native_ringfence()?;
             for built in cargo::build_native("test", &selection)? {
@@ -152,11 +158,11 @@ fn on_real_kernel(tally: &Arc<Mutex<Tally>>, suites: &[String], args: &Args) -> 
                     .arg(GUEST_THREADS)
                     .args(&args.arguments);
                 let succeeded = watch(tally, &mut test)?;
-                let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-                tally.close(&built.name, succeeded);
+                lock(tally).close(&built.name, succeeded);
             }
-            return Ok(());
+            return Ok(None);
         }
+        Ok(_) => "as asked".to_owned(),
         Err(why) => why,
     };
     let kernels = if args.kernels.is_empty() {
@@ -164,7 +170,14 @@ fn on_real_kernel(tally: &Arc<Mutex<Tally>>, suites: &[String], args: &Args) -> 
     } else {
         &args.kernels[..]
     };
-    let built = cargo::build_for_guest("test", &selection)?;
+    let built = match cargo::build_for_guest("test", &selection) {
+        Ok(built) => built,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            lock(tally).close("kernel suites", false);
+            return Ok(None);
+        }
+    };
     for &kernel in kernels {
         println!("kernel suites: in the virtual machine, kernel {kernel}: {why}");
         let mut machine = MachineArgs::with_kernel(kernel);
@@ -175,21 +188,26 @@ fn on_real_kernel(tally: &Arc<Mutex<Tally>>, suites: &[String], args: &Args) -> 
                 guest: format!("/tests/{}", built.name).into(),
             })
             .collect();
-        let counter = || Box::new(Counter(Arc::clone(tally), Vec::new()));
         let streams = Streams::Pipes {
             stdin: None,
-            stdout: counter(),
+            stdout: Box::new(Counter(Arc::clone(tally), Vec::new())),
             stderr: Box::new(io::stderr()),
         };
         let command = guest_command(suites, &args.arguments);
-        let code = vm::boot(&machine, &command, Some(GUEST_TIMEOUT), streams)?;
         // The suites have told how they ended; this is about the machine.
-        if code != 0 {
-            let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-            tally.close(&format!("kernel {kernel}"), false);
+        match vm::boot(&machine, &command, Some(GUEST_TIMEOUT), streams) {
+            Ok(Ended::Exited(0)) => continue,
+            Ok(Ended::Interrupted(code)) => return Ok(Some(code)),
+            Ok(Ended::Exited(_) | Ended::TimedOut) => {}
+            Err(error) => eprintln!("xtask: {error:#}"),
         }
+        lock(tally).close(&format!("kernel {kernel}"), false);
     }
-    Ok(())
+    Ok(None)
+}
+
+fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs the suites one after the other; each ends with a line that says how.
@@ -217,8 +235,7 @@ impl Write for Counter {
         while let Some(end) = self.1.iter().position(|&byte| byte == b'\n') {
             let line: Vec<u8> = self.1.drain(..=end).collect();
             let text = String::from_utf8_lossy(&line);
-            let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if tally.take(text.trim_end()) {
+            if lock(&self.0).take(text.trim_end()) {
                 io::stdout().write_all(&line)?;
             }
         }
