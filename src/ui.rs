@@ -38,7 +38,7 @@ use theme::Theme;
 use update::{Effect, Message, update};
 
 /// Columns and rows of a picture.
-const PICTURE: (u16, u16) = (120, 34);
+const PICTURE: (u16, u16) = (120, 30);
 
 /// How something is watched.
 #[derive(Debug, Clone, Default)]

@@ -101,17 +101,28 @@ impl Dashboard {
     }
 }
 
+/// A large, an ordinary and a small terminal.
+const SIZES: [(u16, u16); 3] = [(120, 40), (80, 24), (40, 15)];
+
 #[test]
 fn the_demo_on_three_terminals() {
-    for (width, height) in [(120, 40), (80, 24), (40, 15)] {
+    for (width, height) in SIZES {
         let dashboard = Dashboard::new("demo", width, height).keys("jj");
         insta::assert_snapshot!(format!("demo_{width}x{height}"), dashboard.screen());
     }
 }
 
 #[test]
+fn whose_limit_binds_stands_beside_its_bar() {
+    for (width, height) in SIZES {
+        let dashboard = Dashboard::new("ancestor_limit", width, height);
+        insta::assert_snapshot!(format!("ancestor_{width}x{height}"), dashboard.screen());
+    }
+}
+
+#[test]
 fn a_hybrid_host_says_why_columns_are_empty() {
-    for (width, height) in [(120, 40), (80, 24)] {
+    for (width, height) in SIZES {
         let dashboard = Dashboard::new("hybrid", width, height);
         insta::assert_snapshot!(format!("hybrid_{width}x{height}"), dashboard.screen());
     }
@@ -119,7 +130,7 @@ fn a_hybrid_host_says_why_columns_are_empty() {
 
 #[test]
 fn the_help_shows_keys_and_columns() {
-    for (width, height) in [(120, 40), (80, 24), (40, 15)] {
+    for (width, height) in SIZES {
         let dashboard = Dashboard::new("demo", width, height).keys("?");
         insta::assert_snapshot!(format!("help_{width}x{height}"), dashboard.screen());
     }
@@ -186,7 +197,7 @@ fn no_screen_is_without_its_frame() {
 
 #[test]
 fn foreign_names_never_reach_the_screen_raw() {
-    for (width, height) in [(120, 40), (80, 24), (40, 15)] {
+    for (width, height) in SIZES {
         for down in 0..8 {
             let dashboard = Dashboard::new("hostile", width, height).keys(&"j".repeat(down));
             for cell in dashboard.buffer().content() {

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use support::dashboard::Dashboard;
 use support::{Done, Host, SLICE, binary, read, wait_until};
 
 fn ringfence(arguments: &[&str]) -> Done {
@@ -230,4 +231,24 @@ fn what_cannot_start_is_said_and_nothing_is_left() {
     assert_eq!(done.code, 125, "{done:?}");
     assert_eq!(done.stdout, "");
     assert!(done.stderr.contains("/dev/nothing"), "{done:?}");
+}
+
+#[test]
+fn leaving_the_dashboard_stops_the_workloads_and_says_how_they_fared() {
+    let host = Host::new();
+    let file = file(
+        "[workload.spinner]\ncommand = ['sh', '-c', 'while :; do :; done']\ncpus = 0.2\nmemory = '16m'\n\
+         [workload.leaker]\ncommand = ['tail', '/dev/zero']\nmemory = '24m'\nrestart = 'on-failure'\n",
+    );
+    let mut dashboard = Dashboard::start(&["up", file.path().to_str().expect("utf-8")]);
+    dashboard.wait("the kill and the restart", |screen| {
+        screen.contains("✖ OOM kill  leaker  pid ") && screen.contains("leaker  starts again in 1s")
+    });
+    dashboard.wait_for("● spinner");
+    dashboard.keys("q");
+    dashboard.wait("the summary", |screen| {
+        screen.contains("stopping 2 workloads") && screen.contains("WORKLOAD")
+    });
+    assert!(dashboard.end().success());
+    host.assert_clean("the dashboard");
 }

@@ -16,8 +16,8 @@ use crate::kernel::syscall::exec::Program;
 use crate::kernel::syscall::random;
 use crate::kernel::unit::Limit;
 
-/// The path that programs are looked up in where the workload's environment names none; docker's.
-const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where programs are looked up if the launcher has no `PATH`; docker's.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The cgroup above all workloads, below the v2 mount.
 pub const SLICE: &str = "ringfence.slice";
@@ -234,10 +234,12 @@ fn may_start(mount: &Path) -> Result<()> {
     )))
 }
 
-/// docker's defaults, then what was asked for; the last of a name wins.
+/// docker's defaults, but the launcher's own `PATH`, as the programs are the host's; then what was asked
+/// for. The last of a name wins.
 fn environment(spec: &Spec, hostname: &str) -> Vec<String> {
+    let path = std::env::var("PATH").unwrap_or_else(|_| PATH.to_owned());
     let mut env = vec![
-        PATH.to_owned(),
+        format!("PATH={path}"),
         format!("HOSTNAME={hostname}"),
         "HOME=/root".to_owned(),
     ];

@@ -34,6 +34,9 @@ const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// Who ran for so long starts with the first pause again.
 const GOOD_RUN: Duration = Duration::from_secs(10);
 
+/// Interrupts within this time count as insisting.
+const INSIST_WITHIN: Duration = Duration::from_secs(2);
+
 /// How long a workload may outlive an OOM kill before that is told of by itself: as one kill takes the
 /// whole workload, its death comes at once, and both are told of together.
 const OOM_PATIENCE: Duration = Duration::from_millis(500);
@@ -64,6 +67,7 @@ pub fn supervise(plan: &Plan, observe: &mut dyn FnMut(&Report)) -> Result<u8> {
         place,
         observe,
         stop: Stop::No,
+        interrupts: Interrupts::default(),
         signals,
     };
     let ended = supervisor.lives();
@@ -71,6 +75,23 @@ pub fn supervise(plan: &Plan, observe: &mut dyn FnMut(&Report)) -> Result<u8> {
     match ended {
         Ok(code) => supervisor.place.remove().map(|()| code),
         failed => failed,
+    }
+}
+
+/// The last interrupts, to tell a user who insists.
+#[derive(Debug, Default)]
+struct Interrupts(Vec<Instant>);
+
+impl Interrupts {
+    /// So many within [`INSIST_WITHIN`] are meant.
+    const INSIST: usize = 3;
+
+    /// Counts one more, and says whether it is meant.
+    fn again(&mut self) -> bool {
+        let now = Instant::now();
+        self.0.retain(|at| now.duration_since(*at) < INSIST_WITHIN);
+        self.0.push(now);
+        self.0.len() >= Self::INSIST
     }
 }
 
@@ -91,6 +112,7 @@ struct Supervisor<'a> {
     place: Place,
     observe: &'a mut dyn FnMut(&Report),
     stop: Stop,
+    interrupts: Interrupts,
     /// Last, so that no signal ends the launcher before the place is cleaned up.
     signals: Signals,
 }
@@ -196,12 +218,14 @@ impl Supervisor<'_> {
         })
     }
 
-    /// Passes a signal on to PID 1; TERM and INT start the grace as well, or end it.
+    /// Passes a signal on to PID 1. TERM starts the grace; INT is the program's own business (at the
+    /// prompt of a shell it means nothing much), but three in a row are the user's. Where PID 1 has no
+    /// handler for one of the two, it does what it would to any other process: ends it.
     fn forward(&mut self, signal: Signal, starting: &Starting, pid: u32) -> Result<()> {
         let stops = matches!(signal, Signal::SIGTERM | Signal::SIGINT);
         match self.stop {
             Stop::Killed => return Ok(()),
-            Stop::Until(_) if signal == Signal::SIGINT => return self.kill(),
+            _ if signal == Signal::SIGINT && self.interrupts.again() => return self.kill(),
             Stop::No if stops => {
                 // The reaper forwards what it has no handler for.
                 let deaf = !self.plan.init
@@ -215,7 +239,9 @@ impl Supervisor<'_> {
                     (self.observe)(&Report::Notice { text });
                     return self.kill();
                 }
-                self.stop = Stop::Until(Instant::now() + self.plan.stop_timeout);
+                if signal == Signal::SIGTERM {
+                    self.stop = Stop::Until(Instant::now() + self.plan.stop_timeout);
+                }
             }
             Stop::No | Stop::Until(_) => {}
         }

@@ -8,7 +8,7 @@ use ratatui::style::{Color, Modifier};
 use unicode_width::UnicodeWidthStr;
 
 /// The size of one character cell, in pixels.
-const CELL: (f64, f64) = (8.4, 18.0);
+const CELL: (f64, f64) = (8.4, 16.5);
 /// Space around the screen, in pixels.
 const MARGIN: f64 = 12.0;
 const BACKGROUND: &str = "#11151c";

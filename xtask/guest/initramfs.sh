@@ -12,7 +12,8 @@ b mount -t ext4 -o noinit_itable /dev/vda /disk
 # A cached system image gets the files of this run from a disk of their own.
 if [ -b /dev/vdc ]; then
     b mount -t ext4 -o ro /dev/vdc /payload
-    b cp -a /payload/. /disk/
+    # tar keeps the merged directories: bin is a link on both sides.
+    b tar -c -C /payload -f - . | b tar -x -C /disk -f -
     b umount /payload
 fi
 b mount --move /dev /disk/dev

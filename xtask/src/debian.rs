@@ -1,20 +1,136 @@
 //! The Debian guest with systemd.
 
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
+use crate::guest;
 use crate::host;
+use crate::setup::{self, as_root};
+
+/// Besides the essential ones.
+const PACKAGES: [&str; 10] = [
+    "systemd-sysv",
+    "dbus",
+    "dbus-user-session",
+    "libpam-systemd",
+    "udev",
+    "uidmap",
+    "procps",
+    "iproute2",
+    "passt",
+    "kmod",
+];
+
+const SETUP: &str = include_str!("../guest/debian-setup.sh");
+
+/// Debian's merged directories.
+const MERGED: [&str; 3] = ["bin", "sbin", "lib"];
 
 /// Where `setup --debian` puts the disk image, which runs share and do not change.
 pub fn image() -> Result<PathBuf> {
     Ok(host::cache_dir()?.join("debian.img"))
 }
 
+/// Builds the image, unless it is there.
 pub fn build() -> Result<()> {
-    bail!("not there yet")
+    let image = image()?;
+    if image.exists() {
+        eprintln!("debian: cached");
+        return Ok(());
+    }
+    let (mirror, suite) = archive()?;
+    eprintln!("debian: bootstrapping {suite}, which takes a few minutes");
+    let scratch = setup::scratch_dir()?;
+    let tree = Tree(scratch.path().join("tree"));
+    host::run(
+        as_root(&["debootstrap", "--variant=minbase"])?
+            .arg(format!("--include={}", PACKAGES.join(",")))
+            .arg(&suite)
+            .arg(&tree.0)
+            .arg(&mirror),
+    )?;
+    host::run(
+        as_root(&["chroot"])?
+            .arg(&tree.0)
+            .args(["/bin/sh", "-c", SETUP]),
+    )
+    .context("set up the Debian guest")?;
+    let unfinished = scratch.path().join("debian.img");
+    guest::write_system_disk(&tree.0, &unfinished)?;
+    setup::put(&unfinished, &image)?;
+    eprintln!("debian: {suite}");
+    Ok(())
 }
 
-pub fn write_payload(_tree: &Path) -> Result<()> {
-    bail!("not there yet")
+/// A tree that belongs to root, so that only root can remove it.
+struct Tree(PathBuf);
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        // What is left of it stays in the cache, which costs room and nothing else.
+        let _ = as_root(&["rm", "-rf", "--one-file-system"])
+            .and_then(|mut remove| host::run(remove.arg(&self.0)));
+    }
+}
+
+/// The archive that this host's packages come from, and its release.
+fn archive() -> Result<(String, String)> {
+    let format = "$(REPO_URI) $(CODENAME) $(COMPONENT)";
+    let targets = host::output(Command::new("apt-get").args([
+        "indextargets",
+        "--format",
+        format,
+        "Created-By: Packages",
+        "Origin: Debian",
+    ]))?;
+    let targets = String::from_utf8_lossy(&targets);
+    match main_archive(&targets) {
+        Some(archive) => Ok(archive),
+        None => {
+            bail!("apt knows no Debian archive to bootstrap a guest from; try `apt-get update`")
+        }
+    }
+}
+
+/// The first plain release (no updates, security or backports) with its main component.
+fn main_archive(targets: &str) -> Option<(String, String)> {
+    targets.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let (mirror, suite, component) = (words.next()?, words.next()?, words.next()?);
+        (component == "main" && !suite.contains('-')).then(|| (mirror.to_owned(), suite.to_owned()))
+    })
+}
+
+/// Fills the tree of a run's own disk: what the image does not have. Paths through the merged directories
+/// lead where they do in the image.
+pub fn write_payload(tree: &Path) -> Result<()> {
+    if !image()?.exists() {
+        bail!("the Debian guest is not set up; try `cargo xtask setup --debian`");
+    }
+    for directory in MERGED {
+        let merged = Path::new("usr").join(directory);
+        fs::create_dir_all(tree.join(&merged))?;
+        symlink(&merged, tree.join(directory))?;
+    }
+    guest::place(&setup::busybox()?, &tree.join("usr/bin/busybox"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plain_release_is_taken() {
+        let targets = "http://m/debian-security/ trixie-security main\n\
+                       http://m/debian/ trixie-updates main\n\
+                       http://m/debian/ trixie contrib\n\
+                       http://m/debian/ trixie main\n";
+        let archive = main_archive(targets);
+        assert_eq!(archive, Some(("http://m/debian/".into(), "trixie".into())));
+        assert_eq!(main_archive(""), None);
+    }
 }

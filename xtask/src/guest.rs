@@ -53,6 +53,8 @@ const ETC: [(&str, &str); 6] = [
 
 /// Free space on the root disk. The file is sparse, so it costs nothing until it is used.
 const FREE_MIB: u64 = 2048;
+/// Of the Debian image: some 300 MiB of files, and room for a run.
+const SYSTEM_DISK_MIB: u64 = 3072;
 const SECOND_DISK_MIB: u64 = 256;
 
 /// A file or directory of the host for the guest, from `HOST[:GUEST]`.
@@ -161,7 +163,7 @@ pub fn add(root: &Path, added: &Added) -> Result<()> {
 }
 
 /// Links a file or, across file systems, copies it; copies directories whole.
-fn place(from: &Path, to: &Path) -> Result<()> {
+pub fn place(from: &Path, to: &Path) -> Result<()> {
     let from = from.canonicalize()?;
     if let Some(dir) = to.parent() {
         fs::create_dir_all(dir)?;
@@ -243,6 +245,15 @@ pub fn write_disk(tree: &Path, disk: &Path) -> Result<()> {
             .arg(format!("{}M", used + FREE_MIB)),
     )
     .map(drop)
+}
+
+/// The same for a tree that belongs to root; the disk is ours.
+pub fn write_system_disk(tree: &Path, disk: &Path) -> Result<()> {
+    File::create(disk)?.set_len(SYSTEM_DISK_MIB * 1024 * 1024)?;
+    let mkfs = host::tool("mkfs.ext4")?;
+    let mut mkfs = setup::as_root(&[&mkfs.get_program().to_string_lossy()])?;
+    mkfs.args(["-q", "-F", "-m", "0", "-d"]).arg(tree).arg(disk);
+    host::output(&mut mkfs).map(drop)
 }
 
 /// `mkfs.ext4`, as root of a user namespace where we are not root: files of ours become root's in the guest.

@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cargo;
 use crate::guest::Added;
 use crate::host;
 use crate::kernel::Kernel;
 use crate::session::Streams;
 use crate::vm::{self, Ended, MachineArgs};
+use crate::{cargo, setup};
 use tally::Tally;
 
 /// All guest suites of one boot together.
@@ -70,7 +70,13 @@ pub fn run(args: &Args) -> Result<i32> {
         on_host(&tally, "ringfence", &["--doc".into()], &args.arguments)?;
     }
     if wanted("xtask") {
-        on_host(&tally, "xtask", &[], &args.arguments)?;
+        let mut selection: Vec<OsString> = vec!["--bins".into()];
+        // Where the virtual machine is not used, it is not fetched to be tested either.
+        if host::native_cgroup().is_err() {
+            Kernel::ALL.into_iter().try_for_each(setup::ensure)?;
+            selection.extend(["--test", "vm"].map(OsString::from));
+        }
+        on_host(&tally, "xtask", &selection, &args.arguments)?;
     }
     if !on_kernel.is_empty()
         && let Some(code) = on_real_kernel(&tally, &on_kernel, args)?
@@ -195,13 +201,14 @@ fn on_real_kernel(
         };
         let command = guest_command(suites, &args.arguments);
         // The suites have told how they ended; this is about the machine.
-        match vm::boot(&machine, &command, Some(GUEST_TIMEOUT), streams) {
+        let how = match vm::boot(&machine, &command, Some(GUEST_TIMEOUT), streams) {
             Ok(Ended::Exited(0)) => continue,
             Ok(Ended::Interrupted(code)) => return Ok(Some(code)),
-            Ok(Ended::Exited(_) | Ended::TimedOut) => {}
-            Err(error) => eprintln!("xtask: {error:#}"),
-        }
-        lock(tally).close(&format!("kernel {kernel}"), false);
+            Ok(Ended::Exited(code)) => format!("the suites' shell ended with {code}"),
+            Ok(Ended::TimedOut) => "not all suites ended in time".to_owned(),
+            Err(error) => format!("{error:#}"),
+        };
+        lock(tally).close(&format!("kernel {kernel} ({how})"), false);
     }
     Ok(None)
 }

@@ -1,0 +1,128 @@
+//! A dashboard on a real pty, and the screen that a person would see.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::num::NonZero;
+use std::os::fd::AsFd;
+use std::process::{Child, ExitStatus};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+use pty_process::Size;
+use pty_process::blocking as pty;
+
+use super::binary;
+
+const ROWS: u16 = 40;
+const COLUMNS: u16 = 120;
+/// The guest emulates its CPU: what takes a millisecond elsewhere takes twenty here.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn size(cells: u16) -> NonZero<u16> {
+    NonZero::new(cells).expect("a terminal has cells")
+}
+
+/// A `ringfence` with a dashboard on a terminal of its own.
+pub struct Dashboard {
+    pub child: Child,
+    keyboard: File,
+    screen: Arc<Mutex<vt100::Parser>>,
+}
+
+impl Dashboard {
+    pub fn start(arguments: &[&str]) -> Self {
+        let (terminal, inside) = pty::open().expect("a pty");
+        terminal.resize(Size::new(ROWS, COLUMNS)).expect("a size");
+        let child = pty::Command::new(binary())
+            .args(arguments)
+            .env("TERM", "xterm-256color")
+            .spawn(inside)
+            .expect("ringfence");
+        let keyboard = File::from(terminal.as_fd().try_clone_to_owned().expect("a copy"));
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(size(ROWS), size(COLUMNS), 0)));
+        let seen = Arc::clone(&screen);
+        let mut output = File::from(std::os::fd::OwnedFd::from(terminal));
+        // Ends with EIO once nobody has the terminal open any more.
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(read @ 1..) = output.read(&mut bytes) {
+                seen.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .process(&bytes[..read]);
+            }
+        });
+        Self {
+            child,
+            keyboard,
+            screen,
+        }
+    }
+
+    pub fn ask<T>(&self, question: impl FnOnce(&vt100::Screen) -> T) -> T {
+        let screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        question(screen.screen())
+    }
+
+    pub fn contents(&self) -> String {
+        self.ask(vt100::Screen::contents)
+    }
+
+    /// Waits until the screen is as wanted, and says how long that took.
+    pub fn wait(&self, what: &str, wanted: impl Fn(&str) -> bool) -> Duration {
+        let start = Instant::now();
+        loop {
+            let contents = self.contents();
+            if wanted(&contents) {
+                return start.elapsed();
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "waiting for {what}:\n{contents}"
+            );
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub fn wait_for(&self, text: &str) -> Duration {
+        self.wait(text, |contents| contents.contains(text))
+    }
+
+    pub fn keys(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).expect("keys");
+    }
+
+    /// Waits for its end, and checks that the terminal is as before.
+    pub fn end(mut self) -> ExitStatus {
+        let start = Instant::now();
+        let status = loop {
+            match self.child.try_wait().expect("wait") {
+                Some(status) => break status,
+                None => sleep(Duration::from_millis(20)),
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "it does not end:\n{}",
+                self.contents()
+            );
+        };
+        self.wait("the old screen", |contents| {
+            !contents.contains("ringfence ──")
+        });
+        assert!(
+            !self.ask(vt100::Screen::alternate_screen),
+            "alternate screen"
+        );
+        assert!(!self.ask(vt100::Screen::hide_cursor), "hidden cursor");
+        let mouse = self.ask(vt100::Screen::mouse_protocol_mode);
+        assert_eq!(mouse, vt100::MouseProtocolMode::None);
+        status
+    }
+}
+
+impl Drop for Dashboard {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
