@@ -180,7 +180,10 @@ impl Session {
                     // A guest that has just ended needs no size.
                     let _ = writeln!(self.control, "{rows} {cols}");
                 }
-                Event::Signal(signal) => return Ok(Outcome::Interrupted(128 + signal)),
+                Event::Signal(signal) => {
+                    eprintln!("xtask: ended by signal {signal}");
+                    return Ok(Outcome::Interrupted(128 + signal));
+                }
             }
         }
     }

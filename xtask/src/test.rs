@@ -194,27 +194,49 @@ fn on_real_kernel(
                 guest: format!("/tests/{}", built.name).into(),
             })
             .collect();
-        let streams = Streams::Pipes {
-            stdin: None,
-            stdout: Box::new(Counter(Arc::clone(tally), Vec::new())),
-            stderr: Box::new(io::stderr()),
-        };
         let command = guest_command(suites, &args.arguments);
-        // The suites have told how they ended; this is about the machine.
-        let how = match vm::boot(&machine, &command, Some(GUEST_TIMEOUT), streams) {
-            Ok(Ended::Exited(0)) => continue,
-            Ok(Ended::Interrupted(code)) => return Ok(Some(code)),
-            Ok(Ended::Exited(code)) => format!("the suites' shell ended with {code}"),
-            Ok(Ended::TimedOut) => "not all suites ended in time".to_owned(),
-            Err(error) => format!("{error:#}"),
-        };
-        lock(tally).close(&format!("kernel {kernel} ({how})"), false);
+        let mut ended = in_guest(tally, &machine, &command);
+        if let Err(how) = &ended
+            && !lock(tally).heard
+        {
+            // The emulator's fault, and no test that failed.
+            println!("kernel {kernel}: {how}, before its first test; once more");
+            ended = in_guest(tally, &machine, &command);
+        }
+        match ended {
+            Ok(None) => {}
+            Ok(interrupted) => return Ok(interrupted),
+            // The suites have told how they ended; this is about the machine.
+            Err(how) => lock(tally).close(&format!("kernel {kernel} ({how})"), false),
+        }
     }
     Ok(None)
 }
 
 fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
     tally.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One boot; counts what it prints. Gives an exit code when someone interrupted it, and as an error how the
+/// machine failed.
+fn in_guest(
+    tally: &Arc<Mutex<Tally>>,
+    machine: &MachineArgs,
+    command: &[OsString],
+) -> Result<Option<i32>, String> {
+    lock(tally).heard = false;
+    let streams = Streams::Pipes {
+        stdin: None,
+        stdout: Box::new(Counter(Arc::clone(tally), Vec::new())),
+        stderr: Box::new(io::stderr()),
+    };
+    match vm::boot(machine, command, Some(GUEST_TIMEOUT), streams) {
+        Ok(Ended::Exited(0)) => Ok(None),
+        Ok(Ended::Interrupted(code)) => Ok(Some(code)),
+        Ok(Ended::Exited(code)) => Err(format!("the guest ended with {code}")),
+        Ok(Ended::TimedOut) => Err("not all suites ended in time".to_owned()),
+        Err(error) => Err(format!("{error:#}")),
+    }
 }
 
 /// Runs the suites one after the other; each ends with a line that says how.

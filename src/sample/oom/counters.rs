@@ -16,6 +16,8 @@ pub struct Counters {
     before: u64,
     /// Kills in this cgroup or below that a cgroup was found for.
     attributed: u64,
+    /// Kills in this very cgroup.
+    own: Own,
     /// Whether the cgroup appeared while watching: its counters began at 0.
     fresh: bool,
     read: bool,
@@ -42,6 +44,7 @@ impl Counters {
             local: Reading::NotAvailable,
             before: 0,
             attributed: 0,
+            own: Own::default(),
             fresh,
             read: false,
             ran_out_at: None,
@@ -91,7 +94,8 @@ impl Counters {
         let first = !self.read && !self.fresh;
         let kills =
             |reading: &Reading<MemoryEvents>| reading.value().map_or(0, MemoryEvents::kills);
-        if first || kills(&hierarchical) < kills(&self.hierarchical) {
+        let counted = |reading: &Reading<MemoryEvents>| reading.value().map_or(0, |of| of.oom_kill);
+        if first || counted(&hierarchical) < counted(&self.hierarchical) {
             self.before = if first { kills(&hierarchical) } else { 0 };
             self.attributed = 0;
         }
@@ -109,7 +113,7 @@ impl Counters {
                     self.ran_out_at = Some(now);
                 }
                 Look {
-                    kills: kills_between(&old, &new),
+                    kills: self.own.take(&old, &new),
                     at_limit: new.max > old.max || new.oom > old.oom,
                 }
             }
@@ -144,13 +148,32 @@ impl Counters {
     }
 }
 
-/// Processes killed between two readings. A group kill whose first victim was gone before the group's
-/// turn came counts it once, so there is at least one where anything was counted.
-fn kills_between(old: &MemoryEvents, new: &MemoryEvents) -> u64 {
-    let counted = new.oom_kill - old.oom_kill;
-    new.kills()
-        .saturating_sub(old.kills())
-        .max(u64::from(counted > 0))
+/// How many processes were killed, where a group kill counts its first victim twice: once for itself,
+/// then the group, then once more with the others. A reading may fall in between.
+#[derive(Debug, Default)]
+struct Own {
+    counted: u64,
+    groups: u64,
+    told: u64,
+    /// What was told when a group was last counted.
+    at_group: u64,
+}
+
+impl Own {
+    /// Takes the growth between two readings in. Gives the kills that nobody was told of yet.
+    fn take(&mut self, old: &MemoryEvents, new: &MemoryEvents) -> u64 {
+        let groups = new.oom_group_kill.saturating_sub(old.oom_group_kill);
+        self.counted += new.oom_kill - old.oom_kill;
+        self.groups += groups;
+        let mut told = self.told.max(self.counted.saturating_sub(self.groups));
+        if groups > 0 {
+            // A first victim that was gone before the others' turn is counted once only, but a group
+            // kill has killed at least one.
+            told = told.max(self.at_group + groups);
+            self.at_group = told;
+        }
+        told - std::mem::replace(&mut self.told, told)
+    }
 }
 
 #[cfg(test)]
@@ -198,6 +221,38 @@ mod tests {
                 .kills,
             1
         );
+    }
+
+    #[test]
+    fn a_reading_amid_a_group_kill_tells_no_kill_twice_and_loses_none() {
+        let told = |readings: &[(u64, u64)]| -> (u64, u64) {
+            let mut counters = Counters::new(true);
+            let mut told = 0;
+            for (oom_kill, oom_group_kill) in readings {
+                let events = Reading::Value(MemoryEvents {
+                    oom_kill: *oom_kill,
+                    oom_group_kill: *oom_group_kill,
+                    ..MemoryEvents::default()
+                });
+                let look = counters.take(events, events, Instant::now());
+                counters.attribute(look.kills);
+                told += look.kills;
+            }
+            (told, counters.unexplained())
+        };
+        // One victim, however the readings fall.
+        for readings in [
+            &[(2, 1)][..],
+            &[(1, 0), (2, 1)],
+            &[(1, 1), (2, 1)],
+            &[(1, 0), (1, 1), (2, 1)],
+        ] {
+            assert_eq!(told(readings), (1, 0), "{readings:?}");
+        }
+        // It was gone before the group's turn.
+        assert_eq!(told(&[(1, 1)]), (1, 0));
+        // Three processes, then one, then two without a group.
+        assert_eq!(told(&[(1, 0), (4, 1), (5, 1), (6, 2), (8, 2)]), (6, 0));
     }
 
     #[test]

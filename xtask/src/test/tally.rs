@@ -12,6 +12,8 @@ pub struct Tally {
     pub failed: u64,
     /// Each with why.
     pub skipped: Vec<String>,
+    /// Whether anything was printed; for the caller to reset.
+    pub heard: bool,
     /// Ignored tests as the closing lines count them, against those that were named.
     ignored: u64,
     /// Failures and closing lines since the last suite ended.
@@ -22,6 +24,7 @@ pub struct Tally {
 impl Tally {
     /// Takes one line in. Says whether a person wants to see it.
     pub fn take(&mut self, line: &str) -> bool {
+        self.heard = true;
         if let Some(rest) = line.strip_prefix("test result: ") {
             self.passed += count(rest, " passed");
             self.failed += count(rest, " failed");
