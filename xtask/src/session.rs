@@ -17,6 +17,9 @@ use crate::qemu::{Builder, Qemu};
 use crate::stream::{self, End};
 use crate::tty::{self, RawTerminal};
 
+/// How long a boot may take. Seconds, but minutes where the host is busy with other things.
+const BOOT: Duration = Duration::from_mins(5);
+
 /// How long the last output may take to reach our reader after the machine has ended.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -76,9 +79,7 @@ pub enum Outcome {
     Exited(i32),
     /// By a signal to us, by Ctrl-], or as nobody reads the output any more.
     Interrupted(i32),
-    TimedOut {
-        started: bool,
-    },
+    TimedOut,
 }
 
 /// Our side of a running machine.
@@ -135,9 +136,10 @@ impl Session {
         })
     }
 
-    /// Follows the machine until the command has ended and all of its output has arrived.
+    /// Follows the machine until the command, which may take as long as `timeout`, has ended and all of its
+    /// output has arrived.
     pub fn follow(&mut self, qemu: &mut Qemu, timeout: Option<Duration>) -> Result<Outcome> {
-        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let mut deadline = Some(Instant::now() + BOOT);
         let mut started = false;
         let mut exited = None;
         loop {
@@ -147,18 +149,26 @@ impl Session {
             let event = match deadline {
                 None => self.inbox.recv().ok(),
                 Some(deadline) => {
-                    match self
-                        .inbox
-                        .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-                    {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    match self.inbox.recv_timeout(left) {
                         Ok(event) => Some(event),
-                        Err(RecvTimeoutError::Timeout) => return Ok(Outcome::TimedOut { started }),
+                        Err(RecvTimeoutError::Timeout) if started => return Ok(Outcome::TimedOut),
+                        Err(RecvTimeoutError::Timeout) => {
+                            let seconds = BOOT.as_secs();
+                            bail!(
+                                "the guest had not booted after {seconds} s{}",
+                                qemu.last_words()
+                            );
+                        }
                         Err(RecvTimeoutError::Disconnected) => None,
                     }
                 }
             };
             match event.context("the machine's threads are gone")? {
-                Event::Started => started = true,
+                Event::Started => {
+                    started = true;
+                    deadline = timeout.map(|timeout| Instant::now() + timeout);
+                }
                 Event::Exited(code) => exited = Some(code),
                 Event::Output(end) => {
                     self.open -= 1;
