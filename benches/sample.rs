@@ -115,6 +115,7 @@ fn live(hierarchy: &Hierarchy, forest: &Forest) -> Duration {
     let mut live = Live::start(Options {
         proc: "/proc".into(),
         kmsg: None,
+        state: "/".into(),
         hierarchy: hierarchy.clone(),
         subtree: forest.name.clone(),
         interval: Duration::from_millis(100),

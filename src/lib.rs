@@ -12,19 +12,20 @@
 //! the `use` lines and fails when a room looks up.
 //!
 //! ```text
-//! 7  main.rs
-//! 6  cli                      clap, turned into the rooms' own option types, once
-//! 5  command/                 one file per verb; each reads as the story of that verb
-//! 4  ui/                      message → update(state) → effect, and pure views
-//! 3  model/                   rates, effective limits, throttling, history, OOM incidents, the field catalogue
-//! 2  sample/                  one instant of raw counters; the live source (its own thread)
+//! 8  main.rs
+//! 7  cli                      clap, turned into the rooms' own option types, once
+//! 6  command/                 one file per verb; each reads as the story of that verb
+//! 5  ui/                      message → update(state) → effect, and pure views
+//! 4  model/                   rates, effective limits, throttling, history, OOM incidents, the field catalogue
+//! 3  sample/                  one instant of raw counters; the live source (its own thread)
 //!    launch/                  spec → plan → clone → supervised workload → nothing left behind
+//! 2  names/                   who owns a cgroup (its path tells), what people call it (state files tell)
 //! 1  kernel/                  the only room that opens /sys or /proc or makes a syscall
 //!    text                     numbers for people, sanitising of foreign names
 //! ```
 //!
 //! Where does a line go? Opens a file or makes a syscall: [`kernel`]. Understands kernel text: that
-//! controller's file there. Subtracts two counters: [`model`]. Mentions ratatui: [`ui`]. Mentions clap:
+//! controller's file there. Reads what docker or podman left on disk: [`names`]. Subtracts two counters: [`model`]. Mentions ratatui: [`ui`]. Mentions clap:
 //! [`cli`].
 //!
 //! ## How data travels
@@ -42,6 +43,7 @@ pub mod command;
 pub mod kernel;
 pub mod launch;
 pub mod model;
+pub mod names;
 pub mod sample;
 pub mod text;
 pub mod ui;

@@ -20,12 +20,14 @@ pub mod rate;
 pub mod row;
 pub mod tree;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::unit::Bytes;
+use crate::names;
 use crate::sample::{Event, OomKill, Presence, Sample};
 
 pub use history::History;
@@ -43,6 +45,8 @@ struct Track {
     history: History,
     peaks: Peaks,
     kills: oom::Ledger,
+    /// What people call it.
+    called: Option<Arc<str>>,
     /// The last `inactive_file` seen.
     inactive_file: Option<(CgroupId, Bytes)>,
 }
@@ -98,6 +102,9 @@ impl Model {
         );
         for (row, cgroup) in self.rows.iter_mut().zip(&sample.cgroups) {
             let track = self.tracks.entry(row.path.clone()).or_default();
+            if cgroup.called.is_some() {
+                track.called.clone_from(&cgroup.called);
+            }
             row.oom_kills = track.kills.settle(row.id, &row.oom_kills, sample.time);
             if cgroup.presence == Presence::Vanished {
                 continue;
@@ -157,7 +164,7 @@ impl Model {
             track.history.mark_oom(at);
         }
         let row = self.index.get(&kill.cgroup).map(|&at| &self.rows[at]);
-        for note in oom::notes(kill, row) {
+        for note in oom::notes(kill, row, &|path| self.label(path).into_owned()) {
             self.note(note);
         }
     }
@@ -193,6 +200,16 @@ impl Model {
     /// The row of a path.
     pub fn row(&self, path: &str) -> Option<&Row> {
         self.rows.iter().find(|row| &*row.path == path)
+    }
+
+    /// What to call a path: the name that people gave, also shortly after it is gone, or what the path
+    /// tells. Foreign text.
+    pub fn label<'a>(&'a self, path: &'a str) -> Cow<'a, str> {
+        let called = self
+            .tracks
+            .get(path)
+            .and_then(|track| track.called.as_deref());
+        called.map_or_else(|| names::identify(path).label, Cow::Borrowed)
     }
 
     /// The host as a whole.

@@ -121,6 +121,37 @@ fn whose_limit_binds_stands_beside_its_bar() {
 }
 
 #[test]
+fn everything_goes_by_the_name_that_people_gave_it() {
+    for (width, height) in SIZES {
+        let dashboard = Dashboard::new("names", width, height).keys("/web\n");
+        insta::assert_snapshot!(format!("names_filter_{width}x{height}"), dashboard.screen());
+    }
+    let all = Dashboard::new("names", 120, 40).keys("\u{1b}");
+    insta::assert_snapshot!("names_120x40", all.screen());
+}
+
+#[test]
+fn a_filter_finds_names_and_paths() {
+    for (filter, shown, hidden) in [
+        ("WEB", "● web fedcba987654", "leaker"),
+        ("fedcba98765", "● web", "● db"),
+        ("libpod", "● db", "● web"),
+        ("machine.slice/libpod", "● db", "● web"),
+        ("shop/web", "nginx", "leaker"),
+        ("alice", "firefox", "leaker"),
+    ] {
+        let screen = Dashboard::new("names", 120, 40)
+            .keys(&format!("/{filter}\n"))
+            .screen();
+        let tree = screen.split('├').next().unwrap();
+        assert!(
+            tree.contains(shown) && !tree.contains(hidden),
+            "{filter}:\n{screen}"
+        );
+    }
+}
+
+#[test]
 fn a_hybrid_host_says_why_columns_are_empty() {
     for (width, height) in SIZES {
         let dashboard = Dashboard::new("hybrid", width, height);

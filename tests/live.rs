@@ -28,6 +28,7 @@ fn options(mount: &Path, subtree: &str, interval: Duration) -> Options {
     Options {
         proc: "/proc".into(),
         kmsg: None,
+        state: "/".into(),
         hierarchy: Hierarchy {
             mode: Mode::V2,
             mount: Some(mount.to_owned()),
@@ -252,6 +253,7 @@ fn a_kill_that_no_counter_can_tell_is_told_by_the_log() {
     let log = tempfile::NamedTempFile::new().unwrap();
     let mut live = Live::start(Options {
         kmsg: Some(log.path().to_owned()),
+        state: "/".into(),
         ..options(root.path(), "", INTERVAL)
     })
     .unwrap();
@@ -278,4 +280,41 @@ fn a_kill_that_no_counter_can_tell_is_told_by_the_log() {
     assert_eq!((&*kill.path, kill.kills), ("/", 1));
     assert_eq!(kill.limit_path, None);
     assert_eq!(kill.victims[0].comm, "tail");
+}
+
+#[test]
+fn a_new_container_has_the_name_that_its_owner_keeps() {
+    let root = tempfile::tempdir().unwrap();
+    let id = "0123456789abcdef".repeat(4);
+    let docker = format!("/system.slice/docker-{id}.scope");
+    make(root.path(), &[]);
+    make(&root.path().join("system.slice"), &[]);
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let mut live = Live::start(Options {
+        state: fixtures.join("names/host"),
+        ..options(root.path(), "", Duration::from_millis(100))
+    })
+    .unwrap();
+    wait_for(&mut live, |_| true);
+    make(&root.path().join(docker.trim_start_matches('/')), &[]);
+    let called = |sample: &Sample, path: &str| {
+        let row = sample.cgroups.iter().find(|row| &*row.path == path)?;
+        row.called.clone()
+    };
+    let seen = wait_for(&mut live, |sample| called(sample, &docker).is_some());
+    let last = seen.last().unwrap();
+    assert_eq!(called(last, &docker).as_deref(), Some("web"));
+    assert_eq!(called(last, "/system.slice"), None);
+    // Its tombstone still has it.
+    fs::remove_dir_all(root.path().join(docker.trim_start_matches('/'))).unwrap();
+    let seen = wait_for(&mut live, |sample| {
+        sample
+            .cgroups
+            .iter()
+            .any(|row| row.presence == Presence::Vanished)
+    });
+    assert_eq!(
+        called(seen.last().unwrap(), &docker).as_deref(),
+        Some("web")
+    );
 }

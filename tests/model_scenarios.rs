@@ -51,6 +51,10 @@ fn the_model_answers_as_each_scenario_expects() {
                 .map_or("no row", |row| field::mark_word(row.mark));
             check(format!("{path} mark"), found, expected);
         }
+        for (path, expected) in &scenario.labels {
+            let found = model.row(path).map_or("no row", |row| &row.label);
+            check(format!("{path} label"), found, expected);
+        }
         if let Some(expected) = &scenario.notes {
             let found: Vec<&str> = model.notes().map(|note| &*note.text).collect();
             check("notes".into(), &found.join("\n"), &expected.join("\n"));

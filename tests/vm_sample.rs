@@ -107,6 +107,7 @@ fn start(subtree: &str, kmsg: bool) -> Live {
     let mut live = Live::start(Options {
         proc: "/proc".into(),
         kmsg: kmsg.then(|| "/dev/kmsg".into()),
+        state: "/".into(),
         hierarchy: Hierarchy::discover(Path::new("/proc")).unwrap(),
         subtree: subtree.into(),
         interval: INTERVAL,

@@ -70,6 +70,7 @@ pub fn watch(
     let live = Live::start(live::Options {
         proc: PROC.into(),
         kmsg: Some("/dev/kmsg".into()),
+        state: "/".into(),
         hierarchy,
         subtree,
         interval: watch.interval,

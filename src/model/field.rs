@@ -110,7 +110,7 @@ pub static FIELDS: [Field; 10] = [
         width: (10, 24),
         drop: 0,
         value: |row| Value::Name(row),
-        rank: |row| Rank::Text(&row.name),
+        rank: |row| Rank::Text(&row.label),
     },
     Field {
         id: FieldId::Cpu,

@@ -15,9 +15,11 @@
 //! count). For CPU it does not: a busy host shares by weight and stops nobody, so it is a ceiling only
 //! where it has fewer CPUs than a limit allows.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::kernel::unit::Bytes;
+use crate::names;
 
 /// Something that is limited: bytes, CPUs, processes, bytes per second.
 pub trait Quantity: Copy + PartialOrd {
@@ -83,6 +85,15 @@ impl<T: Quantity> Level<T> {
         match self.reclaimable {
             Some(part) if self.limit.amount() > 0.0 => part.amount() / self.limit.amount(),
             _ => 0.0,
+        }
+    }
+
+    /// What to call whose limit it is, as far as its path tells: `None` for the own one. Foreign text.
+    pub fn label(&self) -> Option<Cow<'_, str>> {
+        match &self.of {
+            Of::Own => None,
+            Of::Ancestor(path) => Some(names::identify(path).label),
+            Of::Host => Some(Cow::Borrowed("host")),
         }
     }
 

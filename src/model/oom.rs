@@ -2,7 +2,8 @@
 
 use std::time::SystemTime;
 
-use super::row::{Row, last_part};
+use super::limit::Of;
+use super::row::Row;
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::unit::Reading;
 use crate::sample::{OomKill, Victim};
@@ -34,9 +35,10 @@ pub struct Note {
 
 /// What is said about the kills of one notification: a note for each victim, the first one first.
 /// `row` is the victims' cgroup, where it is known: without a kernel log its limits tell whose it was.
-pub fn notes(kill: &OomKill, row: Option<&Row>) -> Vec<Note> {
-    let name = last_part(&kill.path);
-    let limit = limit(kill, row);
+/// `label` says what to call a path.
+pub fn notes(kill: &OomKill, row: Option<&Row>, label: &dyn Fn(&str) -> String) -> Vec<Note> {
+    let name = label(&kill.path);
+    let limit = limit(kill, row, label);
     let note = |text: String| Note {
         time: kill.time,
         severity: Severity::Kill,
@@ -78,25 +80,24 @@ fn about(victim: &Victim) -> String {
 }
 
 /// `limit memory.max 64M of leaker`
-fn limit(kill: &OomKill, row: Option<&Row>) -> String {
+fn limit(kill: &OomKill, row: Option<&Row>, label: &dyn Fn(&str) -> String) -> String {
     if let Some(path) = &kill.limit_path {
         let size = kill
             .limit
             .map_or_else(String::new, |limit| format!(" {}", text::limit(limit)));
-        return format!("limit memory.max{size} of {}", last_part(path));
+        return format!("limit memory.max{size} of {}", label(path));
     }
     let binding = match row.map(|row| &row.memory_limit) {
         Some(Reading::Value(ceiling)) => &ceiling.binding,
         _ => return "limit not known".to_owned(),
     };
     let size = text::bytes(binding.limit);
-    match binding.of {
-        super::limit::Of::Host => format!("limit probably the host's {size}"),
-        _ => format!(
-            "limit probably memory.max {size} of {}",
-            binding.owner().unwrap_or(last_part(&kill.path))
-        ),
-    }
+    let path = match &binding.of {
+        Of::Host => return format!("limit probably the host's {size}"),
+        Of::Own => &kill.path,
+        Of::Ancestor(path) => path,
+    };
+    format!("limit probably memory.max {size} of {}", label(path))
 }
 
 /// How many kills one path has seen. The kernel's counter dies with its cgroup and a restarted workload

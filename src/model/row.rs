@@ -12,6 +12,7 @@ use crate::kernel::cgroup::{CgroupEvents, CgroupId};
 use crate::kernel::memory::MemoryEvents;
 use crate::kernel::pressure::Pressure;
 use crate::kernel::unit::{Bytes, Percent, Reading};
+use crate::names::{self, Identity, Owner, Role, owner};
 use crate::sample::{CgroupSample, Presence, Sample};
 use crate::text;
 
@@ -29,39 +30,17 @@ pub enum Kind {
 impl Kind {
     /// Judges by the path from the v2 root.
     pub fn of(path: &str) -> Self {
-        const PREFIXES: [&str; 6] = [
-            "docker-",
-            "libpod-",
-            "cri-containerd-",
-            "crio-",
-            "lxc.payload.",
-            "machine-",
-        ];
-        let mut parts = path.split('/').filter(|part| !part.is_empty());
-        if parts
-            .clone()
-            .rev()
-            .skip(1)
-            .any(|part| part == "ringfence.slice")
-        {
-            Self::Workload
-        } else if path.starts_with("/docker/")
-            || path.contains("/kubepods")
-            || parts.any(|part| {
-                PREFIXES
-                    .iter()
-                    .any(|prefix| part.starts_with(prefix) && !has_suffix(part, ".slice"))
-            })
-        {
-            Self::Container
-        } else {
-            Self::Other
+        let identity = names::identify(path);
+        Self::by(identity.owner, identity.role)
+    }
+
+    fn by(owner: Owner, role: Role) -> Self {
+        match (owner, role) {
+            (Owner::Ringfence, Role::Container | Role::Inside) => Self::Workload,
+            (_, Role::Container | Role::Pod | Role::Inside) => Self::Container,
+            _ => Self::Other,
         }
     }
-}
-
-fn has_suffix(name: &str, suffix: &str) -> bool {
-    name.strip_suffix(suffix).is_some()
 }
 
 /// How a row is marked; the first that applies.
@@ -119,6 +98,14 @@ pub struct Row {
     pub path: Arc<str>,
     /// The last part of the path, made harmless.
     pub name: String,
+    /// What to call it: the name that people gave, or what its path tells. Harmless.
+    pub label: String,
+    /// The start of its id, where the label is a name that people gave to something with an id. Harmless.
+    pub short_id: Option<String>,
+    /// Who made it.
+    pub owner: Owner,
+    /// What it is to its owner.
+    pub role: Role,
     /// What sort of cgroup it is.
     pub kind: Kind,
     /// Whether no cgroup is below it.
@@ -158,6 +145,17 @@ impl Row {
             && self.kind != Kind::Other
             && matches!(&self.memory_limit, Reading::Value(ceiling) if !ceiling.limited)
     }
+}
+
+/// The start of an id of hexadecimal digits, where the cgroup goes by another name.
+fn short_id(cgroup: &CgroupSample, identity: &Identity<'_>) -> Option<String> {
+    let named = cgroup.called.is_some() && matches!(identity.role, Role::Container | Role::Pod);
+    let id = identity.id.as_deref().filter(|_| named)?;
+    let short = owner::short(id);
+    short
+        .bytes()
+        .all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+        .then(|| short.to_owned())
 }
 
 /// The last part of a path, `/` for the root.
@@ -227,12 +225,18 @@ fn row(
         frozen: false,
     };
     let events = cgroup.events.value().copied().unwrap_or(root);
+    let identity = names::identify(&cgroup.path);
+    let label = cgroup.called.as_deref().unwrap_or(&identity.label);
     Row {
         id: cgroup.id,
         parent,
         path: cgroup.path.clone(),
         name: text::sanitise(cgroup.name()).into_owned(),
-        kind: Kind::of(&cgroup.path),
+        label: text::sanitise(label).into_owned(),
+        short_id: short_id(cgroup, &identity),
+        owner: identity.owner,
+        role: identity.role,
+        kind: Kind::by(identity.owner, identity.role),
         leaf: true,
         mark: match cgroup.presence {
             Presence::Vanished => Mark::Vanished,

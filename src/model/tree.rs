@@ -35,8 +35,9 @@ pub struct Shape {
     pub folded: HashSet<Arc<str>>,
     /// The order.
     pub sort: Sort,
-    /// Only names that contain this, whatever the case (paths, where it contains a `/`), with all above
-    /// and below them. Empty for all.
+    /// Only cgroups whose name, given by people or the last part of the path, contains this, whatever the
+    /// case, with all above and below them. Where it contains a `/`, the whole path counts too. Empty for
+    /// all.
     pub filter: String,
 }
 
@@ -159,11 +160,11 @@ fn kept(rows: &[Row], filter: &str) -> Vec<Kept> {
     let mut kept: Vec<Kept> = Vec::with_capacity(rows.len());
     // Parents come before children …
     for row in rows {
-        let hit = if filter.contains('/') {
-            row.path.to_lowercase().contains(&filter)
-        } else {
-            row.name.to_lowercase().contains(&filter)
-        };
+        let whole = filter.contains('/').then_some(&*row.path);
+        let hit = [&*row.label, &*row.name]
+            .into_iter()
+            .chain(whole)
+            .any(|name| name.to_lowercase().contains(&filter));
         let below = row.parent.is_some_and(|parent| kept[parent] == Kept::Match);
         kept.push(if hit || below { Kept::Match } else { Kept::No });
     }

@@ -32,6 +32,9 @@ pub struct CgroupSample {
     /// Its path from the v2 root: `/` or `/system.slice/cron.service`. Foreign text; bytes that are not
     /// UTF-8 have been replaced.
     pub path: Arc<str>,
+    /// What people call it, where its owner's state files tell (see [`names::local`](crate::names::local)).
+    /// Foreign text.
+    pub called: Option<Arc<str>>,
     /// Whether it was still there.
     pub presence: Presence,
     /// `cgroup.events`.
@@ -93,6 +96,7 @@ impl CgroupSample {
             id,
             parent,
             path,
+            called: None,
             presence: Presence::Alive,
             events: Reading::NotAvailable,
             cpu_stat: Reading::NotAvailable,

@@ -23,6 +23,8 @@ pub struct Options {
     pub proc: PathBuf,
     /// `/dev/kmsg`; `None` to do without the kernel log.
     pub kmsg: Option<PathBuf>,
+    /// `/`, or a fixture: where docker, podman and others keep the names that people gave.
+    pub state: PathBuf,
     /// The host's hierarchy, with its v2 mount.
     pub hierarchy: Hierarchy,
     /// The subtree to sample, relative to the v2 mount; empty for all of it. The cgroups above it are

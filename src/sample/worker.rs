@@ -1,6 +1,7 @@
 //! The sampler's thread: sweeps at every interval, and listens in between.
 
 mod listen;
+mod naming;
 mod sweeping;
 
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::errno::Errno;
 use tokio::sync::{mpsc, watch};
 
+use self::naming::Namer;
 use super::live::{Control, Options, Orders};
 use super::oom::Oom;
 use super::tree::Tree;
@@ -50,6 +52,7 @@ pub(super) struct Worker {
     previous: Option<Arc<Sample>>,
     controllers: Arc<[String]>,
     timing: Timing,
+    namer: Namer,
 }
 
 /// When the next sweep is.
@@ -90,6 +93,7 @@ impl Worker {
             return Err(Error::new("find", "a cgroup v2 hierarchy", Errno::ENOENT));
         };
         let memory = options.hierarchy.has("memory");
+        let namer = Namer::start(options.state.clone());
         let mut worker = Self {
             orders: control.orders(),
             oom: Oom::new(options.proc.clone(), memory),
@@ -105,6 +109,7 @@ impl Worker {
             pids: Vec::new(),
             previous: None,
             timing: Timing::default(),
+            namer,
         };
         worker.tree = Some(worker.open()?);
         worker.open_kmsg();

@@ -21,7 +21,7 @@ pub const UNREADABLE: &str = "?";
 /// Draws a value into `width` columns: never more, and exactly as many where it is a bar.
 pub fn draw(value: &Value<'_>, width: usize, theme: &Theme) -> Line<'static> {
     match value {
-        Value::Name(row) => Line::raw(text::fit(&row.name, width).into_owned()),
+        Value::Name(row) => Line::raw(text::fit(&row.label, width).into_owned()),
         Value::Percent(reading) => state(reading, theme, |percent| {
             number(field::percent(*percent), percent.0 < 0.05, theme)
         }),
@@ -155,8 +155,8 @@ fn against<T: Quantity>(
     let limit = format!(" {limit:>4}");
     let room = width.saturating_sub(limit.width());
     // At least four cells of bar, and a name only where four of it are legible.
-    let owner = binding.owner().map_or_else(String::new, |owner| {
-        let owner = text::sanitise(owner);
+    let owner = binding.label().map_or_else(String::new, |owner| {
+        let owner = text::sanitise(&owner);
         let room = room.saturating_sub(4 + 2).min(room / 2);
         match room {
             0..4 => " ↑".to_owned(),

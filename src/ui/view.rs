@@ -55,9 +55,7 @@ pub fn render(frame: &mut Frame<'_>, model: &Model, state: &State, theme: &Theme
 fn panels(buffer: &mut Buffer, plan: &Plan, model: &Model, state: &State, theme: &Theme) {
     tree::render(buffer, plan, model, state, theme);
     if let Some(panel) = plan.selected {
-        let title = state
-            .selected()
-            .map_or_else(String::new, |path| text::sanitise(path).into_owned());
+        let title = selected::title(model, state);
         separator(buffer, panel.title, &title, theme);
         selected::render(buffer, panel.area, model, state, theme);
     }

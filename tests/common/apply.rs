@@ -40,6 +40,9 @@ fn put<T>(reading: &mut Reading<T>, value: Option<T>) {
 
 pub fn apply(from: &Cgroup, to: &mut CgroupSample) {
     let from = from.clone();
+    if let Some(called) = &from.called {
+        to.called = Some(called.as_str().into());
+    }
     if let Some(id) = from.id {
         to.id = CgroupId(id);
     }

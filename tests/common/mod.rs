@@ -34,6 +34,9 @@ pub struct Scenario {
     /// Path → mark.
     #[serde(default)]
     pub marks: BTreeMap<String, String>,
+    /// Path → what it is called.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -108,6 +111,7 @@ pub struct Cgroup {
     pub pids_max: Option<String>,
     pub forks_refused: Option<u64>,
     pub psi: Option<[f64; 3]>,
+    pub called: Option<String>,
     /// Readings that are refused: `memory`, `cpu`, `io`, `pids`.
     pub unreadable: Option<Vec<String>>,
     pub process: Option<Vec<Process>>,

@@ -47,6 +47,7 @@ impl Worker {
         }
         self.mourn(tree, Instant::now());
         tree.forget_mourned(&shown);
+        self.namer.name(&mut rows);
         let sample = Arc::new(Sample {
             time,
             since_boot,

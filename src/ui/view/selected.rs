@@ -11,7 +11,9 @@ use crate::model::field;
 use crate::model::history::SPAN;
 use crate::model::io::Kind;
 use crate::model::limit::{Level, Of, Quantity};
+use crate::model::row::last_part;
 use crate::model::{Model, Row};
+use crate::names::{self, Role, owner};
 use crate::sample::ProcessSample;
 use crate::text;
 use crate::ui::cell;
@@ -48,7 +50,10 @@ pub fn render(buffer: &mut Buffer, area: Rect, model: &Model, state: &State, the
     } else {
         area
     };
-    let facts = row.map_or_else(|| vec![("gone", "it may come back".to_owned())], facts);
+    let facts = row.map_or_else(
+        || vec![("gone", "it may come back".to_owned())],
+        |row| facts(model, row),
+    );
     let lines = u16::try_from(facts.len()).unwrap_or(u16::MAX);
     // The chart needs a few lines to say anything; the first facts are the most telling ones.
     let shown = if left.height >= lines + CHART {
@@ -81,12 +86,34 @@ pub fn render(buffer: &mut Buffer, area: Rect, model: &Model, state: &State, the
     }
 }
 
+/// Its path; before that, what it is, where its name there does not say so:
+/// `web · docker container 0123456789ab · /docker/0123456789abcdef…`.
+pub fn title(model: &Model, state: &State) -> String {
+    let Some(path) = state.selected() else {
+        return String::new();
+    };
+    let label = model.label(path);
+    let shown = if label == last_part(path) {
+        path.to_string()
+    } else {
+        let identity = names::identify(path);
+        let what = identity.what();
+        match identity.id.as_deref() {
+            Some(id) if matches!(identity.role, Role::Container | Role::Pod) => {
+                format!("{label} · {what} {} · {path}", owner::short(id))
+            }
+            _ => format!("{label} · {what} · {path}"),
+        }
+    };
+    text::sanitise(&shown).into_owned()
+}
+
 /// One sentence per resource; the limits with their owner.
-fn facts(row: &Row) -> Vec<(&'static str, String)> {
+fn facts(model: &Model, row: &Row) -> Vec<(&'static str, String)> {
     let mut facts = vec![
-        ("memory", memory(row)),
-        ("cpu", cpu(row)),
-        ("pids", pids(row)),
+        ("memory", memory(model, row)),
+        ("cpu", cpu(model, row)),
+        ("pids", pids(model, row)),
     ];
     if let Reading::Value(flow) = &row.io {
         for device in &flow.devices {
@@ -103,7 +130,7 @@ fn facts(row: &Row) -> Vec<(&'static str, String)> {
                             "{} {rate} of {} ({})",
                             kind.name(),
                             field::rate(cap.limit),
-                            owner(cap, "io.max")
+                            whose(model, cap, "io.max")
                         ),
                         None => format!("{} {rate}", kind.name()),
                     }
@@ -116,18 +143,15 @@ fn facts(row: &Row) -> Vec<(&'static str, String)> {
 }
 
 /// `own memory.max`, `memory.max of ringfence.slice`, `the host has no more`
-fn owner<T: Quantity>(level: &Level<T>, file: &str) -> String {
+fn whose<T: Quantity>(model: &Model, level: &Level<T>, file: &str) -> String {
     match &level.of {
         Of::Own => format!("own {file}"),
-        Of::Ancestor(_) => {
-            let name = level.owner().unwrap_or_default();
-            format!("{file} of {}", text::sanitise(name))
-        }
+        Of::Ancestor(path) => format!("{file} of {}", text::sanitise(&model.label(path))),
         Of::Host => "the host has no more".to_owned(),
     }
 }
 
-fn memory(row: &Row) -> String {
+fn memory(model: &Model, row: &Row) -> String {
     let mut parts = Vec::new();
     match (&row.memory.working, &row.memory.reclaimable) {
         (Reading::Value(working), Reading::Value(reclaimable @ Bytes(1..))) => parts.push(format!(
@@ -144,7 +168,7 @@ fn memory(row: &Row) -> String {
             parts.push(format!(
                 "limit {} ({})",
                 text::bytes(binding.limit),
-                owner(binding, "memory.max")
+                whose(model, binding, "memory.max")
             ));
             if let (false, Some(used)) = (binding.of == Of::Own, binding.used) {
                 parts.push(format!("all in it use {}", text::bytes(used)));
@@ -164,7 +188,7 @@ fn left(level: &Level<Bytes>) -> String {
     text::bytes(Bytes(level.limit.0.saturating_sub(used.0)))
 }
 
-fn cpu(row: &Row) -> String {
+fn cpu(model: &Model, row: &Row) -> String {
     let mut parts = vec![match &row.cpu {
         Reading::Value(cpu) => format!("{} of a core", field::percent(*cpu)),
         other => missing(other).to_owned(),
@@ -175,7 +199,7 @@ fn cpu(row: &Row) -> String {
             parts.push(format!(
                 "limit {} cpu ({})",
                 field::cpus(binding.limit),
-                owner(binding, "cpu.max")
+                whose(model, binding, "cpu.max")
             ));
         }
         Reading::Value(_) => parts.push("no limit".to_owned()),
@@ -189,11 +213,15 @@ fn cpu(row: &Row) -> String {
     parts.join(" · ")
 }
 
-fn pids(row: &Row) -> String {
+fn pids(model: &Model, row: &Row) -> String {
     let mut parts = vec![match (&row.pids, &row.pids_limit) {
         (Reading::Value(pids), Reading::Value(ceiling)) => {
             let limit = &ceiling.effective;
-            format!("{pids} of {} ({})", limit.limit, owner(limit, "pids.max"))
+            format!(
+                "{pids} of {} ({})",
+                limit.limit,
+                whose(model, limit, "pids.max")
+            )
         }
         (Reading::Value(pids), _) => format!("{pids} · no limit"),
         (other, _) => missing(other).to_owned(),

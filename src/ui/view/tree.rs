@@ -4,8 +4,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
+use unicode_width::UnicodeWidthStr;
 
-use super::{pad, put};
+use super::put;
 use crate::model::field::{Align, Value};
 use crate::model::row::Mark;
 use crate::model::tree::{Fold, Line as TreeLine};
@@ -89,7 +90,8 @@ fn cell(
     buffer.set_line(x, area.y, &drawn, column.width - offset);
 }
 
-/// `  ● leaker`: indented, marked, and reversed where it is selected.
+/// `  ● web 0123456789ab`: indented, marked, with its id where there is room, and reversed where it is
+/// selected.
 fn name(line: TreeLine, row: &Row, width: usize, selected: bool, theme: &Theme) -> Line<'static> {
     let (mark, mark_style) = mark(line, row, theme);
     // Deep trees and narrow terminals: some indentation, but most of it for the name.
@@ -100,16 +102,28 @@ fn name(line: TreeLine, row: &Row, width: usize, selected: bool, theme: &Theme) 
         (false, Mark::Empty | Mark::Vanished) => theme.dim,
         (false, _) => Style::new(),
     };
-    let name = if selected {
-        pad(&row.name, room, false)
+    let name = text::fit(&row.label, room).into_owned();
+    // Whole, or not at all: half an id helps nobody.
+    let id = row
+        .short_id
+        .iter()
+        .map(|id| format!(" {id}"))
+        .find(|id| name.width() + id.width() <= room)
+        .unwrap_or_default();
+    // The selected line is reversed over its whole width.
+    let rest = if selected {
+        room.saturating_sub(name.width() + id.width())
     } else {
-        text::fit(&row.name, room).into_owned()
+        0
     };
+    let quiet = if selected { theme.selected } else { theme.dim };
     Line::from(vec![
         Span::raw(" ".repeat(indent)),
         Span::styled(mark, mark_style),
         Span::raw(" "),
         Span::styled(name, style),
+        Span::styled(id, quiet),
+        Span::styled(" ".repeat(rest), style),
     ])
 }
 
