@@ -102,8 +102,11 @@ fn install_tools(tools: &[Tool]) -> Result<()> {
     if find_tool("apt-get").is_none() {
         bail!("{} or what your distribution has for it", by_hand());
     }
-    eprintln!("tools: {}", install[1..].join(" "));
-    let attempt = || host::run(as_root(&install)?.env("DEBIAN_FRONTEND", "noninteractive"));
+    let attempt = || {
+        let mut command = as_root(&install)?;
+        eprintln!("tools: {}", install.join(" "));
+        host::run(command.env("DEBIAN_FRONTEND", "noninteractive"))
+    };
     // A fresh machine or an old package list knows no such package, or a version that is gone.
     attempt()
         .or_else(|_| {

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -17,7 +17,8 @@ use anyhow::{Context, Result, bail};
 use crate::guest::Added;
 use crate::host;
 use crate::kernel::Kernel;
-use crate::vm::{self, MachineArgs, Streams};
+use crate::session::Streams;
+use crate::vm::{self, Ended, MachineArgs};
 use crate::{cargo, setup};
 use tally::Tally;
 
@@ -77,11 +78,13 @@ pub fn run(args: &Args) -> Result<i32> {
         }
         on_host(&tally, "xtask", &selection, &args.arguments)?;
     }
-    if !on_kernel.is_empty() {
-        on_real_kernel(&tally, &on_kernel, args)?;
+    if !on_kernel.is_empty()
+        && let Some(code) = on_real_kernel(&tally, &on_kernel, args)?
+    {
+        return Ok(code);
     }
 
-    let tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+    let tally = lock(&tally);
     for skipped in &tally.skipped {
         println!("skipped: {skipped}");
     }
@@ -121,8 +124,7 @@ fn on_host(
         .args(arguments);
     let succeeded = watch(tally, &mut cargo)?;
     // A suite that crashed has no closing line of its own.
-    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-    tally.close(package, succeeded);
+    lock(tally).close(package, succeeded);
     Ok(())
 }
 
@@ -142,14 +144,18 @@ fn watch(tally: &Arc<Mutex<Tally>>, command: &mut Command) -> Result<bool> {
     Ok(child.wait()?.success())
 }
 
-/// Suites that limit and kill.
-fn on_real_kernel(tally: &Arc<Mutex<Tally>>, suites: &[String], args: &Args) -> Result<()> {
+/// Suites that limit and kill. Returns an exit code when someone interrupted them.
+fn on_real_kernel(
+    tally: &Arc<Mutex<Tally>>,
+    suites: &[String],
+    args: &Args,
+) -> Result<Option<i32>> {
     let selection: Vec<String> = suites
         .iter()
         .flat_map(|suite| ["--test".to_owned(), suite.clone()])
         .collect();
     let why = match host::native_cgroup() {
-        Ok(native) => {
+        Ok(native) if args.kernels.is_empty() => {
             println!("kernel suites: on this host, which has cgroup v2");
             let ringfence = cargo::build_native_ringfence()?;
             for built in cargo::build_native("test", &selection)? {
@@ -158,11 +164,11 @@ fn on_real_kernel(tally: &Arc<Mutex<Tally>>, suites: &[String], args: &Args) -> 
                     .arg(GUEST_THREADS)
                     .args(&args.arguments);
                 let succeeded = watch(tally, &mut test)?;
-                let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-                tally.close(&built.name, succeeded);
+                lock(tally).close(&built.name, succeeded);
             }
-            return Ok(());
+            return Ok(None);
         }
+        Ok(_) => "as asked".to_owned(),
         Err(why) => why,
     };
     let kernels = if args.kernels.is_empty() {
@@ -170,7 +176,14 @@ fn on_real_kernel(tally: &Arc<Mutex<Tally>>, suites: &[String], args: &Args) -> 
     } else {
         &args.kernels[..]
     };
-    let built = cargo::build_for_guest("test", &selection)?;
+    let built = match cargo::build_for_guest("test", &selection) {
+        Ok(built) => built,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            lock(tally).close("kernel suites", false);
+            return Ok(None);
+        }
+    };
     for &kernel in kernels {
         println!("kernel suites: in the virtual machine, kernel {kernel}: {why}");
         let mut machine = MachineArgs::with_kernel(kernel);
@@ -182,22 +195,39 @@ fn on_real_kernel(tally: &Arc<Mutex<Tally>>, suites: &[String], args: &Args) -> 
             })
             .collect();
         let command = guest_command(suites, &args.arguments);
-        let streams = Streams::Pipes {
-            stdin: None,
-            stdout: Box::new(Counter(Arc::clone(tally), Vec::new())),
-            stderr: Box::new(io::stderr()),
-        };
-        let code = vm::boot(&machine, &command, Some(GUEST_TIMEOUT), streams)?;
-        // The suites have told how they ended; this is about the machine.
-        if code != 0 {
-            let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-            tally.close(
-                &format!("kernel {kernel} (the guest ended with {code})"),
-                false,
-            );
+        match in_guest(tally, &machine, &command) {
+            Ok(None) => {}
+            Ok(interrupted) => return Ok(interrupted),
+            // The suites have told how they ended; this is about the machine.
+            Err(how) => lock(tally).close(&format!("kernel {kernel} ({how})"), false),
         }
     }
-    Ok(())
+    Ok(None)
+}
+
+fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One boot; counts what it prints. Gives an exit code when someone interrupted it, and as an error how the
+/// machine failed.
+fn in_guest(
+    tally: &Arc<Mutex<Tally>>,
+    machine: &MachineArgs,
+    command: &[OsString],
+) -> Result<Option<i32>, String> {
+    let streams = Streams::Pipes {
+        stdin: None,
+        stdout: Box::new(Counter(Arc::clone(tally), Vec::new())),
+        stderr: Box::new(io::stderr()),
+    };
+    match vm::boot(machine, command, Some(GUEST_TIMEOUT), streams) {
+        Ok(Ended::Exited(0)) => Ok(None),
+        Ok(Ended::Interrupted(code)) => Ok(Some(code)),
+        Ok(Ended::Exited(code)) => Err(format!("the guest ended with {code}")),
+        Ok(Ended::TimedOut) => Err("not all suites ended in time".to_owned()),
+        Err(error) => Err(format!("{error:#}")),
+    }
 }
 
 /// Runs the suites one after the other; each ends with a line that says how.
@@ -225,8 +255,7 @@ impl Write for Counter {
         while let Some(end) = self.1.iter().position(|&byte| byte == b'\n') {
             let line: Vec<u8> = self.1.drain(..=end).collect();
             let text = String::from_utf8_lossy(&line);
-            let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if tally.take(text.trim_end()) {
+            if lock(&self.0).take(text.trim_end()) {
                 io::stdout().write_all(&line)?;
             }
         }
