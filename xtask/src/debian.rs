@@ -1,6 +1,7 @@
 //! The Debian guest with systemd.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,14 +26,22 @@ const PACKAGES: [&str; 10] = [
     "kmod",
 ];
 
+/// Installed by apt, once the system is there: debootstrap cannot choose between `crun | runc`. With podman's
+/// pods, which want catatonit to hold them.
+const MORE_PACKAGES: [&str; 3] = ["podman", "crun", "catatonit"];
+
 const SETUP: &str = include_str!("../guest/debian-setup.sh");
 
 /// Debian's merged directories.
 const MERGED: [&str; 3] = ["bin", "sbin", "lib"];
 
-/// Where `setup --debian` puts the disk image, which runs share and do not change.
+/// Where `setup --debian` puts the disk image, which runs share and do not change. Other packages or another
+/// script make another image, so that none is out of date; those before it may be deleted.
 pub fn image() -> Result<PathBuf> {
-    Ok(host::cache_dir()?.join("debian.img"))
+    let mut recipe = DefaultHasher::new();
+    (PACKAGES, MORE_PACKAGES, SETUP).hash(&mut recipe);
+    let name = format!("debian-{:016x}.img", recipe.finish());
+    Ok(host::cache_dir()?.join(name))
 }
 
 /// Builds the image, unless it is there.
@@ -47,7 +56,8 @@ pub fn build() -> Result<()> {
     let scratch = setup::scratch_dir()?;
     let tree = Tree(scratch.path().join("tree"));
     let mut debootstrap = as_root(&["debootstrap", "--variant=minbase"])?;
-    debootstrap.envs(proxies());
+    let proxies = proxies();
+    debootstrap.envs(proxies.clone());
     host::run(
         debootstrap
             .arg(format!("--include={}", PACKAGES.join(",")))
@@ -60,8 +70,10 @@ pub fn build() -> Result<()> {
     })?;
     host::run(
         as_root(&["chroot"])?
+            .envs(proxies)
             .arg(&tree.0)
-            .args(["/bin/sh", "-c", SETUP]),
+            .args(["/bin/sh", "-c", SETUP, "setup"])
+            .args(MORE_PACKAGES),
     )
     .context("set up the Debian guest")?;
     let unfinished = scratch.path().join("debian.img");
