@@ -1,16 +1,19 @@
 //! `ringfence set`: limits of any cgroup, checked first, then all of them or none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
+use nix::unistd::geteuid;
 
 use crate::command::target::{find, v2_mount};
 use crate::kernel::block::Disk;
 use crate::kernel::cgroup::apply::{Write, apply};
 use crate::kernel::cgroup::hierarchy::Hierarchy;
 use crate::kernel::cgroup::knob::{Address, Knob, KnobValue, Wanted, Wish};
-use crate::kernel::cgroup::standing::{standings, value, why_missing};
+use crate::kernel::cgroup::standing::{is_off, read, standings, value, why_missing};
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::cpuset::{self, CpuList};
 use crate::kernel::host::{self, page_size};
@@ -35,6 +38,8 @@ pub struct Options {
 }
 
 const SYS: &str = "/sys";
+/// How long systemd may take to write what it was told.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Checks all changes, says what they are, and makes them.
 pub fn run(options: &Options) -> anyhow::Result<u8> {
@@ -53,23 +58,39 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     }
 
     let wishes = resolve(&options.wishes)?;
-    let mut changes = changes(&mount, &path, &wishes)?;
+    let off = off(&mount, &path, &wishes, unit.as_ref());
+    let mut changes = changes(&mount, &path, &wishes, &off)?;
     in_safe_order(&mut changes);
-    for change in &changes {
-        for remark in change.at_least(Gravity::Note) {
-            say(&format!("{}: {}", change.address, remark.text));
-        }
-    }
+    announce(&path, &changes, &off);
     refuse(&changes, options.force)?;
     if options.dry_run {
         print(&changes);
         return Ok(0);
     }
 
-    let writes: Vec<Write> = changes.iter().map(Change::write).collect();
-    let kept = apply(&cgroup, &mount, &writes)?;
+    let writes: Vec<Write> = changes
+        .iter()
+        .filter(|change| !off.contains(&change.address))
+        .map(Change::write)
+        .collect();
+    let mut kept = apply(&cgroup, &mount, &writes)?.into_iter();
+    let told = match &unit {
+        None => String::new(),
+        Some(unit) => match tell(unit, &changes, options.persist) {
+            Ok(told) => told,
+            Err(why) if off.is_empty() => {
+                format!("systemd may undo this at `systemctl daemon-reload`, as {why}")
+            }
+            Err(why) => return Err(take_back(&cgroup, &mount, writes, &why)),
+        },
+    };
     print(&changes);
-    for (change, kept) in changes.iter().zip(kept) {
+    for change in &changes {
+        let kept = if off.contains(&change.address) {
+            wait_for(&cgroup, change)
+        } else {
+            kept.next().flatten()
+        };
         match kept {
             Some(kept) if kept != change.new => say(&format!(
                 "{}: the kernel made it {}",
@@ -77,19 +98,47 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
                 kept.to_text(change.address)
             )),
             Some(_) => {}
-            None => {
+            None if cgroup.is_gone() => {
                 say(&format!(
                     "/{} has vanished since, as a cgroup does whose last process ended",
                     path.display()
                 ));
                 break;
             }
+            None => bail!("{} is not there yet, though {told}", change.address),
         }
     }
-    if let Some(unit) = unit {
-        tell(&unit, &changes, options.persist);
+    if unit.is_some() {
+        for change in &changes {
+            if properties(change.address, &change.new).is_empty() {
+                say(&format!(
+                    "{}: systemd has no property for it, and will undo it at `systemctl daemon-reload`",
+                    change.address
+                ));
+            }
+        }
+    }
+    if !told.is_empty() {
+        say(&told);
     }
     Ok(0)
+}
+
+/// Says what is worth a line before anything is done.
+fn announce(path: &Path, changes: &[Change], off: &BTreeSet<Address>) {
+    for change in changes {
+        if off.contains(&change.address) {
+            say(&format!(
+                "{}: the {} controller is off in /{}; systemd turns it on with the limit",
+                change.address,
+                change.address.knob.controller(),
+                path.display()
+            ));
+        }
+        for remark in change.at_least(Gravity::Note) {
+            say(&format!("{}: {}", change.address, remark.text));
+        }
+    }
 }
 
 /// One line on stderr. Foreign names may be part of it.
@@ -130,8 +179,33 @@ fn resolve(wishes: &[Wish]) -> anyhow::Result<Wishes> {
     Ok(resolved)
 }
 
+/// What the cgroup does not have yet and systemd will turn on: it enables a controller, in all cgroups above,
+/// for a unit that has a limit of it.
+fn off(mount: &Path, path: &Path, wishes: &Wishes, unit: Option<&Unit>) -> BTreeSet<Address> {
+    let of_systemd = |address: &Address| {
+        let default = default(*address);
+        default.is_some_and(|default| !properties(*address, &default).is_empty())
+    };
+    wishes
+        .keys()
+        .filter(|_| unit.is_some())
+        .filter(|address| is_off(mount, path, address.knob) && of_systemd(address))
+        .copied()
+        .collect()
+}
+
+/// What a new cgroup has.
+fn default(address: Address) -> Option<KnobValue> {
+    KnobValue::parse(address, address.knob.entry().default.as_bytes()).ok()
+}
+
 /// Judges every wish.
-fn changes(mount: &Path, path: &Path, wishes: &Wishes) -> anyhow::Result<Vec<Change>> {
+fn changes(
+    mount: &Path,
+    path: &Path,
+    wishes: &Wishes,
+    off: &BTreeSet<Address>,
+) -> anyhow::Result<Vec<Change>> {
     let setting = setting(mount, path, wishes);
     wishes
         .iter()
@@ -139,6 +213,9 @@ fn changes(mount: &Path, path: &Path, wishes: &Wishes) -> anyhow::Result<Vec<Cha
             let chain = standings(mount, path, address);
             let old = match chain.first().map(|own| &own.value) {
                 Some(Reading::Value(old)) => old.clone(),
+                Some(Reading::NotAvailable) if off.contains(&address) => {
+                    default(address).context("it has no default")?
+                }
                 Some(Reading::Unreadable(errno)) => {
                     bail!("read {address} of /{}: {}", path.display(), errno.desc())
                 }
@@ -215,31 +292,54 @@ fn refuse(changes: &[Change], force: bool) -> anyhow::Result<()> {
     })
 }
 
-/// Has systemd know the new limits too, so that it does not undo them; says how where that fails.
-fn tell(unit: &Unit, changes: &[Change], persist: bool) {
+/// Has systemd know the new limits, so that it does not undo them. Gives what to say about it: nothing where
+/// it has no property for any of them; as an error why it failed.
+fn tell(unit: &Unit, changes: &[Change], persist: bool) -> Result<String, String> {
     let known: Vec<String> = changes
         .iter()
         .flat_map(|change| properties(change.address, &change.new))
         .collect();
-    for change in changes {
-        if properties(change.address, &change.new).is_empty() {
-            say(&format!(
-                "{}: systemd has no property for it, and may undo it at `systemctl daemon-reload`",
-                change.address
-            ));
-        }
-    }
     if known.is_empty() {
-        return;
+        return Ok(String::new());
     }
-    let telling = unit.command(&known, persist);
+    let telling = unit.command(&known, persist, geteuid().is_root());
     match telling.run() {
-        Ok(()) => say(&format!(
-            "{} is a unit of systemd's, which was told too: {telling}",
+        Ok(()) => Ok(format!(
+            "{} is a unit of systemd's, which was told: {telling}",
             unit.name
         )),
-        Err(why) => say(&format!(
-            "systemd may undo this at `systemctl daemon-reload`, as it could not be told ({why}): {telling}"
-        )),
+        Err(why) => {
+            let hint = if geteuid().is_root() || unit.of_user.is_some() {
+                ""
+            } else {
+                "; type sudo in front"
+            };
+            Err(format!("it could not be told ({why}{hint}): {telling}"))
+        }
+    }
+}
+
+/// Takes back what was written, as systemd did not turn on the rest.
+fn take_back(cgroup: &Cgroup, mount: &Path, writes: Vec<Write>, why: &str) -> anyhow::Error {
+    let writes: Vec<Write> = writes.into_iter().rev().map(Write::undo).collect();
+    let outcome = match apply(cgroup, mount, &writes) {
+        Ok(_) => "nothing was changed".to_owned(),
+        Err(refused) => format!(
+            "what was already written could not be restored: {}",
+            refused.why
+        ),
+    };
+    anyhow!("systemd alone can turn a controller on for its unit, and {why}; {outcome}")
+}
+
+/// Waits until systemd has written a limit whose controller was off. Gives what the kernel then reads.
+fn wait_for(cgroup: &Cgroup, change: &Change) -> Option<KnobValue> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let kept = read(cgroup, change.address).ok();
+        if kept.as_ref() == Some(&change.new) || Instant::now() > deadline || cgroup.is_gone() {
+            return kept;
+        }
+        sleep(Duration::from_millis(10));
     }
 }

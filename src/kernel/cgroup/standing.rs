@@ -89,6 +89,15 @@ fn cpu_time(mount: &Path, path: &Path) -> Option<(u64, Duration)> {
     Some((CpuStat::parse(&text).ok()?.usage_usec.0, since_boot()))
 }
 
+/// Whether a cgroup lacks a knob's file only as those above it do not hand the controller down.
+pub fn is_off(mount: &Path, path: &Path, knob: Knob) -> bool {
+    let has = |at: &Path| {
+        read_words(&at.join("cgroup.controllers"))
+            .is_ok_and(|words| words.iter().any(|word| word == knob.controller()))
+    };
+    has(mount) && !has(&mount.join(path))
+}
+
 /// Why a cgroup lacks a knob's file, and what would mend it, in one sentence.
 pub fn why_missing(mount: &Path, path: &Path, knob: Knob) -> String {
     let controller = knob.controller();
