@@ -27,7 +27,7 @@ pub struct Args {
     /// Fetch only this kernel [default: all]
     #[arg(long = "kernel", value_enum)]
     kernels: Vec<Kernel>,
-    /// Also build the Debian guest with systemd (downloads about 100 MB, takes minutes)
+    /// Also build the Debian guest with systemd and podman (downloads about 140 MB, takes minutes)
     #[arg(long)]
     debian: bool,
 }
@@ -75,6 +75,16 @@ pub fn ensure(kernel: Kernel) -> Result<()> {
         kernels: vec![kernel],
         debian: false,
     })
+}
+
+/// The same for the Debian guest.
+pub fn ensure_debian() -> Result<()> {
+    if debian::image()?.exists() {
+        return Ok(());
+    }
+    install_tools(&TOOLS)?;
+    install_tools(&DEBIAN_TOOLS)?;
+    debian::build()
 }
 
 /// Installs what is missing, or says which command would.
