@@ -84,7 +84,7 @@ fn container(name: &str) -> (Owner, Role, Option<String>) {
 #[track_caller]
 fn screen(target: &str, lines: &[&[&str]]) {
     let mut dashboard = Dashboard::start(&["top", target]);
-    dashboard.wait_for("● live");
+    dashboard.wait_for(lines[0][0]);
     dashboard.keys("\x1b[H");
     dashboard.wait("the name", |contents| {
         lines.iter().all(|words| {
@@ -142,6 +142,8 @@ fn a_container_of_the_other_cgroup_manager_does_too() {
     let path = format!("/libpod_parent/libpod-{id}");
     assert_eq!(told(&path), container("plain"));
     assert_eq!(read(file(&path, "memory.max")), "67108864");
+    let helper = told("/libpod_parent/conmon");
+    assert_eq!(helper, (Owner::Podman, Role::Helper, None));
     screen("plain", &[&["plain · podman container"]]);
     // No unit of systemd's, so that there is nobody to tell.
     let line = set(&["plain", "memory.max=32m"]).ok();
