@@ -123,7 +123,7 @@ fn live(hierarchy: &Hierarchy, forest: &Forest) -> Duration {
     .expect("start");
     live.set_interest(Interest::Some {
         stats: [].into(),
-        processes: None,
+        processes: std::collections::HashSet::new(),
     });
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()

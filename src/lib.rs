@@ -12,10 +12,11 @@
 //! the `use` lines and fails when a room looks up.
 //!
 //! ```text
-//! 8  main.rs
-//! 7  cli                      clap, turned into the rooms' own option types, once
-//! 6  command/                 one file per verb; each reads as the story of that verb
-//! 5  ui/                      message → update(state) → effect, and pure views
+//! 9  main.rs
+//! 8  cli                      clap, turned into the rooms' own option types, once
+//! 7  command/                 one file per verb; each reads as the story of that verb
+//! 6  ui/                      message → update(state) → effect, and pure views
+//! 5  control/                 changing what is: limits judged and made, cgroups frozen, stopped, killed
 //! 4  model/                   rates, effective limits, throttling, history, OOM incidents, the field catalogue
 //! 3  sample/                  one instant of raw counters; the live source (its own thread)
 //!    launch/                  spec → plan → clone → supervised workload → nothing left behind
@@ -25,21 +26,23 @@
 //! ```
 //!
 //! Where does a line go? Opens a file or makes a syscall: [`kernel`]. Understands kernel text: that
-//! controller's file there. Reads what docker or podman left on disk: [`names`]. Subtracts two counters: [`model`]. Mentions ratatui: [`ui`]. Mentions clap:
-//! [`cli`].
+//! controller's file there. Reads what docker or podman left on disk: [`names`]. Subtracts two counters:
+//! [`model`]. Changes a cgroup that somebody else made: [`control`]. Mentions ratatui: [`ui`]. Mentions
+//! clap: [`cli`].
 //!
 //! ## How data travels
 //!
 //! ```text
 //! cgroupfs text ─▶ kernel types ─▶ Sample ─▶ Model ─▶ views, plain tables
 //! inotify, kmsg ─▶ kernel events ───────────▶ Model
-//! key ─▶ Message ─▶ update ─▶ Effect
+//! key ─▶ Message ─▶ update ─▶ Effect ─▶ control ─▶ outcome ─▶ Message
 //! ```
 
 #![warn(missing_docs)]
 
 pub mod cli;
 pub mod command;
+pub mod control;
 pub mod kernel;
 pub mod launch;
 pub mod model;

@@ -10,13 +10,17 @@
 mod bind;
 pub mod change;
 pub mod field;
+pub mod filter;
 pub mod history;
 pub mod host;
+pub mod incident;
 pub mod io;
 pub mod limit;
 pub mod memory;
 pub mod oom;
+pub mod parts;
 pub mod peaks;
+pub mod process;
 pub mod rate;
 pub mod row;
 pub mod tree;
@@ -27,12 +31,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::kernel::cgroup::CgroupId;
-use crate::kernel::unit::Bytes;
+use crate::kernel::memory::MemoryStat;
 use crate::names;
 use crate::sample::{Event, OomKill, Presence, Sample};
 
 pub use history::History;
 pub use host::Host;
+pub use incident::Incident;
 pub use oom::{Note, Severity};
 pub use peaks::Peaks;
 pub use row::Row;
@@ -48,8 +53,8 @@ struct Track {
     kills: oom::Ledger,
     /// What people call it.
     called: Option<Arc<str>>,
-    /// The last `inactive_file` seen.
-    inactive_file: Option<(CgroupId, Bytes)>,
+    /// The last `memory.stat` seen.
+    memory_stat: Option<(CgroupId, MemoryStat)>,
 }
 
 /// Everything known about a host and its cgroups.
@@ -62,6 +67,8 @@ pub struct Model {
     tracks: HashMap<Arc<str>, Track>,
     notes: VecDeque<Note>,
     notes_ever: u64,
+    incidents: VecDeque<Incident>,
+    process_cpu: process::Cpu,
     utc_offset: i32,
 }
 
@@ -93,8 +100,8 @@ impl Model {
         });
         let tracks = &self.tracks;
         self.rows = row::rows(&sample, previous.as_ref(), |cgroup| {
-            let (id, bytes) = tracks.get(&cgroup.path)?.inactive_file?;
-            (id == cgroup.id).then_some(bytes)
+            let (id, stat) = tracks.get(&cgroup.path)?.memory_stat?;
+            (id == cgroup.id).then_some(stat)
         });
         self.host.fold(
             &sample.host,
@@ -111,7 +118,7 @@ impl Model {
                 continue;
             }
             if let Some(stat) = cgroup.memory_stat.value() {
-                track.inactive_file = Some((row.id, stat.inactive_file));
+                track.memory_stat = Some((row.id, *stat));
             }
             let then = before
                 .as_ref()
@@ -124,6 +131,9 @@ impl Model {
                 cpu: row.cpu.value().copied(),
             });
         }
+        self.process_cpu = before
+            .as_ref()
+            .map_or_else(process::Cpu::new, |before| process::cpu(before, &sample));
         self.index = row::index(&sample);
         self.forget(&sample);
         self.sample = Some(sample);
@@ -133,13 +143,15 @@ impl Model {
     /// at the end is about them.
     fn forget(&mut self, sample: &Sample) {
         let oldest = sample.since_boot.saturating_sub(history::SPAN);
-        let rows = &self.rows;
-        if self.tracks.len() <= rows.len() {
+        if self.tracks.len() <= self.rows.len() {
             return;
         }
         self.tracks.retain(|path, track| {
-            track.history.forget_before(oldest);
-            !track.history.is_empty() || row::Kind::of(path) == row::Kind::Workload
+            let is_stale = track.history.is_older_than(oldest);
+            if is_stale {
+                track.history = History::default();
+            }
+            !is_stale || row::Kind::of(path) == row::Kind::Workload
         });
     }
 
@@ -165,7 +177,16 @@ impl Model {
             track.history.mark_oom(at);
         }
         let row = self.index.get(&kill.cgroup).map(|&at| &self.rows[at]);
-        for note in oom::notes(kill, row, &|path| self.label(path).into_owned()) {
+        let label = |path: &str| self.label(path).into_owned();
+        let number = self.incidents.back().map_or(1, |last| last.number + 1);
+        let history = &self.tracks[&kill.path].history;
+        let incident = Incident::new(number, at.unwrap_or_default(), kill, row, history, &label);
+        let notes = oom::notes(kill, row, &label);
+        if self.incidents.len() == incident::INCIDENTS {
+            self.incidents.pop_front();
+        }
+        self.incidents.push_back(incident);
+        for note in notes {
             self.note(note);
         }
     }
@@ -218,7 +239,22 @@ impl Model {
         &self.host
     }
 
-    /// The last minutes of a path.
+    /// The OOM kills, newest first.
+    pub fn incidents(&self) -> impl ExactSizeIterator<Item = &Incident> {
+        self.incidents.iter().rev()
+    }
+
+    /// Whether something was known of a path in the last minutes.
+    pub fn remembers(&self, path: &str) -> bool {
+        let now = self
+            .sample
+            .as_ref()
+            .map_or(Duration::ZERO, |sample| sample.since_boot);
+        self.history(path)
+            .is_some_and(|past| !past.is_older_than(now.saturating_sub(history::SPAN)))
+    }
+
+    /// The past of a path.
     pub fn history(&self, path: &str) -> Option<&History> {
         self.tracks.get(path).map(|track| &track.history)
     }

@@ -9,9 +9,13 @@ pub mod columns;
 mod feed;
 pub mod keymap;
 pub mod layout;
+pub mod listing;
+pub mod palette;
 pub mod plain;
+pub mod question;
 pub mod state;
 mod svg;
+pub mod tabs;
 pub mod terminal;
 pub mod theme;
 pub mod update;
@@ -19,7 +23,7 @@ pub mod view;
 
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use crossterm::event::EventStream;
@@ -28,8 +32,9 @@ use ratatui::backend::TestBackend;
 use ratatui::layout::Rect;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::control::worker::Worker;
 use crate::kernel::clock;
-use crate::model::{Model, Note};
+use crate::model::{Model, Note, Severity};
 use crate::sample::live::{Interest, Live};
 use feed::{Feed, News};
 use state::{Flow, Selection, State};
@@ -53,17 +58,18 @@ pub struct Options {
 }
 
 /// Shows the dashboard on the terminal until the user leaves, a signal comes, or the duration is over.
-/// `notes` adds lines to the event log. The terminal is as before when this returns, and the model that
+/// `control` carries out what the user changes; `notes` adds lines to the event log. The terminal is as before when this returns, and the model that
 /// is given back knows the peaks.
 pub fn dashboard(
     live: Live,
+    control: Worker,
     options: &Options,
     notes: Option<UnboundedReceiver<Note>>,
 ) -> anyhow::Result<Model> {
     runtime()?.block_on(async {
         let feed = Feed::new(live, notes, options)?;
         let mut terminal = Terminal::enter().context("cannot take over the terminal")?;
-        watch(&mut terminal, feed, options).await
+        watch(&mut terminal, feed, control, options).await
     })
 }
 
@@ -135,6 +141,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 async fn watch(
     terminal: &mut Terminal,
     mut feed: Feed,
+    mut control: Worker,
     options: &Options,
 ) -> anyhow::Result<Model> {
     let theme = Theme::from_env();
@@ -147,11 +154,14 @@ async fn watch(
     let mut held: Option<Box<Model>> = None;
     let mut interest = None;
     let mut input = EventStream::new();
+    let mut changed = true;
     loop {
         let shown = held.as_deref().unwrap_or(&model);
-        terminal
-            .show(|frame| view::render(frame, shown, &state, &theme))
-            .context("cannot draw on the terminal")?;
+        if changed {
+            terminal
+                .show(|frame| view::render(frame, shown, &state, &theme))
+                .context("cannot draw on the terminal")?;
+        }
         let wanted = state.interest(shown);
         if interest.as_ref() != Some(&wanted) {
             feed.live.set_interest(wanted.clone());
@@ -170,7 +180,12 @@ async fn watch(
                 Some(event) => Message::Terminal(event.context("cannot read the keys")?),
                 None => return Ok(model),
             },
+            Some(outcome) = control.outcomes.recv() => Message::Control(outcome),
         };
+        changed = !message.is_idle();
+        if !changed {
+            continue;
+        }
         let shown = held.as_deref().unwrap_or(&model);
         match update(&mut state, &message, shown) {
             Some(Effect::Quit) => return Ok(model),
@@ -179,7 +194,16 @@ async fn watch(
                 held = None;
                 state.settle(&model);
             }
+            Some(Effect::Order(order)) => control.order(order),
             None => {}
+        }
+        for text in state.said.drain(..) {
+            model.note(Note {
+                time: SystemTime::now(),
+                severity: Severity::Info,
+                text,
+                cgroup: None,
+            });
         }
     }
 }

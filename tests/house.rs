@@ -5,10 +5,11 @@ use std::fs;
 use std::path::Path;
 
 /// Every room and its floor.
-const ROOMS: [(&str, u8); 9] = [
-    ("cli", 7),
-    ("command", 6),
-    ("ui", 5),
+const ROOMS: [(&str, u8); 10] = [
+    ("cli", 8),
+    ("command", 7),
+    ("ui", 6),
+    ("control", 5),
     ("model", 4),
     ("sample", 3),
     ("launch", 3),

@@ -227,7 +227,7 @@ fn dear_files_are_read_for_those_of_interest_only() {
     assert_eq!(a.processes[0].pid, std::process::id());
     live.set_interest(Interest::Some {
         stats: [a.id].into(),
-        processes: Some(b.id),
+        processes: [b.id].into(),
     });
     let seen = wait_for(&mut live, |sample| sample.cgroups[1].processes.is_empty());
     let [a, b] = [1, 2].map(|n| &seen.last().unwrap().cgroups[n]);

@@ -117,6 +117,72 @@ fn a_running_workload_is_shown_against_its_limits_and_keys_work() {
 }
 
 #[test]
+fn all_four_views_over_a_real_workload() {
+    let host = Host::new();
+    let flags = ["-m", "32m", "--pids-limit", "32"];
+    // PID 1 and a child that stay; the kill is another workload's, as it takes all of that one.
+    let script = "echo ready; while :; do sleep 100; done";
+    let victim = host.start("victim", &flags, script);
+    let mut dashboard = Dashboard::start(&["top", "--interval", "1"]);
+    dashboard.wait_for("● victim");
+    let mut run = host.command(&["--name", "leaker", "-m", "32m"], &["tail", "/dev/zero"]);
+    let status = run.stdout(Stdio::null()).status().expect("ringfence run");
+    assert_eq!(status.code(), Some(137));
+    dashboard.wait_for("✖ OOM kill  leaker");
+
+    dashboard.keys("/victim\r");
+    dashboard.wait_for("filter: victim");
+    dashboard.keys("G");
+    dashboard.wait_for("├ /ringfence.slice/victim ─");
+    dashboard.keys("2");
+    dashboard.wait("the detail", |contents| {
+        [
+            "├ detail · ringfence.slice › victim ─",
+            "MEMORY ",
+            "█ anon ",
+            "limit 32M (own memory.max)",
+            "oom_kill ",
+            "PRESSURE",
+        ]
+        .iter()
+        .all(|part| contents.contains(part))
+    });
+    eprintln!("{}", dashboard.contents());
+    dashboard.keys("3");
+    // Its PID 1 with both pids, and a child below it.
+    dashboard.wait("both pids", |contents| {
+        let first = contents.lines().find_map(|line| {
+            let mut words = line.trim_start_matches('│').split_whitespace();
+            let host: u32 = words.next()?.parse().ok()?;
+            let inside: u32 = words.next()?.parse().ok()?;
+            (line.contains("sh -c echo ready") && inside == 1).then_some(host)
+        });
+        first.is_some_and(|pid| pid > 1) && contents.contains("└ ")
+    });
+    dashboard.wait_for("own     pid:[40265");
+    eprintln!("{}", dashboard.contents());
+    dashboard.keys("4");
+    dashboard.wait("the kill", |contents| {
+        contents.contains("├ OOM kills · 1 of ")
+            && contents.contains("limit memory.max 32M of leaker")
+            && contents.contains(" on the host, ")
+            && contents.contains("/ringfence.slice/leaker (its own)")
+    });
+    eprintln!("{}", dashboard.contents());
+    // Escape and a digit sent together would be Alt with it.
+    dashboard.keys("\x1b");
+    dashboard.wait_for("NAME▴");
+    dashboard.keys(":by mem");
+    dashboard.wait_for("sort by memory");
+    dashboard.keys("\r");
+    dashboard.wait_for("MEMORY▾");
+    dashboard.keys("q");
+    assert!(dashboard.end().success());
+    victim.signal(Signal::SIGTERM);
+    victim.finish();
+}
+
+#[test]
 fn signals_give_the_terminal_back() {
     let _host = Host::new();
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {

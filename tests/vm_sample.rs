@@ -589,7 +589,7 @@ fn memory_stat_and_processes_are_read_for_those_of_interest() {
     let [id_a, id_b] = [&a, &b].map(|group| row(&newest(&live), &group.path()).id);
     live.set_interest(Interest::Some {
         stats: [id_a].into(),
-        processes: Some(id_b),
+        processes: [id_b].into(),
     });
     let seen = wait_for(&mut live, |sample| {
         row(sample, &b.path()).memory_stat == Reading::NotAvailable

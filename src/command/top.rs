@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::command::target::{find, v2_mount};
+use crate::control::worker::Worker;
 use crate::kernel::cgroup::hierarchy::Hierarchy;
 use crate::model::{Model, Note};
 use crate::sample::live::{self, Live};
@@ -66,6 +67,7 @@ pub fn watch(
 ) -> anyhow::Result<Model> {
     let root = (!subtree.as_os_str().is_empty())
         .then(|| Path::new("/").join(&subtree).to_string_lossy().into());
+    let mount = v2_mount(&hierarchy)?;
     let live = Live::start(live::Options {
         proc: PROC.into(),
         kmsg: Some("/dev/kmsg".into()),
@@ -80,7 +82,7 @@ pub fn watch(
         root,
     };
     let model = if watch.on_screen() {
-        ui::dashboard(live, &options, notes)?
+        ui::dashboard(live, Worker::start(mount)?, &options, notes)?
     } else {
         ui::plain(live, &options, notes, &mut io::stdout().lock())?
     };

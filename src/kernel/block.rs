@@ -117,6 +117,29 @@ pub fn find_disk(sys: &Path, word: &str) -> Result<Disk, NotADisk> {
     }
 }
 
+/// The whole disks of the host that hold something, by their names. `sys` is `/sys`, or a fixture.
+pub fn disks(sys: &Path) -> Vec<Disk> {
+    let entries = fs::read_dir(sys.join("block")).into_iter().flatten();
+    let mut disks: Vec<Disk> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let dir = entry.path();
+            let text = |file: &str| fs::read_to_string(dir.join(file)).ok();
+            // A loop device without a file behind it, a drive without a medium.
+            if text("size")?.trim() == "0" {
+                return None;
+            }
+            Some(Disk {
+                device: text("dev")?.trim().parse().ok()?,
+                name: entry.file_name().to_string_lossy().into_owned(),
+                asked_by_partition: false,
+            })
+        })
+        .collect();
+    disks.sort_by(|one, other| one.name.cmp(&other.name));
+    disks
+}
+
 /// A partition's directory is inside its disk's: `/sys/devices/…/block/vda/vda1`.
 fn disk_of(sys: &Path, device: Device) -> Option<Disk> {
     let mut dir = fs::canonicalize(sys.join("dev/block").join(device.to_string())).ok()?;

@@ -3,11 +3,15 @@
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use procfs::process::Process;
 
 use super::parse;
-use super::unit::{Bytes, Malformed};
+use super::unit::{Bytes, Malformed, Micros};
+use namespace::{Namespace, Reference};
+
+pub mod namespace;
 
 /// The pids of `cgroup.procs`. Processes of another pid namespace read 0 and are left out.
 pub fn parse_procs(text: &[u8], pids: &mut Vec<u32>) -> Result<(), Malformed> {
@@ -34,6 +38,18 @@ pub struct Task {
     pub command: String,
     /// Resident memory.
     pub rss: Bytes,
+    /// The pid of its parent; 0 where that is outside the reader's pid namespace.
+    pub ppid: u32,
+    /// What it does, as one letter: `R` runs, `S` sleeps, `D` waits for a device, `Z` is a zombie.
+    ///
+    /// <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>
+    pub state: char,
+    /// How many threads it has.
+    pub threads: u32,
+    /// CPU time used, in user mode and in the kernel, by all its threads.
+    pub cpu_time: Micros,
+    /// The namespaces that fence it; empty where they may not be read.
+    pub namespaces: Arc<[Namespace]>,
 }
 
 /// The pids of a process inside its namespaces (`NSpid` of `PROC/PID/status`, since 4.1), outermost
@@ -68,6 +84,7 @@ pub struct Tasks {
     proc: PathBuf,
     known: HashMap<u32, Known>,
     round: u64,
+    host: Reference,
 }
 
 #[derive(Debug)]
@@ -76,6 +93,7 @@ struct Known {
     comm: String,
     inner_pids: Vec<u32>,
     command: String,
+    namespaces: Arc<[Namespace]>,
     round: u64,
     read_in: u64,
 }
@@ -87,6 +105,7 @@ impl Tasks {
     /// Reads from `/proc`, or a fixture.
     pub fn new(proc: PathBuf) -> Self {
         Self {
+            host: Reference::new(&proc),
             proc,
             known: HashMap::new(),
             round: 0,
@@ -117,6 +136,7 @@ impl Tasks {
                 inner_pids: inner_pids(&self.proc, pid)?,
                 command: command(&process).unwrap_or_else(|| format!("[{}]", stat.comm)),
                 comm: stat.comm,
+                namespaces: self.host.of(&self.proc, pid).into(),
                 round,
                 read_in: round,
             };
@@ -129,8 +149,18 @@ impl Tasks {
             start_time: known.start_time,
             command: known.command.clone(),
             rss: Bytes(stat.rss.saturating_mul(procfs::page_size())),
+            ppid: u32::try_from(stat.ppid).unwrap_or(0),
+            state: stat.state,
+            threads: u32::try_from(stat.num_threads).unwrap_or(0),
+            cpu_time: micros(stat.utime.saturating_add(stat.stime)),
+            namespaces: Arc::clone(&known.namespaces),
         })
     }
+}
+
+/// Clock ticks as time.
+fn micros(ticks: u64) -> Micros {
+    Micros(ticks.saturating_mul(1_000_000 / procfs::ticks_per_second().max(1)))
 }
 
 fn process(proc: &Path, pid: u32) -> Option<Process> {
@@ -175,6 +205,13 @@ mod tests {
         tasks.begin();
         let task = tasks.read(pid).unwrap();
         assert!(task.rss.0 > 0 && task.start_time > 0 && !task.command.is_empty());
+        assert!(task.threads >= 1 && "RSD".contains(task.state));
+        assert_eq!(task.ppid, std::os::unix::process::parent_id());
+        assert!(
+            task.namespaces
+                .iter()
+                .any(|namespace| namespace.kind == namespace::Kind::Pid)
+        );
         assert_eq!(tasks.read(pid).unwrap().start_time, task.start_time);
         assert_eq!(tasks.read(u32::MAX), None);
     }

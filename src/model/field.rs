@@ -1,9 +1,16 @@
 //! THE catalogue of what is shown about a cgroup. Table columns, sort keys and the plain table all come
-//! from [`FIELDS`]; a new column is one entry here.
+//! from [`FIELDS`]; a new column is one entry there.
+
+mod catalogue;
+mod preset;
+mod rank;
+
+pub use catalogue::FIELDS;
+pub use preset::Preset;
 
 use super::limit::Ceiling;
 use super::row::{Mark, Resource, Row, Stall, Throttled};
-use crate::kernel::unit::{Bytes, Percent, Reading};
+use crate::kernel::unit::{Bytes, Limit, Percent, Reading};
 use crate::text;
 
 /// Which field.
@@ -29,6 +36,56 @@ pub enum FieldId {
     Stall,
     /// OOM kills.
     OomKills,
+    /// CPU in user mode.
+    CpuUser,
+    /// CPU in the kernel.
+    CpuSystem,
+    /// CPU time that it was held back.
+    HeldBack,
+    /// Its share where CPUs are short.
+    CpuWeight,
+    /// What the kernel drops before it kills.
+    Reclaimable,
+    /// Heaps and stacks.
+    Anon,
+    /// Page cache.
+    File,
+    /// The kernel's own memory.
+    Kernel,
+    /// Tmpfs and shared memory.
+    Shmem,
+    /// Swapped out.
+    Swap,
+    /// `memory.high`.
+    High,
+    /// `memory.max`.
+    Max,
+    /// The most there was.
+    Peak,
+    /// Bytes read per second.
+    Read,
+    /// Bytes written per second.
+    Written,
+    /// Read operations per second.
+    ReadOps,
+    /// Write operations per second.
+    WriteOps,
+    /// The tightest `io.max` on bytes read.
+    ReadCap,
+    /// The tightest `io.max` on bytes written.
+    WriteCap,
+    /// CPU pressure, 10 s.
+    CpuPressure,
+    /// CPU pressure, a minute.
+    CpuPressure60,
+    /// Memory pressure, 10 s.
+    MemoryPressure,
+    /// Memory pressure, a minute.
+    MemoryPressure60,
+    /// I/O pressure, 10 s.
+    IoPressure,
+    /// I/O pressure, a minute.
+    IoPressure60,
 }
 
 /// On which side of its column a value stands.
@@ -46,13 +103,13 @@ pub enum Value<'a> {
     /// The row's name.
     Name(&'a Row),
     /// A percentage.
-    Percent(&'a Reading<Percent>),
+    Percent(Reading<Percent>),
     /// CPU time against its ceiling.
     OfCpus(&'a Row, &'a Reading<Ceiling<f64>>),
     /// A throttled share.
     Throttled(&'a Reading<Throttled>),
     /// A size.
-    Bytes(&'a Reading<Bytes>),
+    Bytes(Reading<Bytes>),
     /// Memory against its ceiling.
     OfBytes(&'a Row, &'a Reading<Ceiling<Bytes>>),
     /// Traffic, with what is capped.
@@ -62,7 +119,13 @@ pub enum Value<'a> {
     /// A pressure.
     Stall(&'a Reading<Stall>),
     /// A number.
-    Count(&'a Reading<u64>),
+    Count(Reading<u64>),
+    /// A plain number: a weight.
+    Number(Reading<u64>),
+    /// Something per second.
+    Rate(Reading<f64>),
+    /// A limit of its own.
+    Limit(Reading<Limit<Bytes>>),
 }
 
 /// What a column is sorted by.
@@ -99,139 +162,12 @@ pub struct Field {
     pub rank: for<'a> fn(&'a Row) -> Rank<'a>,
 }
 
-/// Every field, in the order of the columns.
-pub static FIELDS: [Field; 10] = [
-    Field {
-        id: FieldId::Name,
-        key: "name",
-        title: "NAME",
-        about: "the cgroup; ● runs, ○ has no memory limit, ❄ is frozen, ✝ is gone",
-        align: Align::Left,
-        width: (10, 24),
-        drop: 0,
-        value: |row| Value::Name(row),
-        rank: |row| Rank::Text(&row.label),
-    },
-    Field {
-        id: FieldId::Cpu,
-        key: "cpu",
-        title: "CPU",
-        about: "CPU used; 100% is one core",
-        align: Align::Right,
-        width: (5, 5),
-        drop: 0,
-        value: |row| Value::Percent(&row.cpu),
-        rank: |row| number(row.cpu.value().map(|cpu| cpu.0)),
-    },
-    Field {
-        id: FieldId::CpuLimit,
-        key: "of-cpus",
-        title: "OF LIMIT",
-        about: "against the cpu.max that binds, in CPUs; ↑ an ancestor's",
-        align: Align::Left,
-        width: (9, 16),
-        drop: 5,
-        value: |row| Value::OfCpus(row, &row.cpu_limit),
-        rank: |row| number(share(&row.cpu_limit)),
-    },
-    Field {
-        id: FieldId::Throttled,
-        key: "throttled",
-        title: "THR",
-        about: "periods in which cpu.max held it back; ↑ an ancestor's",
-        align: Align::Right,
-        width: (5, 5),
-        drop: 3,
-        value: |row| Value::Throttled(&row.throttled),
-        rank: |row| number(row.throttled.value().map(|throttled| throttled.share.0)),
-    },
-    Field {
-        id: FieldId::Memory,
-        key: "memory",
-        title: "MEMORY",
-        about: "working set: memory.current less inactive_file",
-        align: Align::Right,
-        width: (7, 7),
-        drop: 0,
-        value: |row| Value::Bytes(&row.memory.working),
-        rank: |row| number(row.memory.working.value().map(|bytes| bytes.0 as f64)),
-    },
-    Field {
-        id: FieldId::MemoryLimit,
-        key: "of-memory",
-        title: "OF LIMIT",
-        about: "against the memory.max that binds; ━ in use, ╍ reclaimable, ↑ an ancestor's",
-        align: Align::Left,
-        width: (11, 22),
-        drop: 1,
-        value: |row| Value::OfBytes(row, &row.memory_limit),
-        rank: |row| number(share(&row.memory_limit)),
-    },
-    Field {
-        id: FieldId::Io,
-        key: "io",
-        title: "READ/s WRITE/s",
-        about: "bytes per second from and to all devices; ▲ held back by io.max",
-        align: Align::Right,
-        width: (15, 15),
-        drop: 7,
-        value: |row| Value::Io(row),
-        rank: |row| number(row.io.value().map(|flow| flow.read() + flow.written())),
-    },
-    Field {
-        id: FieldId::Pids,
-        key: "pids",
-        title: "PIDS",
-        about: "processes and threads of pids.max; ! forks refused, ↑ an ancestor's limit",
-        align: Align::Right,
-        width: (8, 8),
-        drop: 4,
-        value: |row| Value::Pids(row),
-        rank: |row| number(row.pids.value().map(|pids| *pids as f64)),
-    },
-    Field {
-        id: FieldId::Stall,
-        key: "psi",
-        title: "PSI",
-        about: "time lost waiting for (c)pu, (m)emory or (i)o, in percent of the last 10 s",
-        align: Align::Right,
-        width: (4, 4),
-        drop: 6,
-        value: |row| Value::Stall(&row.stall),
-        rank: |row| number(row.stall.value().map(|stall| stall.share.0)),
-    },
-    Field {
-        id: FieldId::OomKills,
-        key: "oom",
-        title: "OOM",
-        about: "processes killed for lack of memory, with those below",
-        align: Align::Right,
-        width: (4, 4),
-        drop: 2,
-        value: |row| Value::Count(&row.oom_kills),
-        rank: |row| number(row.oom_kills.value().map(|kills| *kills as f64)),
-    },
-];
-
 impl FieldId {
     /// Its entry in the catalogue.
     pub fn field(self) -> &'static Field {
         // The catalogue is in the order of the enum; a test holds that.
         &FIELDS[self as usize]
     }
-}
-
-fn number(value: Option<f64>) -> Rank<'static> {
-    value
-        .filter(|value| value.is_finite())
-        .map_or(Rank::Unknown, Rank::Number)
-}
-
-fn share<T: super::limit::Quantity>(ceiling: &Reading<Ceiling<T>>) -> Option<f64> {
-    ceiling
-        .value()
-        .filter(|ceiling| ceiling.limited)
-        .and_then(|ceiling| ceiling.binding.share())
 }
 
 impl Value<'_> {
@@ -261,7 +197,9 @@ impl Value<'_> {
                 format!("{pids}/{limit}{refused}")
             }),
             Self::Stall(reading) => plain(reading, |value| stall(*value)),
-            Self::Count(reading) => plain(reading, u64::to_string),
+            Self::Count(reading) | Self::Number(reading) => plain(reading, u64::to_string),
+            Self::Rate(reading) => plain(reading, |value| rate(*value)),
+            Self::Limit(reading) => plain(reading, |limit| text::limit(*limit)),
         }
     }
 }

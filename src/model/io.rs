@@ -122,14 +122,22 @@ impl IoFlow {
             .map_or([0.0; 4], |flow| flow.rates)
     }
 
+    /// One of the rates, summed over all devices.
+    pub fn total(&self, kind: Kind) -> f64 {
+        self.devices
+            .iter()
+            .map(|flow| flow.rates[kind as usize])
+            .sum()
+    }
+
     /// Bytes read per second, from all devices.
     pub fn read(&self) -> f64 {
-        self.devices.iter().map(|flow| flow.rates[0]).sum()
+        self.total(Kind::Rbps)
     }
 
     /// Bytes written per second, to all devices.
     pub fn written(&self) -> f64 {
-        self.devices.iter().map(|flow| flow.rates[1]).sum()
+        self.total(Kind::Wbps)
     }
 
     /// Whether reading (or writing) is held back by a cap on some device right now.

@@ -80,7 +80,7 @@ fn about(victim: &Victim) -> String {
 }
 
 /// `limit memory.max 64M of leaker`
-fn limit(kill: &OomKill, row: Option<&Row>, label: &dyn Fn(&str) -> String) -> String {
+pub fn limit(kill: &OomKill, row: Option<&Row>, label: &dyn Fn(&str) -> String) -> String {
     if let Some(path) = &kill.limit_path {
         let size = kill
             .limit

@@ -7,9 +7,10 @@ use super::bind;
 use super::io::IoFlow;
 use super::limit::Ceiling;
 use super::memory::Memory;
+use super::parts::Parts;
 use super::rate;
 use crate::kernel::cgroup::{CgroupEvents, CgroupId};
-use crate::kernel::memory::MemoryEvents;
+use crate::kernel::memory::{MemoryEvents, MemoryStat};
 use crate::kernel::pressure::Pressure;
 use crate::kernel::unit::{Bytes, Percent, Reading};
 use crate::names::{self, Identity, Owner, Role, owner};
@@ -135,6 +136,8 @@ pub struct Row {
     /// OOM kills, with those below: the kernel's counter, together with those of earlier cgroups of this
     /// path that were seen.
     pub oom_kills: Reading<u64>,
+    /// What the resources are made of.
+    pub parts: Parts,
 }
 
 impl Row {
@@ -144,6 +147,17 @@ impl Row {
         self.leaf
             && self.kind != Kind::Other
             && matches!(&self.memory_limit, Reading::Value(ceiling) if !ceiling.limited)
+    }
+
+    /// Whether something went wrong in it: OOM kills or refused forks at any time, or it is held back by
+    /// `cpu.max` or `io.max` right now.
+    pub fn has_faults(&self) -> bool {
+        let refused = self.parts.forks_refused.value();
+        matches!(self.oom_kills, Reading::Value(1..))
+            || matches!(self.forks_refused, Reading::Value(1..))
+            || refused.is_some_and(|refused| *refused > 0)
+            || matches!(&self.throttled, Reading::Value(throttled) if throttled.share.0 >= 1.0)
+            || matches!(&self.io, Reading::Value(flow) if flow.is_capped(true) || flow.is_capped(false))
     }
 }
 
@@ -178,7 +192,7 @@ pub struct Before<'a> {
 pub fn rows(
     sample: &Sample,
     before: Option<&Before<'_>>,
-    remembered: impl Fn(&CgroupSample) -> Option<Bytes>,
+    remembered: impl Fn(&CgroupSample) -> Option<MemoryStat>,
 ) -> Vec<Row> {
     let index: HashMap<CgroupId, usize> = index(sample);
     let seconds = before
@@ -215,7 +229,7 @@ fn row(
     cgroup: &CgroupSample,
     then: Option<(&CgroupSample, f64)>,
     parent: Option<usize>,
-    remembered: Option<Bytes>,
+    remembered: Option<MemoryStat>,
 ) -> Row {
     let seconds = then.map_or(0.0, |(_, seconds)| seconds);
     let then = then.map(|(then, _)| then);
@@ -257,7 +271,7 @@ fn row(
             share: *share,
             by_ancestor: false,
         }),
-        memory: Memory::of(cgroup, remembered),
+        memory: Memory::of(cgroup, remembered.map(|stat| stat.inactive_file)),
         memory_limit: Reading::NotAvailable,
         io: rate::between(then.map(|then| &then.io_stat), &cgroup.io_stat, |a, b| {
             Some(IoFlow::between(a, b, seconds))
@@ -271,6 +285,7 @@ fn row(
         ),
         stall: strongest(cgroup),
         oom_kills: cgroup.memory_events.map(MemoryEvents::kills),
+        parts: Parts::of(cgroup, then, seconds, remembered),
     }
 }
 

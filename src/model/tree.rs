@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::field::{FieldId, Rank};
+use super::filter::Filter;
 use super::row::{Kind, Row};
 
 /// By what siblings are sorted.
@@ -35,10 +36,10 @@ pub struct Shape {
     pub folded: HashSet<Arc<str>>,
     /// The order.
     pub sort: Sort,
-    /// Only cgroups whose name, given by people or the last part of the path, contains this, whatever the
-    /// case, with all above and below them. Where it contains a `/`, the whole path counts too. Empty for
-    /// all.
-    pub filter: String,
+    /// Only what this keeps, with all above it, and below it where it asks for names.
+    pub filter: Filter,
+    /// Only what has faults, with all above it.
+    pub faults: bool,
 }
 
 /// Whether the cgroups below are shown.
@@ -66,7 +67,7 @@ pub struct Line {
 /// The visible lines. The v2 root has none of its own while it has children: what it tells stands in
 /// the header.
 pub fn lines(rows: &[Row], shape: &Shape) -> Vec<Line> {
-    let kept = kept(rows, &shape.filter);
+    let kept = kept(rows, shape);
     let mut children: Vec<Vec<usize>> = vec![Vec::new(); rows.len()];
     let mut top = Vec::new();
     for (at, row) in rows.iter().enumerate() {
@@ -146,27 +147,26 @@ fn order(a: &Row, b: &Row, sort: Sort) -> Ordering {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kept {
     No,
-    /// It matches, or something above it does.
+    /// It matches, or a name above it does.
     Match,
     /// Something below it matches: shown, and open.
     Above,
 }
 
-fn kept(rows: &[Row], filter: &str) -> Vec<Kept> {
-    if filter.is_empty() {
+fn kept(rows: &[Row], shape: &Shape) -> Vec<Kept> {
+    if shape.filter.is_empty() && !shape.faults {
         return vec![Kept::Match; rows.len()];
     }
-    let filter = filter.to_lowercase();
+    let inherits = shape.filter.is_by_name();
+    let mut named: Vec<bool> = Vec::with_capacity(rows.len());
     let mut kept: Vec<Kept> = Vec::with_capacity(rows.len());
     // Parents come before children …
     for row in rows {
-        let whole = filter.contains('/').then_some(&*row.path);
-        let hit = [&*row.label, &*row.name]
-            .into_iter()
-            .chain(whole)
-            .any(|name| name.to_lowercase().contains(&filter));
-        let below = row.parent.is_some_and(|parent| kept[parent] == Kept::Match);
-        kept.push(if hit || below { Kept::Match } else { Kept::No });
+        let below = inherits && row.parent.is_some_and(|parent| named[parent]);
+        let hit = below || shape.filter.keeps(row);
+        named.push(hit);
+        let hit = hit && (!shape.faults || row.has_faults());
+        kept.push(if hit { Kept::Match } else { Kept::No });
     }
     // … and so children before parents the other way.
     for at in (0..rows.len()).rev() {

@@ -8,7 +8,8 @@ use crate::kernel::io::{Device, IoMax, IoStat};
 use crate::kernel::memory::{MemoryEvents, MemoryStat};
 use crate::kernel::pids::PidsEvents;
 use crate::kernel::pressure::Pressure;
-use crate::kernel::unit::{Bytes, Limit, Reading};
+use crate::kernel::task::namespace::Namespace;
+use crate::kernel::unit::{Bytes, Limit, Micros, Reading};
 
 /// Whether a cgroup was still there when it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -145,4 +146,14 @@ pub struct ProcessSample {
     pub command: String,
     /// Resident memory.
     pub rss: Bytes,
+    /// The pid of its parent; 0 where that is outside the reader's pid namespace.
+    pub ppid: u32,
+    /// What it does, as one letter: `R` runs, `S` sleeps, `D` waits for a device, `Z` is a zombie.
+    pub state: char,
+    /// How many threads it has.
+    pub threads: u32,
+    /// CPU time used by all its threads.
+    pub cpu_time: Micros,
+    /// The namespaces that fence it; empty where they may not be read.
+    pub namespaces: Arc<[Namespace]>,
 }

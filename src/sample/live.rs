@@ -44,8 +44,8 @@ pub enum Interest {
     Some {
         /// Cgroups on the screen: `memory.stat`.
         stats: HashSet<CgroupId>,
-        /// The selected cgroup: its processes.
-        processes: Option<CgroupId>,
+        /// The selected cgroup, and those below it where their processes are listed too.
+        processes: HashSet<CgroupId>,
     },
 }
 

@@ -68,7 +68,7 @@ impl Interest {
     fn wants_processes(&self, id: CgroupId) -> bool {
         match self {
             Self::All => true,
-            Self::Some { processes, .. } => *processes == Some(id),
+            Self::Some { processes, .. } => processes.contains(&id),
         }
     }
 }
@@ -181,6 +181,11 @@ fn process(tasks: &mut Tasks, pid: u32) -> Option<ProcessSample> {
         start_time: task.start_time,
         command: task.command,
         rss: task.rss,
+        ppid: task.ppid,
+        state: task.state,
+        threads: task.threads,
+        cpu_time: task.cpu_time,
+        namespaces: task.namespaces,
     })
 }
 

@@ -4,7 +4,7 @@ use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
 use super::theme::Theme;
-use crate::kernel::unit::{Percent, Reading};
+use crate::kernel::unit::{Limit, Percent, Reading};
 use crate::model::field::{self, Value};
 use crate::model::limit::{Ceiling, Of, Quantity};
 use crate::model::row::{Kind, Row};
@@ -41,6 +41,14 @@ pub fn draw(value: &Value<'_>, width: usize, theme: &Theme) -> Line<'static> {
         Value::Count(reading) => state(reading, theme, |count| match count {
             0 => number("0".to_owned(), true, theme),
             count => Line::styled(count.to_string(), theme.alarm),
+        }),
+        Value::Number(reading) => state(reading, theme, |number| Line::raw(number.to_string())),
+        Value::Rate(reading) => state(reading, theme, |rate| {
+            number(field::rate(*rate), *rate < 0.5, theme)
+        }),
+        Value::Limit(reading) => state(reading, theme, |limit| match limit {
+            Limit::At(bytes) => Line::raw(text::bytes(*bytes)),
+            Limit::Max => Line::styled("∞", theme.dim),
         }),
         Value::Stall(reading) => state(reading, theme, |stall| {
             let text = field::stall(*stall);

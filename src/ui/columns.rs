@@ -1,6 +1,6 @@
 //! Which columns of the catalogue fit, and how wide each is.
 
-use crate::model::field::{FIELDS, Field, FieldId};
+use crate::model::field::{Field, FieldId, Preset};
 
 /// The name keeps this many columns while there is another one to drop.
 const NAME: u16 = 18;
@@ -20,10 +20,10 @@ pub struct Column {
     pub width: u16,
 }
 
-/// Fits the catalogue into `width` columns: first drops whole fields, those with the highest
+/// Fits the columns of a preset into `width` columns: first drops whole fields, those with the highest
 /// [`Field::drop`] first, then gives what is left to the bars and to the name.
-pub fn fit(width: u16) -> Vec<Column> {
-    let mut fields: Vec<&'static Field> = FIELDS.iter().collect();
+pub fn fit(preset: Preset, width: u16) -> Vec<Column> {
+    let mut fields: Vec<&'static Field> = preset.columns().collect();
     let name = if width < NARROW { NAME_LEAST } else { NAME };
     let gap = if width >= 110 { 2 } else { 1 };
     let needed = |fields: &[&Field]| -> u16 {
@@ -84,8 +84,10 @@ mod tests {
 
     #[test]
     fn columns_never_overlap_nor_leave_the_table() {
-        for width in 0..300 {
-            let columns = fit(width);
+        let presets = Preset::ALL.into_iter();
+        for (preset, width) in presets.flat_map(|preset| (0..300).map(move |width| (preset, width)))
+        {
+            let columns = fit(preset, width);
             for pair in columns.windows(2) {
                 assert!(pair[0].x + pair[0].width < pair[1].x, "{width}");
             }
@@ -97,9 +99,9 @@ mod tests {
 
     #[test]
     fn a_wide_terminal_has_them_all() {
-        assert_eq!(fit(116).len(), FIELDS.len());
+        assert_eq!(fit(Preset::All, 116).len(), Preset::All.columns().len());
         assert!(
-            fit(36)
+            fit(Preset::All, 36)
                 .iter()
                 .any(|column| column.field.id == FieldId::MemoryLimit)
         );

@@ -2,9 +2,10 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use super::tabs::View;
 use crate::model::field::FieldId;
 
-/// What a key asks for, on the tree.
+/// What a key asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Select the line above.
@@ -27,8 +28,22 @@ pub enum Action {
     ToggleFold,
     /// Show or hide what is known about the selected cgroup.
     Detail,
-    /// Step back: hide it, clear the filter.
+    /// Step back: to the tree, there clear the filter, then hide the detail.
     Back,
+    /// Show another view.
+    View(View),
+    /// The view after this one.
+    NextView,
+    /// The view before this one.
+    PreviousView,
+    /// The next choice of columns.
+    Columns,
+    /// Only what has faults, or all again.
+    Faults,
+    /// The charts over minutes or over hours.
+    Span,
+    /// Find an action by its words.
+    Palette,
     /// Type a filter.
     Filter,
     /// Sort siblings.
@@ -57,7 +72,7 @@ pub struct Binding {
 use KeyCode::Char;
 
 /// Every binding, in the order of the help. Ctrl-C always quits.
-pub static KEYMAP: [Binding; 21] = [
+pub static KEYMAP: [Binding; 32] = [
     bind(&[KeyCode::Up, Char('k')], Action::Up, "line up"),
     bind(&[KeyCode::Down, Char('j')], Action::Down, "line down"),
     bind(&[KeyCode::PageUp], Action::PageUp, "page up"),
@@ -81,10 +96,39 @@ pub static KEYMAP: [Binding; 21] = [
         "detail of the selected cgroup",
     ),
     bind(&[KeyCode::Esc], Action::Back, "back"),
+    bind(&[Char('1')], Action::View(View::Tree), "tree of cgroups"),
+    bind(
+        &[Char('2')],
+        Action::View(View::Detail),
+        "everything about the selected one",
+    ),
+    bind(
+        &[Char('3')],
+        Action::View(View::Processes),
+        "its processes, with both pids",
+    ),
+    bind(
+        &[Char('4')],
+        Action::View(View::Incidents),
+        "OOM kills on a time line",
+    ),
+    bind(&[KeyCode::Tab], Action::NextView, "next view"),
+    bind(&[KeyCode::BackTab], Action::PreviousView, "view before"),
+    bind(
+        &[Char('C')],
+        Action::Columns,
+        "columns: all cpu memory io psi",
+    ),
     bind(
         &[Char('/')],
         Action::Filter,
-        "filter by name; Enter keeps, Esc clears",
+        "filter; Enter keeps, Esc clears",
+    ),
+    bind(&[Char('F')], Action::Faults, "faults only, or all"),
+    bind(
+        &[Char('z')],
+        Action::Span,
+        "charts over 10 minutes, or 6 hours",
     ),
     bind(&[Char('n')], Action::Sort(FieldId::Name), "sort by name"),
     bind(&[Char('c')], Action::Sort(FieldId::Cpu), "sort by CPU"),
@@ -106,11 +150,10 @@ pub static KEYMAP: [Binding; 21] = [
     ),
     bind(&[Char('r')], Action::Reverse, "reverse the order"),
     bind(&[Char('Z')], Action::Pause, "pause the screen"),
+    bind(&[Char(':')], Action::Palette, "find a command by its words"),
+    bind(&[Char('?')], Action::Help, "help: this page"),
     bind(&[Char('q')], Action::Quit, "quit"),
 ];
-
-/// The key of the help itself, kept apart: it opens and closes.
-pub const HELP: KeyCode = Char('?');
 
 const fn bind(keys: &'static [KeyCode], action: Action, about: &'static str) -> Binding {
     Binding {
@@ -127,9 +170,6 @@ pub fn action(key: KeyEvent) -> Option<Action> {
     }
     if key.modifiers.contains(KeyModifiers::ALT) {
         return None;
-    }
-    if key.code == HELP {
-        return Some(Action::Help);
     }
     KEYMAP
         .iter()
@@ -148,6 +188,7 @@ pub fn label(key: KeyCode) -> String {
         KeyCode::Right => "→".to_owned(),
         KeyCode::PageUp => "PgUp".to_owned(),
         KeyCode::PageDown => "PgDn".to_owned(),
+        KeyCode::BackTab => "S-Tab".to_owned(),
         other => format!("{other:?}"),
     }
 }

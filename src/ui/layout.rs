@@ -50,6 +50,47 @@ pub struct Plan {
     pub footer: Rect,
 }
 
+/// The parts of a screen that is about one thing:
+///
+/// ```text
+/// ┌ ringfence ── header ──────────────────┐  header
+/// │ why columns are empty                 │  notice
+/// ├ detail ── ringfence.slice › leaker ───┤  title
+/// │ …                                     │  area
+/// └ 1 tree  2 detail ─────────────────────┘  footer
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// The top of the frame.
+    pub header: Rect,
+    /// Why something is empty.
+    pub notice: Option<Rect>,
+    /// What it is about.
+    pub title: Rect,
+    /// The content, without the frame and one column on each side.
+    pub area: Rect,
+    /// The bottom of the frame.
+    pub footer: Rect,
+}
+
+/// Splits the screen for one thing; `None` where it is too small.
+pub fn page(area: Rect, notice: bool) -> Option<Page> {
+    let plan = plan(area, Detail::Closed, notice)?;
+    let top = plan.titles.y;
+    Some(Page {
+        header: plan.header,
+        notice: plan.notice,
+        title: Rect::new(area.x, top, area.width, 1),
+        area: inside(Rect::new(
+            area.x,
+            top + 1,
+            area.width,
+            plan.footer.y - top - 1,
+        )),
+        footer: plan.footer,
+    })
+}
+
 const TREE: u16 = 3;
 /// Content lines of the selected panel: with less than the first the others shrink only on request.
 const SELECTED: (u16, u16) = (8, 14);
@@ -144,6 +185,8 @@ mod tests {
                             + panels.map(|panel| 1 + panel.area.height).sum::<u16>();
                         assert_eq!(lines, height, "{plan:?}");
                         assert_eq!(plan.footer.y, height - 1);
+                        let page = page(area, notice).unwrap();
+                        assert!(page.area.height >= 1 && page.area.bottom() == page.footer.y);
                         assert!(plan.tree.height >= 1.max(TREE.min(height - 4)), "{plan:?}");
                     }
                 }

@@ -7,7 +7,7 @@
 
 use std::io::{self, ErrorKind, Write};
 
-use crate::model::field::{self, FIELDS};
+use crate::model::field::{self, Preset};
 use crate::model::tree;
 use crate::model::{Model, Note, Severity};
 use crate::text;
@@ -36,14 +36,14 @@ pub fn table(out: &mut dyn Write, model: &Model, root: Option<&str>) -> io::Resu
         return Ok(());
     };
     let time = model.clock(sample.time);
-    let titles = FIELDS.iter().map(|field| field.key.to_uppercase());
+    let titles = Preset::All.columns().map(|field| field.key.to_uppercase());
     let mut lines = vec![titles.chain(["STATE".to_owned(), time]).collect::<Vec<_>>()];
     let shown = model
         .rows()
         .iter()
         .filter(|row| root.is_none_or(|root| tree::is_in(&row.path, root)));
     lines.extend(shown.map(|row| {
-        let cells = FIELDS.iter().map(|field| (field.value)(row).text());
+        let cells = Preset::All.columns().map(|field| (field.value)(row).text());
         cells
             .chain([field::mark_word(row.mark).to_owned()])
             .collect()

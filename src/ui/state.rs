@@ -6,7 +6,14 @@ use std::time::Duration;
 
 use ratatui::layout::Rect;
 
-use super::layout::{self, Plan};
+use super::layout::{self, Page, Plan};
+use super::listing::Listing;
+use super::question::Question;
+use super::tabs::View;
+use super::view::{detail, incidents, processes};
+use crate::kernel::cgroup::CgroupId;
+use crate::model::field::Preset;
+use crate::model::process::{Order, Process};
 use crate::model::row::Kind;
 use crate::model::tree::{self, Line, Shape};
 use crate::model::{Model, Row};
@@ -15,9 +22,9 @@ use crate::sample::live::Interest;
 /// Where keys go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Screen {
-    /// To the tree.
+    /// To the view.
     #[default]
-    Tree,
+    View,
     /// Into the filter.
     Filter,
     /// To the help: the keys that move scroll it, any other closes it.
@@ -25,6 +32,23 @@ pub enum Screen {
         /// The first line that is shown.
         top: usize,
     },
+    /// Into the palette.
+    Palette {
+        /// Which of what matches is chosen.
+        at: usize,
+    },
+    /// To the question: `y` goes on, `n` and Esc do not.
+    Question,
+}
+
+/// How much of the past the charts of the detail view show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Span {
+    /// In full.
+    #[default]
+    Minutes,
+    /// In coarse.
+    Hours,
 }
 
 /// Whether the panel about the selected cgroup is shown.
@@ -66,6 +90,22 @@ pub enum Selection {
 pub struct State {
     /// Where keys go.
     pub screen: Screen,
+    /// What the screen is about.
+    pub view: View,
+    /// The columns of the tree.
+    pub preset: Preset,
+    /// What is typed into the palette.
+    pub typed: String,
+    /// The first line of the detail view.
+    pub detail_top: usize,
+    /// The past in the detail view.
+    pub span: Span,
+    /// The processes, known by their pids.
+    pub processes: Listing,
+    /// Their order.
+    pub order: Order,
+    /// The OOM kills, known by their numbers.
+    pub incidents: Listing,
     /// The panel about the selected cgroup.
     pub detail: Detail,
     /// Whether the screen follows the model.
@@ -82,6 +122,10 @@ pub struct State {
     at: usize,
     /// The terminal.
     pub area: Rect,
+    /// What is asked before something that cannot be taken back.
+    pub question: Option<Question>,
+    /// What is to be said in the event log, until the loop does.
+    pub said: Vec<String>,
     /// Time between two samples, for the header.
     pub interval: Duration,
 }
@@ -123,9 +167,8 @@ impl State {
     /// Whether the selected cgroup is gone, and may come back: a workload that restarts is away for a
     /// moment, and what is said about it stays.
     pub fn is_away(&self, model: &Model) -> bool {
-        self.selected().is_some_and(|path| {
-            model.row(path).is_none() && model.history(path).is_some_and(|past| !past.is_empty())
-        })
+        self.selected()
+            .is_some_and(|path| model.row(path).is_none() && model.remembers(path))
     }
 
     /// Where the selected line is, or was while it is away.
@@ -136,11 +179,21 @@ impl State {
 
     /// How the screen is split.
     pub fn plan(&self, model: &Model) -> Option<Plan> {
-        layout::plan(
-            self.area,
-            self.detail,
-            model.host().missing_because().is_some(),
-        )
+        layout::plan(self.area, self.detail, self.notice(model).is_some())
+    }
+
+    /// How the screen is split where it is about one thing.
+    pub fn page_plan(&self, model: &Model) -> Option<Page> {
+        layout::page(self.area, self.notice(model).is_some())
+    }
+
+    /// One sentence on top: what is wrong with the filter, or why columns are empty.
+    pub fn notice(&self, model: &Model) -> Option<String> {
+        self.shape
+            .filter
+            .error()
+            .map(str::to_owned)
+            .or_else(|| model.host().missing_because())
     }
 
     /// How many lines of the tree fit.
@@ -166,6 +219,43 @@ impl State {
         self.lines = tree::lines(rows, &self.shape);
         self.settle_selection(model);
         self.settle_scroll(model);
+        match self.view {
+            View::Tree => {}
+            View::Detail => {
+                let last = detail::last_top(self, model);
+                self.detail_top = self.detail_top.min(last);
+            }
+            View::Processes => {
+                let keys = self.process_keys(model);
+                let page = processes::room(self, model);
+                self.processes.settle(&keys, page);
+            }
+            View::Incidents => {
+                let keys = self.incident_keys(model);
+                let page = incidents::room(self, model);
+                self.incidents.settle(&keys, page);
+            }
+        }
+    }
+
+    /// The processes of the selected cgroup and below, in their order.
+    pub fn listed<'a>(&self, model: &'a Model) -> Vec<Process<'a>> {
+        self.selected()
+            .map_or_else(Vec::new, |path| model.processes(path, self.order))
+    }
+
+    /// The pids of [`listed`](Self::listed).
+    pub fn process_keys(&self, model: &Model) -> Vec<u64> {
+        let listed = self.listed(model);
+        listed
+            .iter()
+            .map(|process| process.sample.pid.into())
+            .collect()
+    }
+
+    /// The numbers of the OOM kills that are shown, newest first.
+    pub fn incident_keys(&self, model: &Model) -> Vec<u64> {
+        model.incidents().map(|incident| incident.number).collect()
     }
 
     fn settle_selection(&mut self, model: &Model) {
@@ -204,7 +294,7 @@ impl State {
     }
 
     /// What is looked at: the lines on the screen with all above them (a bar may be about an ancestor's
-    /// limit), and the processes of the selected one.
+    /// limit), the selected one, and its processes.
     pub fn interest(&self, model: &Model) -> Interest {
         let rows = model.rows();
         let mut stats = HashSet::new();
@@ -217,9 +307,25 @@ impl State {
                 at = row.parent;
             }
         }
+        stats.extend(self.selected_row(model).map(|row| row.id));
         Interest::Some {
             stats,
-            processes: self.selected_row(model).map(|row| row.id),
+            processes: self.wanted_processes(model),
         }
+    }
+
+    /// Whose processes are looked at: the selected cgroup's, and only where they are listed also those of
+    /// the cgroups below it.
+    fn wanted_processes(&self, model: &Model) -> HashSet<CgroupId> {
+        let Some(selected) = self.selected_row(model) else {
+            return HashSet::new();
+        };
+        if self.view != View::Processes {
+            return [selected.id].into();
+        }
+        let rows = model.rows().iter();
+        rows.filter(|row| tree::is_in(&row.path, &selected.path))
+            .map(|row| row.id)
+            .collect()
     }
 }

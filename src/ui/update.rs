@@ -1,18 +1,24 @@
 //! Messages into state. What it cannot do itself it asks for with an [`Effect`].
 
+mod control;
+mod lists;
+mod mouse;
+
 use crossterm::event::{
-    Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
+    Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind,
 };
-use ratatui::layout::{Position, Rect};
+use ratatui::layout::Rect;
+
+use crate::control::worker::{Order, Outcome};
 
 use super::keymap::{self, Action};
-use super::state::{Detail, Flow, Screen, Selection, State};
+use super::palette;
+use super::state::{Detail, Flow, Screen, Span, State};
+use super::tabs::View;
 use super::view::help;
 use crate::model::Model;
+use crate::model::filter::Filter;
 use crate::model::tree::{Fold, Line, Sort};
-
-/// Lines that one turn of the wheel scrolls.
-const WHEEL: usize = 3;
 
 /// Something that happened.
 #[derive(Debug, Clone)]
@@ -21,15 +27,33 @@ pub enum Message {
     Terminal(Event),
     /// The model has something new.
     Model,
+    /// Something that was ordered was carried out, or refused.
+    Control(Outcome),
+}
+
+impl Message {
+    /// Whether nothing can come of it, so that the screen need not be drawn again: terminals report every
+    /// move of the mouse.
+    pub fn is_idle(&self) -> bool {
+        matches!(
+            self,
+            Self::Terminal(Event::Mouse(MouseEvent {
+                kind: MouseEventKind::Moved | MouseEventKind::Drag(_) | MouseEventKind::Up(_),
+                ..
+            }))
+        )
+    }
 }
 
 /// What the loop has to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Leave.
     Quit,
     /// Hold the screen still, or let it go on; the state says which.
     Flow(Flow),
+    /// Change something outside.
+    Order(Order),
 }
 
 /// Takes in one message. `model` is the one on the screen.
@@ -39,13 +63,14 @@ pub fn update(state: &mut State, message: &Message, model: &Model) -> Option<Eff
             self::key(state, *key, model)
         }
         Message::Terminal(Event::Mouse(mouse)) => {
-            self::mouse(state, *mouse, model);
+            mouse::mouse(state, *mouse, model);
             None
         }
         Message::Terminal(Event::Resize(width, height)) => {
             state.area = Rect::new(0, 0, *width, *height);
             None
         }
+        Message::Control(outcome) => control::outcome(state, outcome, model),
         Message::Terminal(_) | Message::Model => None,
     };
     state.settle(model);
@@ -55,9 +80,65 @@ pub fn update(state: &mut State, message: &Message, model: &Model) -> Option<Eff
 fn key(state: &mut State, key: KeyEvent, model: &Model) -> Option<Effect> {
     match state.screen {
         Screen::Filter => filter_key(state, key),
+        Screen::Palette { at } => palette_key(state, at, key, model),
         Screen::Help { top } => help_key(state, top, keymap::action(key)),
-        Screen::Tree => act(state, keymap::action(key)?, model),
+        Screen::Question => question_key(state, key),
+        Screen::View => act(state, keymap::action(key)?, model),
     }
+}
+
+/// Whether a key is typed text, and not a command.
+fn is_text(key: KeyEvent) -> bool {
+    !key.modifiers.contains(KeyModifiers::CONTROL)
+}
+
+fn palette_key(state: &mut State, at: usize, key: KeyEvent, model: &Model) -> Option<Effect> {
+    let found = palette::matches(&state.typed);
+    let last = found.len().saturating_sub(1);
+    let mut to = 0;
+    match key.code {
+        KeyCode::Char('c') if !is_text(key) => return Some(Effect::Quit),
+        KeyCode::Char(char) if is_text(key) => state.typed.push(char),
+        KeyCode::Backspace => {
+            state.typed.pop();
+        }
+        KeyCode::Up => to = at.saturating_sub(1),
+        KeyCode::Down | KeyCode::Tab => to = (at + 1).min(last),
+        KeyCode::Enter => {
+            state.screen = Screen::View;
+            let action = found.get(at)?.action;
+            return act(state, action, model);
+        }
+        KeyCode::Esc => {
+            state.screen = Screen::View;
+            return None;
+        }
+        _ => to = at,
+    }
+    state.screen = Screen::Palette { at: to };
+    None
+}
+
+/// Only `y` goes on; keys that mean nothing here do nothing.
+fn question_key(state: &mut State, key: KeyEvent) -> Option<Effect> {
+    let mut question = state.question.take()?;
+    match key.code {
+        KeyCode::Char('c') if !is_text(key) => return Some(Effect::Quit),
+        KeyCode::Char('y' | 'Y') if is_text(key) => {
+            question.asks.remove(0);
+            if question.asks.is_empty() {
+                state.screen = question.back;
+                return Some(Effect::Order(question.order));
+            }
+        }
+        KeyCode::Char('n' | 'N') | KeyCode::Esc => {
+            state.screen = question.back;
+            return None;
+        }
+        _ => {}
+    }
+    state.question = Some(question);
+    None
 }
 
 fn help_key(state: &mut State, top: usize, action: Option<Action>) -> Option<Effect> {
@@ -70,7 +151,7 @@ fn help_key(state: &mut State, top: usize, action: Option<Action>) -> Option<Eff
         Some(Action::First) => scroll_help(state, 0),
         Some(Action::Last) => scroll_help(state, usize::MAX),
         Some(Action::Quit) => return Some(Effect::Quit),
-        _ => state.screen = Screen::Tree,
+        _ => state.screen = Screen::View,
     }
     None
 }
@@ -83,19 +164,13 @@ fn scroll_help(state: &mut State, top: usize) {
 
 fn filter_key(state: &mut State, key: KeyEvent) -> Option<Effect> {
     match key.code {
-        KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => {
-            return Some(Effect::Quit);
-        }
-        KeyCode::Char(char) if !key.modifiers.contains(KeyModifiers::CONTROL) => {
-            state.shape.filter.push(char);
-        }
-        KeyCode::Backspace => {
-            state.shape.filter.pop();
-        }
-        KeyCode::Enter => state.screen = Screen::Tree,
+        KeyCode::Char('c') if !is_text(key) => return Some(Effect::Quit),
+        KeyCode::Char(char) if is_text(key) => state.shape.filter.push(char),
+        KeyCode::Backspace => state.shape.filter.pop(),
+        KeyCode::Enter => state.screen = Screen::View,
         KeyCode::Esc => {
-            state.shape.filter.clear();
-            state.screen = Screen::Tree;
+            state.shape.filter = Filter::default();
+            state.screen = Screen::View;
         }
         _ => {}
     }
@@ -103,6 +178,53 @@ fn filter_key(state: &mut State, key: KeyEvent) -> Option<Effect> {
 }
 
 fn act(state: &mut State, action: Action, model: &Model) -> Option<Effect> {
+    match action {
+        Action::View(view) => state.view = view,
+        Action::NextView => state.view = state.view.next(),
+        Action::PreviousView => state.view = state.view.previous(),
+        Action::Back if state.view != View::Tree => state.view = View::Tree,
+        // What the tree shows is changed where one sees it.
+        Action::Filter => {
+            state.view = View::Tree;
+            state.screen = Screen::Filter;
+        }
+        Action::Faults => {
+            state.view = View::Tree;
+            state.shape.faults ^= true;
+        }
+        Action::Columns if state.view == View::Tree => state.preset = state.preset.next(),
+        Action::Columns => state.view = View::Tree,
+        Action::Span => {
+            state.span = match state.span {
+                Span::Minutes => Span::Hours,
+                Span::Hours => Span::Minutes,
+            };
+            state.view = View::Detail;
+        }
+        Action::Palette => {
+            state.typed.clear();
+            state.screen = Screen::Palette { at: 0 };
+        }
+        Action::Pause => {
+            state.flow = match state.flow {
+                Flow::Live => Flow::Paused,
+                Flow::Paused => Flow::Live,
+            };
+            return Some(Effect::Flow(state.flow));
+        }
+        Action::Help => state.screen = Screen::Help { top: 0 },
+        Action::Quit => return Some(Effect::Quit),
+        _ => match state.view {
+            View::Tree => in_tree(state, action, model),
+            View::Detail => lists::detail(state, action, model),
+            View::Processes => lists::processes(state, action, model),
+            View::Incidents => lists::incidents(state, action, model),
+        },
+    }
+    None
+}
+
+fn in_tree(state: &mut State, action: Action, model: &Model) {
     let at = state.cursor(model);
     let page = state.page(model);
     match action {
@@ -118,14 +240,13 @@ fn act(state: &mut State, action: Action, model: &Model) -> Option<Effect> {
         Action::Unfold => unfold(state, at, model),
         Action::ToggleFold => toggle(state, at, model),
         Action::Detail => {
-            let shown = state
-                .plan(model)
-                .is_some_and(|plan| plan.selected.is_some());
+            let plan = state.plan(model);
+            let shown = plan.is_some_and(|plan| plan.selected.is_some());
             state.detail = if shown { Detail::Closed } else { Detail::Open };
         }
-        Action::Back if !state.shape.filter.is_empty() => state.shape.filter.clear(),
+        Action::Back if !state.shape.filter.is_empty() => state.shape.filter = Filter::default(),
+        Action::Back if state.shape.faults => state.shape.faults = false,
         Action::Back => state.detail = Detail::Closed,
-        Action::Filter => state.screen = Screen::Filter,
         Action::Sort(by) => {
             state.shape.sort = Sort {
                 by,
@@ -133,17 +254,8 @@ fn act(state: &mut State, action: Action, model: &Model) -> Option<Effect> {
             };
         }
         Action::Reverse => state.shape.sort.reversed ^= true,
-        Action::Pause => {
-            state.flow = match state.flow {
-                Flow::Live => Flow::Paused,
-                Flow::Paused => Flow::Live,
-            };
-            return Some(Effect::Flow(state.flow));
-        }
-        Action::Help => state.screen = Screen::Help { top: 0 },
-        Action::Quit => return Some(Effect::Quit),
+        _ => {}
     }
-    None
 }
 
 fn fold(state: &mut State, at: usize, model: &Model) {
@@ -181,37 +293,5 @@ fn toggle(state: &mut State, at: usize, model: &Model) {
         Some(Fold::Open) => fold(state, at, model),
         Some(Fold::Closed) => unfold(state, at, model),
         Some(Fold::Leaf) | None => {}
-    }
-}
-
-fn mouse(state: &mut State, mouse: MouseEvent, model: &Model) {
-    if let Screen::Help { top } = state.screen {
-        match mouse.kind {
-            MouseEventKind::ScrollUp => scroll_help(state, top.saturating_sub(WHEEL)),
-            MouseEventKind::ScrollDown => scroll_help(state, top + WHEEL),
-            _ => {}
-        }
-        return;
-    }
-    let at = state.cursor(model);
-    match mouse.kind {
-        MouseEventKind::ScrollUp => state.select(at.saturating_sub(WHEEL), model),
-        MouseEventKind::ScrollDown => state.select(at + WHEEL, model),
-        MouseEventKind::Down(MouseButton::Left) => {
-            let Some(plan) = state.plan(model) else {
-                return;
-            };
-            if !plan.tree.contains(Position::new(mouse.column, mouse.row)) {
-                return;
-            }
-            let clicked = state.top + usize::from(mouse.row - plan.tree.y);
-            let chosen = matches!(state.selection, Selection::Chosen(_));
-            if clicked == at && chosen {
-                toggle(state, at, model);
-            } else if clicked < state.lines.len() {
-                state.select(clicked, model);
-            }
-        }
-        _ => {}
     }
 }

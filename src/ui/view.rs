@@ -1,10 +1,17 @@
 //! Pure views: the model and the state in, cells out. One panel a file.
 
+mod chart;
+pub mod detail;
+mod dialog;
 mod events;
 mod header;
 pub mod help;
+pub mod incidents;
+mod palette;
+pub mod processes;
 mod selected;
 mod tree;
+mod words;
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
@@ -15,6 +22,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::layout::Plan;
 use super::state::{Screen, State};
+use super::tabs::View;
 use super::theme::Theme;
 use crate::model::Model;
 use crate::text;
@@ -32,24 +40,72 @@ pub fn render(frame: &mut Frame<'_>, model: &Model, state: &State, theme: &Theme
     };
     frame_sides(buffer, area, theme);
     header::render(buffer, plan.header, model, state, theme);
-    if let Some(notice) = plan.notice {
-        let text = model.host().missing_because().unwrap_or_default();
+    if let (Some(notice), Some(text)) = (plan.notice, seen.notice(model)) {
+        let text = text::sanitise(&text);
         let text = text::fit(&text, notice.width.into()).into_owned();
         put(buffer, notice, 0, &Line::styled(text, theme.warning));
     }
-    if let Screen::Help { top: first } = state.screen {
-        let top = plan.notice.map_or(plan.titles.y, |notice| notice.y + 1);
-        let area = Rect::new(
-            plan.titles.x,
-            top,
-            plan.titles.width,
-            plan.footer.y.saturating_sub(top),
-        );
-        help::render(buffer, area, first, theme);
-    } else {
-        panels(buffer, &plan, model, state, theme);
+    let top = plan.titles.y;
+    let content = Rect {
+        y: top,
+        height: plan.footer.y.saturating_sub(top),
+        ..plan.titles
+    };
+    match (state.screen, state.view) {
+        (Screen::Help { top: first }, _) => help::render(buffer, content, first, theme),
+        (_, View::Tree) => panels(buffer, &plan, model, &seen, theme),
+        (_, view) => page(buffer, view, model, &seen, theme),
+    }
+    if let Screen::Palette { at } = state.screen {
+        palette::render(buffer, content, &state.typed, at, theme);
+    }
+    if let (Screen::Question, Some(question)) = (state.screen, &state.question) {
+        dialog::question(buffer, content, question, theme);
     }
     header::footer(buffer, plan.footer, state, theme);
+}
+
+/// A view that is about one thing.
+fn page(buffer: &mut Buffer, view: View, model: &Model, state: &State, theme: &Theme) {
+    let Some(plan) = state.page_plan(model) else {
+        return;
+    };
+    let kills = model.incidents().len();
+    let title = match view {
+        View::Incidents if kills == 0 => "OOM kills".to_owned(),
+        View::Incidents => format!(
+            "OOM kills · {} of {kills}, newest first",
+            state.incidents.at + 1
+        ),
+        _ => {
+            let path = state.selected().map_or("", |path| path);
+            format!("{} · {}", view.name(), crumbs(path, plan.title.width))
+        }
+    };
+    separator(buffer, plan.title, &title, theme);
+    match view {
+        View::Tree => {}
+        View::Detail => detail::render(buffer, plan.area, model, state, theme),
+        View::Processes => processes::render(buffer, plan.area, model, state, theme),
+        View::Incidents => incidents::render(buffer, plan.area, model, state, theme),
+    }
+}
+
+/// `ringfence.slice › leaker`: where it is in the tree; what is too long loses its beginning.
+fn crumbs(path: &str, width: u16) -> String {
+    let path = text::sanitise(path);
+    let mut parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    if parts.is_empty() {
+        return "/".to_owned();
+    }
+    let room = usize::from(width).saturating_sub(20);
+    let mut cut = false;
+    while parts.len() > 1 && parts.join(" › ").width() > room {
+        parts.remove(0);
+        cut = true;
+    }
+    let begin = if cut { "… › " } else { "" };
+    format!("{begin}{}", parts.join(" › "))
 }
 
 fn panels(buffer: &mut Buffer, plan: &Plan, model: &Model, state: &State, theme: &Theme) {

@@ -1,5 +1,7 @@
 //! One step's changes, put into raw readings.
 
+use std::sync::Arc;
+
 use nix::errno::Errno;
 use ringfence::kernel::cgroup::{CgroupEvents, CgroupId};
 use ringfence::kernel::cpu::{Bandwidth, CpuMax, CpuStat};
@@ -7,6 +9,7 @@ use ringfence::kernel::io::{IoMax, IoStat};
 use ringfence::kernel::memory::{MemoryEvents, MemoryStat};
 use ringfence::kernel::pids::PidsEvents;
 use ringfence::kernel::pressure::{Pressure, Stall};
+use ringfence::kernel::task::namespace::{Kind, Namespace};
 use ringfence::kernel::unit::{Limit, Micros, Percent, Reading};
 use ringfence::sample::{CgroupSample, Presence, ProcessSample};
 
@@ -39,6 +42,7 @@ fn put<T>(reading: &mut Reading<T>, value: Option<T>) {
 }
 
 pub fn apply(from: &Cgroup, to: &mut CgroupSample) {
+    apply_memory(from, to);
     let from = from.clone();
     if let Some(called) = &from.called {
         to.called = Some(called.as_str().into());
@@ -83,14 +87,6 @@ pub fn apply(from: &Cgroup, to: &mut CgroupSample) {
     put(&mut to.memory_current, from.memory.as_deref().map(size));
     put(&mut to.memory_peak, from.memory_peak.as_deref().map(size));
     put(&mut to.memory_max, from.memory_max.as_deref().map(limit));
-    set(
-        &mut to.memory_stat,
-        from.inactive_file.as_deref().map(size),
-        |old, inactive_file| MemoryStat {
-            inactive_file,
-            ..old
-        },
-    );
     set(&mut to.memory_events, from.oom_kills, |old, oom_kill| {
         MemoryEvents { oom_kill, ..old }
     });
@@ -129,10 +125,57 @@ pub fn apply(from: &Cgroup, to: &mut CgroupSample) {
                 start_time: 1,
                 command: process.command,
                 rss: size(&process.rss),
+                ppid: process.ppid,
+                state: process.state.unwrap_or('S'),
+                threads: process.threads.unwrap_or(1),
+                cpu_time: Micros(process.cpu_usec),
+                namespaces: namespaces(process.inside.is_some()),
             })
             .collect();
     }
     refuse(from.unreadable.unwrap_or_default(), to);
+}
+
+/// Those of a workload are its own but for its user and time, those of others the host's.
+fn namespaces(fenced: bool) -> Arc<[Namespace]> {
+    let own = |kind| fenced && !matches!(kind, Kind::User | Kind::Time);
+    Kind::ALL
+        .into_iter()
+        .zip(4_026_531_830..)
+        .map(|(kind, inode)| Namespace {
+            kind,
+            inode: if own(kind) { inode + 500 } else { inode },
+            shared: !own(kind),
+        })
+        .collect()
+}
+
+fn apply_memory(from: &Cgroup, to: &mut CgroupSample) {
+    set(
+        &mut to.memory_stat,
+        from.inactive_file.as_deref().map(size),
+        |old, inactive_file| MemoryStat {
+            inactive_file,
+            ..old
+        },
+    );
+    let composition = from
+        .composition
+        .as_ref()
+        .map(|parts| parts.each_ref().map(|part| size(part)));
+    set(
+        &mut to.memory_stat,
+        composition,
+        |old, [anon, file, shmem, kernel]| MemoryStat {
+            anon,
+            file,
+            shmem,
+            kernel,
+            ..old
+        },
+    );
+    put(&mut to.memory_high, from.memory_high.as_deref().map(limit));
+    put(&mut to.swap_current, from.swap.as_deref().map(size));
 }
 
 /// Makes readings unreadable.

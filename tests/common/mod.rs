@@ -103,6 +103,10 @@ pub struct Cgroup {
     pub inactive_file: Option<String>,
     pub memory_max: Option<String>,
     pub memory_peak: Option<String>,
+    pub memory_high: Option<String>,
+    pub swap: Option<String>,
+    /// `anon`, `file` (with `shmem`), `shmem`, `kernel` of `memory.stat`.
+    pub composition: Option<[String; 4]>,
     pub oom_kills: Option<u64>,
     pub read: Option<u64>,
     pub written: Option<u64>,
@@ -124,6 +128,12 @@ pub struct Process {
     pub inside: Option<u32>,
     pub rss: String,
     pub command: String,
+    #[serde(default)]
+    pub ppid: u32,
+    pub state: Option<char>,
+    pub threads: Option<u32>,
+    #[serde(default)]
+    pub cpu_usec: u64,
 }
 
 #[derive(Debug, Deserialize)]

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::knob::{Address, Knob, KnobValue};
 use super::standing::{read, why_missing};
-use super::tree::Cgroup;
+use super::tree::{Cgroup, not_ours, read_only};
 use crate::kernel::error::Error;
 
 /// One write.
@@ -127,16 +127,8 @@ fn explain(cgroup: &Cgroup, mount: &std::path::Path, write: &Write, error: &Erro
             let path = cgroup.path().strip_prefix(mount).unwrap_or(cgroup.path());
             why_missing(mount, path, knob)
         }
-        Errno::EACCES | Errno::EPERM => format!(
-            "{} may only be written by its owner, root mostly; type sudo in front, or have the cgroup \
-             delegated",
-            error.object.display()
-        ),
-        Errno::EROFS => format!(
-            "the cgroup file system at {} is mounted read-only here; type `mount -o remount,rw {0}`, or do \
-             this where it is writable",
-            mount.display()
-        ),
+        Errno::EACCES | Errno::EPERM => not_ours(&error.object),
+        Errno::EROFS => read_only(mount),
         Errno::EINVAL if knob == Knob::CpuWeight => {
             format!("{refused}: an idle cgroup (cpu.idle is 1) has no weight")
         }

@@ -3,13 +3,15 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
+use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::Mode;
+use nix::unistd::{AccessFlags, faccessat};
 
 use super::{CgroupEvents, hierarchy};
 use crate::kernel::error::{Error, Result};
@@ -42,6 +44,25 @@ impl Cgroup {
     /// Its path in the file system.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The number of its directory. No other cgroup gets it while the host is up.
+    pub fn inode(&self) -> Result<u64> {
+        let meta = self.dir.metadata();
+        meta.map(|meta| meta.ino())
+            .map_err(|error| Error::new("look at", &self.path, error))
+    }
+
+    /// Why one of its files cannot be written by us, and what is needed, in one sentence; `None` where it
+    /// can. Nothing is written.
+    pub fn why_not_writable(&self, file: &str) -> Option<String> {
+        let flags = AtFlags::AT_EACCESS;
+        match faccessat(&self.dir, file, AccessFlags::W_OK, flags) {
+            Err(Errno::EROFS) => Some(read_only(&self.path)),
+            Err(Errno::EACCES | Errno::EPERM) => Some(not_ours(&self.path.join(file))),
+            // What else is wrong, the write will tell.
+            Ok(()) | Err(_) => None,
+        }
     }
 
     /// Opens one of its files for reading; an open file is what makes the kernel notify of its changes.
@@ -126,6 +147,23 @@ impl AsFd for Cgroup {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()
     }
+}
+
+/// What is needed to write a file of a cgroup that belongs to somebody else.
+pub(super) fn not_ours(file: &Path) -> String {
+    format!(
+        "{} may only be written by its owner, root mostly; type sudo in front, or have the cgroup delegated",
+        file.display()
+    )
+}
+
+/// What is needed where the file system is mounted read-only.
+pub(super) fn read_only(path: &Path) -> String {
+    format!(
+        "the cgroup file system at {} is mounted read-only here; type `mount -o remount,rw` and its mount \
+         point, or do this where it is writable",
+        path.display()
+    )
 }
 
 /// Removes a cgroup directory, those below it first. One that was just emptied may be busy for some

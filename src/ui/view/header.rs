@@ -3,13 +3,16 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::{pad, rule};
 use crate::kernel::unit::{Bytes, Reading};
 use crate::model::Model;
+use crate::model::field::Preset;
 use crate::text;
 use crate::ui::cell;
 use crate::ui::state::{Flow, Screen, State};
+use crate::ui::tabs::{self, View};
 use crate::ui::theme::Theme;
 
 /// Values of the host's CPU in the sparkline.
@@ -158,7 +161,7 @@ pub fn footer(buffer: &mut Buffer, area: Rect, state: &State, theme: &Theme) {
     let room = usize::from(area.width.saturating_sub(4));
     let left = match state.screen {
         Screen::Filter => {
-            let filter = text::sanitise(&state.shape.filter);
+            let filter = text::sanitise(state.shape.filter.text());
             Line::from(vec![
                 Span::styled("filter: ", theme.accent),
                 Span::styled(
@@ -169,25 +172,15 @@ pub fn footer(buffer: &mut Buffer, area: Rect, state: &State, theme: &Theme) {
             ])
         }
         Screen::Help { .. } => Line::styled("↑ ↓ scroll · any other key closes", theme.dim),
-        Screen::Tree => {
-            let mut parts = vec![
-                "? help",
-                "q quit",
-                "/ filter",
-                "c m i p sort",
-                "Enter detail",
-                "Z pause",
-            ];
-            let filter = text::sanitise(&state.shape.filter);
-            let kept = format!("filter: {}", text::fit(&filter, 20));
-            if !filter.is_empty() {
-                parts.insert(0, &kept);
-                parts.insert(1, "Esc clears");
+        Screen::Palette { .. } => Line::styled("↑ ↓ choose · Enter runs · Esc closes", theme.dim),
+        Screen::Question => Line::styled("y yes · n or Esc no", theme.dim),
+        Screen::View => {
+            let mut line = tab_strip(area.width, state, theme);
+            let hints = hints(state, room.saturating_sub(line.width() + 3));
+            if !hints.is_empty() {
+                line.push_span(Span::styled(format!(" · {hints}"), theme.dim));
             }
-            while parts.len() > 1 && parts.join(" · ").chars().count() > room {
-                parts.pop();
-            }
-            Line::styled(parts.join(" · "), theme.dim)
+            line
         }
     };
     let right = match state.screen {
@@ -195,4 +188,63 @@ pub fn footer(buffer: &mut Buffer, area: Rect, state: &State, theme: &Theme) {
         _ => Line::default(),
     };
     rule(buffer, area, ["└", "┘"], &left, &right, theme.dim);
+}
+
+/// The names of the views, the current one reversed.
+fn tab_strip(width: u16, state: &State, theme: &Theme) -> Line<'static> {
+    let mut spans = Vec::new();
+    for tab in tabs::tabs(width, state.view) {
+        if !spans.is_empty() {
+            spans.push(Span::raw("  "));
+        }
+        let style = if tab.view == state.view {
+            theme.selected
+        } else {
+            theme.dim
+        };
+        spans.push(Span::styled(tab.label, style));
+    }
+    Line::from(spans)
+}
+
+/// What is most useful here, as much as fits.
+fn hints(state: &State, room: usize) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    if state.view == View::Tree {
+        if !state.shape.filter.is_empty() {
+            let filter = text::sanitise(state.shape.filter.text());
+            parts.push(format!("filter: {}", text::fit(&filter, 20)));
+            parts.push("Esc clears".to_owned());
+        }
+        if state.shape.faults {
+            parts.push("faults only".to_owned());
+        }
+        if state.preset != Preset::All {
+            parts.push(format!("columns: {}", state.preset.name()));
+        }
+    }
+    let keys: &[&str] = match state.view {
+        View::Tree => &[
+            "? help",
+            "q quit",
+            "/ filter",
+            "F faults",
+            "C columns",
+            ": commands",
+        ],
+        View::Detail => &["? help", "Esc tree", "↑ ↓ scroll", "z hours", ": commands"],
+        View::Processes => &[
+            "? help",
+            "Esc tree",
+            "c m n p sort",
+            "r reverse",
+            ": commands",
+        ],
+        View::Incidents => &["? help", "Esc tree", "↑ ↓ choose", "Enter its cgroup"],
+    };
+    parts.extend(keys.iter().map(|key| (*key).to_owned()));
+    while !parts.is_empty() && parts.join(" · ").width() > room {
+        parts.pop();
+    }
+    parts.join(" · ")
 }

@@ -1,4 +1,4 @@
-//! The keys and the columns, from the same tables that the dispatcher and the table use.
+//! The keys, the filter and the columns, from the same tables that the dispatcher and the table use.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -6,8 +6,9 @@ use ratatui::text::{Line, Span};
 
 use super::{pad, put, wrap};
 use crate::model::field::FIELDS;
+use crate::model::filter::FORMS;
 use crate::text;
-use crate::ui::keymap::{self, HELP, KEYMAP};
+use crate::ui::keymap::{self, KEYMAP};
 use crate::ui::theme::Theme;
 
 /// Columns of the keys, with what they do.
@@ -51,14 +52,11 @@ fn keys(width: u16, theme: &Theme) -> Vec<Line<'static>> {
         let keys: Vec<String> = binding.keys.iter().map(|key| keymap::label(*key)).collect();
         (keys.join(" "), binding.about)
     });
-    let help = (keymap::label(HELP), "this page");
-    let entries = entries
-        .chain([help])
-        .map(|(keys, about)| entry(&keys, 7, about, width, theme));
+    let entries = entries.map(|(keys, about)| entry(&keys, 7, about, width, theme));
     titled("KEYS", entries, theme)
 }
 
-/// The columns, and how to read them.
+/// The forms of a filter, the columns, and how to read them.
 fn columns(width: u16, theme: &Theme) -> Vec<Line<'static>> {
     const LEGEND: [&str; 2] = [
         "· not available here, ? could not be read: neither is 0.",
@@ -77,10 +75,17 @@ fn columns(width: u16, theme: &Theme) -> Vec<Line<'static>> {
         })
     });
     let legend = LEGEND.iter().flat_map(|text| wrap(text, room, room));
-    let lines = fields
-        .chain([Line::default()])
-        .chain(legend.map(|text| Line::styled(text, theme.dim)));
-    titled("COLUMNS", lines, theme)
+    let legend = legend.map(|text| Line::from(vec![Span::styled(text, theme.dim)]));
+    let forms = FORMS.iter().flat_map(|(form, about)| {
+        let about = wrap(about, room.saturating_sub(16), room.saturating_sub(16));
+        about.into_iter().enumerate().map(move |(at, about)| {
+            let form = if at == 0 { *form } else { "" };
+            entry(form, 14, &about, width, theme)
+        })
+    });
+    let mut lines = titled("FILTER, all words must hold", forms, theme);
+    lines.extend(titled("COLUMNS", legend.chain(fields), theme));
+    lines
 }
 
 fn titled(

@@ -19,12 +19,13 @@ use crate::ui::state::State;
 use crate::ui::theme::Theme;
 
 pub fn render(buffer: &mut Buffer, plan: &Plan, model: &Model, state: &State, theme: &Theme) {
-    let columns = columns::fit(plan.tree.width);
+    let columns = columns::fit(state.preset, plan.tree.width);
     titles(buffer, plan.titles, &columns, state, theme);
     if state.lines.is_empty() {
         let text = match (model.sample(), state.shape.filter.is_empty()) {
             (None, _) => "waiting for the first sample …",
-            (Some(_), false) => "no name matches the filter",
+            (Some(_), false) => "nothing matches the filter",
+            (Some(_), true) if state.shape.faults => "no faults: F shows all",
             (Some(_), true) => "nothing there yet",
         };
         put(buffer, plan.tree, 0, &Line::styled(text, theme.dim));

@@ -1,0 +1,261 @@
+//! What the knobs of one cgroup stand at, with all that a change of them is judged by.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+use super::make::Keeper;
+use crate::kernel::block::{self, Disk};
+use crate::kernel::cgroup::knob::{Address, Knob, KnobValue, Wanted, Wish};
+use crate::kernel::cgroup::standing::{Standing, is_off, standings, why_missing};
+use crate::kernel::cgroup::tree::Cgroup;
+use crate::kernel::cpuset::{self, CpuList};
+use crate::kernel::host::{self, page_size};
+use crate::kernel::systemd::properties;
+use crate::kernel::unit::{Bytes, Reading};
+use crate::model::change::{Change, Setting, in_safe_order};
+
+const SYS: &str = "/sys";
+
+/// What is wanted of each knob, with the disk it is about.
+pub type Wishes = BTreeMap<Address, (Option<Disk>, Wanted)>;
+
+/// A cgroup, and what its knobs stand at.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sheet {
+    /// Where the cgroup file system is mounted.
+    pub mount: PathBuf,
+    /// The cgroup, relative to the mount.
+    pub path: PathBuf,
+    /// Which cgroup it was, should another come to the same path.
+    pub inode: u64,
+    /// The knobs that were asked for.
+    pub lines: Vec<Line>,
+    /// Who keeps its limits.
+    pub keeper: Keeper,
+    /// What changes are judged against.
+    setting: Setting,
+}
+
+/// One knob.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// Which one, of which disk.
+    pub address: Address,
+    /// The disk's name: `vda`.
+    pub disk: Option<String>,
+    /// What it stands at here and in all above, nearest first.
+    pub chain: Vec<Standing>,
+    /// Why it is not there, in one sentence.
+    pub missing: Option<String>,
+    /// That it is not there yet, in one sentence: its controller is off, and systemd will turn it on, in all
+    /// cgroups above too, for a unit that has a limit of it. Until then it stands at its default.
+    pub off: Option<String>,
+    /// Why it cannot be written by us, and what is needed, in one sentence.
+    pub forbidden: Option<String>,
+}
+
+impl Line {
+    /// What it stands at, where it can be read.
+    pub fn value(&self) -> Option<&KnobValue> {
+        self.chain.first()?.value.value()
+    }
+}
+
+/// Every knob there is: those of disks once for each disk of the host, and once for all where that is
+/// possible.
+pub fn all_addresses() -> Vec<(Address, Option<Disk>)> {
+    let disks = block::disks(Path::new(SYS));
+    let of = |knob, disk: &Disk| {
+        let address = Address {
+            knob,
+            device: Some(disk.device),
+        };
+        (address, Some(disk.clone()))
+    };
+    Knob::ALL
+        .into_iter()
+        .flat_map(|knob| {
+            let whole = (knob != Knob::IoMax).then(|| (knob.into(), None));
+            let disks = matches!(knob, Knob::IoMax | Knob::IoWeight).then_some(&disks);
+            let disks = disks.into_iter().flatten().map(move |disk| of(knob, disk));
+            whole.into_iter().chain(disks).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// Finds the disks. Rates of one disk in several wishes add up; nothing else may be given twice. The
+/// second part is what is worth saying.
+pub fn resolve(wishes: &[Wish]) -> anyhow::Result<(Wishes, Vec<String>)> {
+    let mut resolved = Wishes::new();
+    let mut notices = Vec::new();
+    for wish in wishes {
+        let (address, disk) = wish
+            .resolve(Path::new(SYS))
+            .with_context(|| format!("{}", wish.knob))
+            .context("nothing was changed")?;
+        if let (Some(disk), Some(asked)) = (&disk, &wish.device)
+            && disk.asked_by_partition
+        {
+            notices.push(disk.notice(asked));
+        }
+        let wanted = match (resolved.remove(&address), wish.wanted.clone()) {
+            (None, wanted) => wanted,
+            (Some((_, Wanted::Rates(first))), Wanted::Rates(second)) => {
+                Wanted::Rates(first.then(second))
+            }
+            (Some(_), _) => bail!("{address} is given twice; nothing was changed"),
+        };
+        resolved.insert(address, (disk, wanted));
+    }
+    Ok((resolved, notices))
+}
+
+impl Sheet {
+    /// Reads the knobs of a cgroup. `path` is relative to the mount. The root has none. Takes a tenth of a
+    /// second where `cpu.max` is among them: usage is measured.
+    pub fn read(
+        mount: &Path,
+        path: &Path,
+        addresses: impl IntoIterator<Item = (Address, Option<Disk>)>,
+    ) -> anyhow::Result<Self> {
+        if path.as_os_str().is_empty() {
+            bail!("the root cgroup is the host itself and has no limits; name one below it");
+        }
+        let cgroup = Cgroup::open(mount.join(path))?;
+        let keeper = Keeper::of(path);
+        let line = |(address, disk): (Address, Option<Disk>)| {
+            let mut chain = standings(mount, path, address);
+            let mut off = None;
+            if matches!(keeper, Keeper::Systemd(_))
+                && is_off(mount, path, address.knob)
+                && let Some(default) = default(address)
+                && !properties(address, &default).is_empty()
+                && let Some(own) = chain.first_mut()
+            {
+                own.value = Reading::Value(default);
+                off = Some(format!(
+                    "the {} controller is off in /{}; systemd turns it on with the limit",
+                    address.knob.controller(),
+                    path.display()
+                ));
+            }
+            let missing = match chain.first().map(|own| &own.value) {
+                Some(Reading::Value(_)) => None,
+                Some(Reading::Unreadable(errno)) => Some(format!(
+                    "read {address} of /{}: {}",
+                    path.display(),
+                    errno.desc()
+                )),
+                Some(Reading::NotAvailable) | None if cgroup.is_gone() => {
+                    Some(format!("/{} vanished meanwhile", path.display()))
+                }
+                Some(Reading::NotAvailable) | None => Some(why_missing(mount, path, address.knob)),
+            };
+            let file = address.knob.name();
+            Line {
+                address,
+                disk: disk.map(|disk| disk.name),
+                chain,
+                forbidden: match missing {
+                    None => cgroup.why_not_writable(file),
+                    Some(_) => None,
+                },
+                missing,
+                off,
+            }
+        };
+        let lines = addresses.into_iter().map(line).collect();
+        Ok(Self {
+            mount: mount.to_owned(),
+            path: path.to_owned(),
+            inode: cgroup.inode()?,
+            lines,
+            keeper,
+            setting: setting(mount, path),
+        })
+    }
+
+    /// The line of an address.
+    pub fn line(&self, address: Address) -> Option<&Line> {
+        self.lines.iter().find(|line| line.address == address)
+    }
+
+    /// Judges wishes, and puts them in the order in which they are safe to make. Where one cannot be read
+    /// there is nothing to judge.
+    pub fn judge(&self, wishes: &Wishes) -> anyhow::Result<Vec<Change>> {
+        let will_be = |knob: Knob| match wishes.get(&knob.into()) {
+            Some((_, Wanted::Value(value))) => Some(value.clone()),
+            _ => None,
+        };
+        let mut setting = self.setting.clone();
+        if let Some(KnobValue::Size(max)) = will_be(Knob::MemoryMax) {
+            setting.memory_max = Some(max);
+        }
+        if let Some(KnobValue::Switch(idle)) = will_be(Knob::CpuIdle) {
+            setting.idle = idle;
+        }
+        let mut changes = wishes
+            .iter()
+            .map(|(&address, (disk, wanted))| {
+                let line = self
+                    .line(address)
+                    .with_context(|| format!("{address} was not read"))?;
+                if let Some(missing) = &line.missing {
+                    bail!("{missing}; nothing was changed");
+                }
+                let old = line
+                    .value()
+                    .with_context(|| format!("{address} was not read"))?;
+                let new = wanted.over(old);
+                let disk = disk.as_ref().map(|disk| disk.name.clone());
+                Ok(Change::new(
+                    address,
+                    disk,
+                    old.clone(),
+                    &new,
+                    &line.chain,
+                    &setting,
+                ))
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        in_safe_order(&mut changes);
+        Ok(changes)
+    }
+}
+
+/// What a new cgroup has.
+fn default(address: Address) -> Option<KnobValue> {
+    KnobValue::parse(address, address.knob.entry().default.as_bytes()).ok()
+}
+
+/// What changes are judged against: the host, and the cgroup as it is.
+fn setting(mount: &Path, path: &Path) -> Setting {
+    let is = |knob: Knob| {
+        crate::kernel::cgroup::standing::value(mount, path, knob.into())
+            .value()
+            .cloned()
+    };
+    let effective = path.parent().and_then(|parent| {
+        let parent = Cgroup::open(mount.join(parent)).ok()?;
+        CpuList::parse(&parent.read("cpuset.cpus.effective").ok()?).ok()
+    });
+    Setting {
+        host_memory: host::memory(Path::new("/proc")).value().map(|memory| {
+            let available = memory.available.unwrap_or_default().0;
+            (
+                memory.total,
+                Bytes(memory.total.0.saturating_sub(available)),
+            )
+        }),
+        host_cpus: cpuset::online(Path::new(SYS)),
+        parent_cpus: effective,
+        page: page_size(),
+        memory_max: match is(Knob::MemoryMax) {
+            Some(KnobValue::Size(max)) => Some(max),
+            _ => None,
+        },
+        idle: is(Knob::CpuIdle) == Some(KnobValue::Switch(true)),
+    }
+}

@@ -1,0 +1,112 @@
+//! The thread that changes things for a screen: writes may take long (the kernel reclaims first), and so
+//! may systemd's answer. One order after the other; the answers come in the same order.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc as orders;
+use std::thread;
+
+use anyhow::Context as _;
+use tokio::sync::mpsc;
+
+use super::make::{Made, make};
+use super::sheet::{Sheet, all_addresses};
+use crate::model::change::Change;
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Order {
+    /// Read all knobs of a cgroup, by its path from the v2 root.
+    Read(Arc<str>),
+    /// Make changes that were judged by this sheet.
+    Make {
+        /// What they were judged by.
+        sheet: Arc<Sheet>,
+        /// All of them, or none.
+        changes: Vec<Change>,
+        /// Have systemd keep them over the next boot.
+        persist: bool,
+    },
+}
+
+/// What came of an order. Errors are sentences for people, and may hold foreign text.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The knobs of a cgroup.
+    Sheet {
+        /// The cgroup, from the v2 root.
+        path: Arc<str>,
+        /// The sheet, or why there is none.
+        sheet: Result<Arc<Sheet>, String>,
+    },
+    /// Changes were made, or refused.
+    Made {
+        /// The cgroup, from the v2 root.
+        path: Arc<str>,
+        /// What was asked for.
+        changes: Vec<Change>,
+        /// What came of it.
+        made: Result<Made, String>,
+    },
+}
+
+/// A running worker. Dropping it ends the thread after the order it is at.
+#[derive(Debug)]
+pub struct Worker {
+    orders: orders::Sender<Order>,
+    /// What came of the orders.
+    pub outcomes: mpsc::UnboundedReceiver<Outcome>,
+}
+
+impl Worker {
+    /// Starts the thread. `mount` is where cgroup v2 is mounted.
+    pub fn start(mount: PathBuf) -> anyhow::Result<Self> {
+        let (sender, orders) = orders::channel::<Order>();
+        let (answers, outcomes) = mpsc::unbounded_channel();
+        thread::Builder::new()
+            .name("control".into())
+            .spawn(move || {
+                for order in orders {
+                    // Nobody listens any more: nobody ordered either.
+                    let _ = answers.send(order.carry_out(&mount));
+                }
+            })
+            .context("start the thread that changes limits")?;
+        Ok(Self {
+            orders: sender,
+            outcomes,
+        })
+    }
+
+    /// Gives an order. It is carried out after those before it.
+    pub fn order(&self, order: Order) {
+        // The thread lives as long as the sender does.
+        let _ = self.orders.send(order);
+    }
+}
+
+impl Order {
+    fn carry_out(self, mount: &Path) -> Outcome {
+        match self {
+            Self::Read(path) => Outcome::Sheet {
+                sheet: Sheet::read(
+                    mount,
+                    Path::new(path.trim_start_matches('/')),
+                    all_addresses(),
+                )
+                .map(Arc::new)
+                .map_err(|error| format!("{error:#}")),
+                path,
+            },
+            Self::Make {
+                sheet,
+                changes,
+                persist,
+            } => Outcome::Made {
+                path: Path::new("/").join(&sheet.path).to_string_lossy().into(),
+                made: make(&sheet, &changes, persist).map_err(|error| format!("{error:#}")),
+                changes,
+            },
+        }
+    }
+}

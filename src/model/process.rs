@@ -1,0 +1,151 @@
+//! The processes of a cgroup and of all below it, with their CPU, as a tree or sorted.
+
+use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::{Model, rate, tree};
+use crate::kernel::unit::Percent;
+use crate::sample::{ProcessSample, Sample};
+
+/// What processes are sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum By {
+    /// Children under their parents, by pid.
+    #[default]
+    Tree,
+    /// CPU, the most first.
+    Cpu,
+    /// Resident memory, the most first.
+    Rss,
+    /// The command, in order.
+    Command,
+}
+
+/// The order of the processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Order {
+    /// What they are sorted by.
+    pub by: By,
+    /// The other way round.
+    pub reversed: bool,
+}
+
+/// One process as people ask about it.
+#[derive(Debug, Clone)]
+pub struct Process<'a> {
+    /// What was sampled.
+    pub sample: &'a ProcessSample,
+    /// The path of its cgroup. Foreign text.
+    pub cgroup: &'a Arc<str>,
+    /// CPU since the sample before, 100 is one core.
+    pub cpu: Option<Percent>,
+    /// How many of its ancestors are shown above it.
+    pub depth: usize,
+}
+
+/// The CPU of each process, by pid. Pid and start time are its identity.
+pub(super) type Cpu = HashMap<u32, Percent>;
+
+/// The rates between two samples.
+pub(super) fn cpu(before: &Sample, now: &Sample) -> Cpu {
+    let Some(seconds) = rate::seconds_between(before.since_boot, now.since_boot) else {
+        return Cpu::new();
+    };
+    let all = |sample: &'_ Sample| -> Vec<(u32, u64, crate::kernel::unit::Micros)> {
+        let processes = sample.cgroups.iter().flat_map(|cgroup| &cgroup.processes);
+        processes
+            .map(|process| (process.pid, process.start_time, process.cpu_time))
+            .collect()
+    };
+    let then: HashMap<(u32, u64), _> = all(before)
+        .into_iter()
+        .map(|(pid, start, time)| ((pid, start), time))
+        .collect();
+    all(now)
+        .into_iter()
+        .filter_map(|(pid, start, time)| {
+            let then = then.get(&(pid, start))?;
+            Some((pid, rate::cpu(*then, time, seconds)?))
+        })
+        .collect()
+}
+
+impl Model {
+    /// The processes in a cgroup and below it, as far as they were sampled.
+    pub fn processes(&self, root: &str, order: Order) -> Vec<Process<'_>> {
+        let Some(sample) = self.sample() else {
+            return Vec::new();
+        };
+        let mut processes: Vec<Process<'_>> = sample
+            .cgroups
+            .iter()
+            .filter(|cgroup| !cgroup.processes.is_empty() && tree::is_in(&cgroup.path, root))
+            .flat_map(|cgroup| {
+                cgroup.processes.iter().map(|sample| Process {
+                    sample,
+                    cgroup: &cgroup.path,
+                    cpu: self.process_cpu.get(&sample.pid).copied(),
+                    depth: 0,
+                })
+            })
+            .collect();
+        processes.sort_by(|a, b| compare(a, b, order));
+        if order.by == By::Tree {
+            processes = nested(processes);
+        }
+        processes
+    }
+}
+
+fn compare(a: &Process<'_>, b: &Process<'_>, order: Order) -> Ordering {
+    let cpu = |process: &Process<'_>| process.cpu.map_or(-1.0, |cpu| cpu.0);
+    let ordering = match order.by {
+        By::Tree => a.sample.pid.cmp(&b.sample.pid),
+        By::Cpu => cpu(b).total_cmp(&cpu(a)),
+        By::Rss => b.sample.rss.cmp(&a.sample.rss),
+        By::Command => a.sample.command.cmp(&b.sample.command),
+    };
+    let ordering = if order.reversed {
+        ordering.reverse()
+    } else {
+        ordering
+    };
+    ordering.then(a.sample.pid.cmp(&b.sample.pid))
+}
+
+/// Children under their parents, siblings in the order that they come in.
+fn nested(processes: Vec<Process<'_>>) -> Vec<Process<'_>> {
+    let known: HashSet<u32> = processes.iter().map(|process| process.sample.pid).collect();
+    let mut top = Vec::new();
+    let mut children: HashMap<u32, Vec<Process<'_>>> = HashMap::new();
+    let count = processes.len();
+    for process in processes {
+        let ppid = process.sample.ppid;
+        if known.contains(&ppid) && ppid != process.sample.pid {
+            children.entry(ppid).or_default().push(process);
+        } else {
+            top.push(process);
+        }
+    }
+    let mut ordered = Vec::with_capacity(count);
+    let mut pending: Vec<Process<'_>> = top.into_iter().rev().collect();
+    loop {
+        while let Some(process) = pending.pop() {
+            let below = children.remove(&process.sample.pid).unwrap_or_default();
+            let depth = process.depth + 1;
+            pending.extend(
+                below
+                    .into_iter()
+                    .rev()
+                    .map(|child| Process { depth, ..child }),
+            );
+            ordered.push(process);
+        }
+        // Each was read at its own moment, so pids that were reused may make a circle: nobody is lost.
+        let Some(pid) = children.keys().min().copied() else {
+            return ordered;
+        };
+        pending.extend(children.remove(&pid).unwrap_or_default());
+    }
+}

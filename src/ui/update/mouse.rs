@@ -1,0 +1,144 @@
+//! The mouse: what is clicked is where it was drawn.
+
+use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
+use ratatui::layout::{Position, Rect};
+
+use super::{lists, scroll_help, toggle};
+use crate::model::Model;
+use crate::model::tree::Sort;
+use crate::ui::columns;
+use crate::ui::keymap::Action;
+use crate::ui::state::{Screen, Selection, State};
+use crate::ui::tabs::{self, View};
+use crate::ui::view::{incidents, processes};
+
+/// Lines that one turn of the wheel scrolls.
+const WHEEL: usize = 3;
+
+pub(super) fn mouse(state: &mut State, mouse: MouseEvent, model: &Model) {
+    if let Screen::Help { top } = state.screen {
+        match mouse.kind {
+            MouseEventKind::ScrollUp => scroll_help(state, top.saturating_sub(WHEEL)),
+            MouseEventKind::ScrollDown => scroll_help(state, top + WHEEL),
+            _ => {}
+        }
+        return;
+    }
+    if let Screen::Palette { .. } | Screen::Question = state.screen {
+        return;
+    }
+    match mouse.kind {
+        MouseEventKind::ScrollUp => wheel(state, Action::Up, model),
+        MouseEventKind::ScrollDown => wheel(state, Action::Down, model),
+        MouseEventKind::Down(MouseButton::Left) => {
+            click(state, Position::new(mouse.column, mouse.row), model);
+        }
+        _ => {}
+    }
+}
+
+fn wheel(state: &mut State, action: Action, model: &Model) {
+    if state.view == View::Tree {
+        let at = state.cursor(model);
+        let to = match action {
+            Action::Up => at.saturating_sub(WHEEL),
+            _ => at + WHEEL,
+        };
+        state.select(to, model);
+        return;
+    }
+    for _ in 0..WHEEL {
+        match state.view {
+            View::Tree => {}
+            View::Detail => lists::detail(state, action, model),
+            View::Processes => lists::processes(state, action, model),
+            View::Incidents => lists::incidents(state, action, model),
+        }
+    }
+}
+
+fn click(state: &mut State, at: Position, model: &Model) {
+    let Some(page) = state.page_plan(model) else {
+        return;
+    };
+    if page.footer.contains(at) {
+        // While something is typed, the line is for that.
+        if state.screen == Screen::View {
+            let found = tabs::at(state.area.width, state.view, at.x);
+            state.view = found.unwrap_or(state.view);
+        }
+        return;
+    }
+    match state.view {
+        View::Tree => click_tree(state, at, model),
+        View::Detail => {}
+        View::Processes => click_processes(state, at, page.area, model),
+        View::Incidents => {
+            let list = incidents::list(page.area, model.incidents().len());
+            let keys = state.incident_keys(model);
+            if let Some(line) = line_at(list, at) {
+                let line = state.incidents.top + line;
+                if line < keys.len() {
+                    state.incidents.choose(line, &keys);
+                }
+            }
+        }
+    }
+}
+
+/// Which line of an area is at this position.
+fn line_at(area: Rect, at: Position) -> Option<usize> {
+    area.contains(at).then(|| usize::from(at.y - area.y))
+}
+
+fn click_tree(state: &mut State, position: Position, model: &Model) {
+    let at = state.cursor(model);
+    let Some(plan) = state.plan(model) else {
+        return;
+    };
+    if plan.titles.contains(position) {
+        let x = position.x - plan.titles.x;
+        let columns = columns::fit(state.preset, plan.tree.width);
+        let hit = columns
+            .iter()
+            .find(|column| (column.x..column.x + column.width).contains(&x));
+        if let Some(column) = hit {
+            let sort = state.shape.sort;
+            state.shape.sort = Sort {
+                by: column.field.id,
+                // The same again is the other way round.
+                reversed: sort.by == column.field.id && !sort.reversed,
+            };
+        }
+        return;
+    }
+    let Some(line) = line_at(plan.tree, position) else {
+        return;
+    };
+    let clicked = state.top + line;
+    let chosen = matches!(state.selection, Selection::Chosen(_));
+    if clicked == at && chosen {
+        toggle(state, at, model);
+    } else if clicked < state.lines.len() {
+        state.select(clicked, model);
+    }
+}
+
+fn click_processes(state: &mut State, at: Position, area: Rect, model: &Model) {
+    let titles = Rect { height: 1, ..area };
+    if titles.contains(at) {
+        if let Some(by) = processes::sorts_by(area.width, at.x - area.x) {
+            let reversed = state.order.by == by && !state.order.reversed;
+            lists::sort(state, by);
+            state.order.reversed = reversed;
+        }
+        return;
+    }
+    let keys = state.process_keys(model);
+    if let Some(line) = line_at(processes::list(area), at) {
+        let line = state.processes.top + line;
+        if line < keys.len() {
+            state.processes.choose(line, &keys);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! A cgroup's resources and limits in words.
+
+use crate::kernel::unit::{Bytes, Reading};
+use crate::model::field;
+use crate::model::io::Kind;
+use crate::model::limit::{Level, Of, Quantity};
+use crate::model::{Model, Row};
+use crate::text;
+
+/// One sentence per resource; the limits with their owner.
+pub(super) fn facts(model: &Model, row: &Row) -> Vec<(&'static str, String)> {
+    let mut facts = vec![
+        ("memory", memory(model, row)),
+        ("cpu", cpu(model, row)),
+        ("pids", pids(model, row)),
+    ];
+    if let Reading::Value(flow) = &row.io {
+        for device in &flow.devices {
+            let about = Kind::ALL
+                .into_iter()
+                .enumerate()
+                .filter(|(at, kind)| {
+                    matches!(kind, Kind::Rbps | Kind::Wbps) || device.caps[*at].is_some()
+                })
+                .map(|(at, kind)| {
+                    let rate = field::rate(device.rates[at]);
+                    match &device.caps[at] {
+                        Some(cap) => format!(
+                            "{} {rate} of {} ({})",
+                            kind.name(),
+                            field::rate(cap.limit),
+                            owner(model, cap, "io.max")
+                        ),
+                        None => format!("{} {rate}", kind.name()),
+                    }
+                });
+            let about = about.collect::<Vec<_>>().join(" · ");
+            facts.push(("io", format!("{} {about}", device.device)));
+        }
+    }
+    facts
+}
+
+/// `own memory.max`, `memory.max of ringfence.slice`, `the host has no more`
+pub(super) fn owner<T: Quantity>(model: &Model, level: &Level<T>, file: &str) -> String {
+    match &level.of {
+        Of::Own => format!("own {file}"),
+        Of::Ancestor(path) => format!("{file} of {}", text::sanitise(&model.label(path))),
+        Of::Host => "the host has no more".to_owned(),
+    }
+}
+
+fn memory(model: &Model, row: &Row) -> String {
+    let mut parts = Vec::new();
+    match (&row.memory.working, &row.memory.reclaimable) {
+        (Reading::Value(working), Reading::Value(reclaimable @ Bytes(1..))) => parts.push(format!(
+            "{} in use + {} reclaimable",
+            text::bytes(*working),
+            text::bytes(*reclaimable)
+        )),
+        (Reading::Value(working), _) => parts.push(format!("{} in use", text::bytes(*working))),
+        (other, _) => parts.push(missing(other).to_owned()),
+    }
+    match &row.memory_limit {
+        Reading::Value(ceiling) if ceiling.limited => {
+            let binding = &ceiling.binding;
+            parts.push(format!(
+                "limit {} ({})",
+                text::bytes(binding.limit),
+                owner(model, binding, "memory.max")
+            ));
+            if let (false, Some(used)) = (binding.of == Of::Own, binding.used) {
+                parts.push(format!("all in it use {}", text::bytes(used)));
+            }
+            parts.push(format!("{} left", left(binding)));
+        }
+        Reading::Value(_) if row.is_careless() => parts.push("no limit!".to_owned()),
+        Reading::Value(_) => parts.push("no limit".to_owned()),
+        Reading::NotAvailable => {}
+        other @ Reading::Unreadable(_) => parts.push(format!("limit {}", missing(other))),
+    }
+    parts.join(" · ")
+}
+
+fn left(level: &Level<Bytes>) -> String {
+    let used = level.used.unwrap_or_default();
+    text::bytes(Bytes(level.limit.0.saturating_sub(used.0)))
+}
+
+fn cpu(model: &Model, row: &Row) -> String {
+    let mut parts = vec![match &row.cpu {
+        Reading::Value(cpu) => format!("{} of a core", field::percent(*cpu)),
+        other => missing(other).to_owned(),
+    }];
+    match &row.cpu_limit {
+        Reading::Value(ceiling) if ceiling.limited => {
+            let binding = &ceiling.binding;
+            parts.push(format!(
+                "limit {} cpu ({})",
+                field::cpus(binding.limit),
+                owner(model, binding, "cpu.max")
+            ));
+        }
+        Reading::Value(_) => parts.push("no limit".to_owned()),
+        Reading::NotAvailable => {}
+        other @ Reading::Unreadable(_) => parts.push(format!("limit {}", missing(other))),
+    }
+    if let Reading::Value(throttled) = &row.throttled {
+        let share = field::percent(throttled.share);
+        parts.push(format!("held back {share}"));
+    }
+    parts.join(" · ")
+}
+
+fn pids(model: &Model, row: &Row) -> String {
+    let mut parts = vec![match (&row.pids, &row.pids_limit) {
+        (Reading::Value(pids), Reading::Value(ceiling)) => {
+            let limit = &ceiling.effective;
+            format!(
+                "{pids} of {} ({})",
+                limit.limit,
+                owner(model, limit, "pids.max")
+            )
+        }
+        (Reading::Value(pids), _) => format!("{pids} · no limit"),
+        (other, _) => missing(other).to_owned(),
+    }];
+    if let Reading::Value(refused @ 1..) = row.forks_refused {
+        parts.push(format!("{refused} forks refused just now"));
+    }
+    parts.join(" · ")
+}
+
+pub(super) fn missing<T>(reading: &Reading<T>) -> &'static str {
+    match reading {
+        Reading::Value(_) => "",
+        Reading::NotAvailable => "not available",
+        Reading::Unreadable(_) => "could not be read",
+    }
+}
