@@ -6,6 +6,7 @@
 
 pub mod cell;
 pub mod columns;
+pub mod editor;
 mod feed;
 pub mod keymap;
 pub mod layout;

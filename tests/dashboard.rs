@@ -1,6 +1,8 @@
 //! The dashboard without a terminal: whole screens as people see them, and what must never happen.
 
 mod common;
+#[path = "dashboard/editor.rs"]
+mod editor;
 #[path = "dashboard/views.rs"]
 mod views;
 
@@ -351,7 +353,7 @@ fn a_selected_workload_that_restarts_stays_selected() {
 
 fn any_event() -> impl Strategy<Value = Option<Event>> {
     let code = prop_oneof![
-        4 => prop::sample::select("jkgGhl /cmipnorZ?leak1234CFz:>%(\u{65e5}\u{1b}".chars().map(KeyCode::Char).collect::<Vec<_>>()),
+        4 => prop::sample::select("jkgGhl /cmipnorZ?leak1234CFz:>%(euUy+-\u{65e5}\u{1b}".chars().map(KeyCode::Char).collect::<Vec<_>>()),
         3 => prop::sample::select(vec![
             KeyCode::Up, KeyCode::Down, KeyCode::Left, KeyCode::Right, KeyCode::Home, KeyCode::End,
             KeyCode::PageUp, KeyCode::PageDown, KeyCode::Enter, KeyCode::Esc, KeyCode::Backspace,

@@ -1,8 +1,8 @@
 //! `ringfence set` on a real kernel, as root: `cargo xtask test vm_limits`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ringfence::kernel::cgroup::apply::{Write, apply};
@@ -12,59 +12,8 @@ use ringfence::kernel::cgroup::tree::Cgroup;
 #[allow(dead_code, reason = "each suite uses its part")]
 mod support;
 
+use support::own::{MOUNT, Own};
 use support::{Done, Host, as_user, binary, read, wait_until};
-
-const MOUNT: &str = "/sys/fs/cgroup";
-const CONTROLLERS: [&str; 5] = ["memory", "cpu", "cpuset", "io", "pids"];
-
-/// A cgroup of the test's own, `above/own`, with all controllers; removed at its end.
-struct Own {
-    above: PathBuf,
-    dir: PathBuf,
-}
-
-impl Own {
-    fn new() -> Self {
-        let above = Path::new(MOUNT).join("above");
-        let dir = above.join("own");
-        fs::create_dir(&above).unwrap();
-        for controller in CONTROLLERS {
-            for at in [Path::new(MOUNT), &above] {
-                let file = at.join("cgroup.subtree_control");
-                fs::write(file, format!("+{controller}")).unwrap();
-            }
-        }
-        fs::create_dir(&dir).unwrap();
-        Self { above, dir }
-    }
-
-    fn read(&self, file: &str) -> String {
-        read(self.dir.join(file))
-    }
-
-    fn write(&self, file: &str, text: &str) {
-        fs::write(self.dir.join(file), text).unwrap_or_else(|error| panic!("{file}: {error}"));
-    }
-
-    /// A number of one of its flat keyed files.
-    fn count(&self, file: &str, key: &str) -> u64 {
-        let text = self.read(file);
-        let line = text.lines().find_map(|line| line.strip_prefix(key));
-        line.unwrap().trim().parse().unwrap()
-    }
-
-    /// A shell script in it.
-    fn start(&self, script: &str) -> Child {
-        let enter = format!("echo $$ > {}/cgroup.procs; {script}", self.dir.display());
-        Command::new("sh").args(["-c", &enter]).spawn().unwrap()
-    }
-}
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        let _ = Cgroup::open(&self.above).and_then(|cgroup| cgroup.remove());
-    }
-}
 
 fn command(arguments: &[&str]) -> Command {
     let mut set = Command::new(binary());

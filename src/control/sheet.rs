@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 
 use super::make::Keeper;
 use crate::kernel::block::{self, Disk};
-use crate::kernel::cgroup::knob::{Address, Knob, KnobValue, Wanted, Wish};
+use crate::kernel::cgroup::knob::{Address, Kind, Knob, KnobValue, Wanted, Wish};
 use crate::kernel::cgroup::standing::{Standing, is_off, standings, why_missing};
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::cpuset::{self, CpuList};
@@ -35,7 +35,7 @@ pub struct Sheet {
     /// Who keeps its limits.
     pub keeper: Keeper,
     /// What changes are judged against.
-    setting: Setting,
+    pub setting: Setting,
 }
 
 /// One knob.
@@ -182,6 +182,25 @@ impl Sheet {
         self.lines.iter().find(|line| line.address == address)
     }
 
+    /// How much of what a knob limits the host has, where that is known.
+    pub fn host(&self, knob: Knob) -> Option<f64> {
+        match knob.entry().kind {
+            Kind::Size if knob != Knob::SwapMax => {
+                self.setting.host_memory.map(|(total, _)| total.0 as f64)
+            }
+            Kind::CpuTime if !self.setting.host_cpus.is_empty() => {
+                Some(self.setting.host_cpus.count() as f64)
+            }
+            _ => None,
+        }
+    }
+
+    /// The CPUs that can be chosen from: the parent's, or all of the host.
+    pub fn cpus(&self) -> CpuList {
+        let parents = self.setting.parent_cpus.as_ref();
+        parents.unwrap_or(&self.setting.host_cpus).clone()
+    }
+
     /// Judges wishes, and puts them in the order in which they are safe to make. Where one cannot be read
     /// there is nothing to judge.
     pub fn judge(&self, wishes: &Wishes) -> anyhow::Result<Vec<Change>> {
@@ -198,7 +217,7 @@ impl Sheet {
         }
         let mut changes = wishes
             .iter()
-            .map(|(&address, (disk, wanted))| {
+            .map(|(&address, (_, wanted))| {
                 let line = self
                     .line(address)
                     .with_context(|| format!("{address} was not read"))?;
@@ -209,10 +228,9 @@ impl Sheet {
                     .value()
                     .with_context(|| format!("{address} was not read"))?;
                 let new = wanted.over(old);
-                let disk = disk.as_ref().map(|disk| disk.name.clone());
                 Ok(Change::new(
                     address,
-                    disk,
+                    line.disk.clone(),
                     old.clone(),
                     &new,
                     &line.chain,

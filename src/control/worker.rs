@@ -26,6 +26,8 @@ pub enum Order {
         changes: Vec<Change>,
         /// Have systemd keep them over the next boot.
         persist: bool,
+        /// For who ordered: the change that this undoes.
+        undoes: Option<usize>,
     },
 }
 
@@ -45,6 +47,8 @@ pub enum Outcome {
         path: Arc<str>,
         /// What was asked for.
         changes: Vec<Change>,
+        /// As it was ordered.
+        undoes: Option<usize>,
         /// What came of it.
         made: Result<Made, String>,
     },
@@ -102,7 +106,9 @@ impl Order {
                 sheet,
                 changes,
                 persist,
+                undoes,
             } => Outcome::Made {
+                undoes,
                 path: Path::new("/").join(&sheet.path).to_string_lossy().into(),
                 made: make(&sheet, &changes, persist).map_err(|error| format!("{error:#}")),
                 changes,

@@ -38,6 +38,34 @@ impl CpuList {
         self.0.len()
     }
 
+    /// The lowest of them.
+    pub fn first(&self) -> Option<u32> {
+        self.0.first().copied()
+    }
+
+    /// The highest of them.
+    pub fn last(&self) -> Option<u32> {
+        self.0.last().copied()
+    }
+
+    /// These and one more.
+    #[must_use]
+    pub fn with(&self, cpu: u32) -> Self {
+        Self(self.0.iter().copied().chain([cpu]).collect())
+    }
+
+    /// These without one.
+    #[must_use]
+    pub fn without(&self, cpu: u32) -> Self {
+        Self(
+            self.0
+                .iter()
+                .copied()
+                .filter(|other| *other != cpu)
+                .collect(),
+        )
+    }
+
     /// Those of its CPUs that are in another list too.
     #[must_use]
     pub fn common(&self, other: &Self) -> Self {

@@ -2,6 +2,7 @@
 //! would bind, and what would happen.
 
 mod judge;
+pub mod step;
 mod words;
 
 use crate::kernel::cgroup::apply::Write;

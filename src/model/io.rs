@@ -50,7 +50,8 @@ impl Kind {
         }
     }
 
-    fn cap(self, max: &IoMax) -> Limit<u64> {
+    /// The cap of this rate.
+    pub fn cap(self, max: &IoMax) -> Limit<u64> {
         match self {
             Self::Rbps => max.rbps,
             Self::Wbps => max.wbps,

@@ -52,6 +52,12 @@ pub enum Action {
     Reverse,
     /// Hold the screen still, or let it go on.
     Pause,
+    /// Change the limits of the selected cgroup.
+    Edit,
+    /// Take back the last change of a limit.
+    Undo,
+    /// What was changed in this run; any of it can be taken back.
+    Changes,
     /// Show the keys.
     Help,
     /// Leave.
@@ -72,7 +78,7 @@ pub struct Binding {
 use KeyCode::Char;
 
 /// Every binding, in the order of the help. Ctrl-C always quits.
-pub static KEYMAP: [Binding; 32] = [
+pub static KEYMAP: [Binding; 35] = [
     bind(&[KeyCode::Up, Char('k')], Action::Up, "line up"),
     bind(&[KeyCode::Down, Char('j')], Action::Down, "line down"),
     bind(&[KeyCode::PageUp], Action::PageUp, "page up"),
@@ -149,6 +155,17 @@ pub static KEYMAP: [Binding; 32] = [
         "sort by OOM kills",
     ),
     bind(&[Char('r')], Action::Reverse, "reverse the order"),
+    bind(
+        &[Char('e')],
+        Action::Edit,
+        "edit the limits of the selected cgroup",
+    ),
+    bind(&[Char('u')], Action::Undo, "undo the last change"),
+    bind(
+        &[Char('U')],
+        Action::Changes,
+        "changes of this run; undo any",
+    ),
     bind(&[Char('Z')], Action::Pause, "pause the screen"),
     bind(&[Char(':')], Action::Palette, "find a command by its words"),
     bind(&[Char('?')], Action::Help, "help: this page"),

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use ratatui::layout::Rect;
 
+use super::editor::{Done, Editor};
 use super::layout::{self, Page, Plan};
 use super::listing::Listing;
 use super::question::Question;
 use super::tabs::View;
-use super::view::{detail, incidents, processes};
+use super::view::{detail, editor, incidents, processes};
 use crate::kernel::cgroup::CgroupId;
 use crate::model::field::Preset;
 use crate::model::process::{Order, Process};
@@ -35,6 +36,13 @@ pub enum Screen {
     /// Into the palette.
     Palette {
         /// Which of what matches is chosen.
+        at: usize,
+    },
+    /// Into the editor of limits.
+    Editor,
+    /// To the list of what was changed.
+    Changes {
+        /// Which of them is chosen, the newest first.
         at: usize,
     },
     /// To the question: `y` goes on, `n` and Esc do not.
@@ -122,6 +130,12 @@ pub struct State {
     at: usize,
     /// The terminal.
     pub area: Rect,
+    /// The limits that are edited.
+    pub editor: Option<Editor>,
+    /// What was changed in this run, the oldest first.
+    pub done: Vec<Done>,
+    /// Which of them is about to be undone.
+    pub undoing: Option<usize>,
     /// What is asked before something that cannot be taken back.
     pub question: Option<Question>,
     /// What is to be said in the event log, until the loop does.
@@ -138,6 +152,11 @@ impl State {
             interval,
             ..Self::default()
         }
+    }
+
+    /// Has something said in the event log.
+    pub fn say(&mut self, text: impl Into<String>) {
+        self.said.push(text.into());
     }
 
     /// The path of the selected line.
@@ -219,6 +238,10 @@ impl State {
         self.lines = tree::lines(rows, &self.shape);
         self.settle_selection(model);
         self.settle_scroll(model);
+        let area = self.area;
+        if let Some(open) = &mut self.editor {
+            editor::settle(area, open);
+        }
         match self.view {
             View::Tree => {}
             View::Detail => {

@@ -1,6 +1,6 @@
 //! Messages into state. What it cannot do itself it asks for with an [`Effect`].
 
-mod control;
+mod editor;
 mod lists;
 mod mouse;
 
@@ -16,6 +16,7 @@ use super::palette;
 use super::state::{Detail, Flow, Screen, Span, State};
 use super::tabs::View;
 use super::view::help;
+use crate::kernel::cgroup::knob::Knob;
 use crate::model::Model;
 use crate::model::filter::Filter;
 use crate::model::tree::{Fold, Line, Sort};
@@ -38,7 +39,7 @@ impl Message {
         matches!(
             self,
             Self::Terminal(Event::Mouse(MouseEvent {
-                kind: MouseEventKind::Moved | MouseEventKind::Drag(_) | MouseEventKind::Up(_),
+                kind: MouseEventKind::Moved,
                 ..
             }))
         )
@@ -70,8 +71,13 @@ pub fn update(state: &mut State, message: &Message, model: &Model) -> Option<Eff
             state.area = Rect::new(0, 0, *width, *height);
             None
         }
-        Message::Control(outcome) => control::outcome(state, outcome, model),
-        Message::Terminal(_) | Message::Model => None,
+        Message::Control(outcome) => editor::outcome(state, outcome, model),
+        Message::Terminal(Event::Paste(text)) => {
+            paste(state, text);
+            None
+        }
+        Message::Model => editor::refresh(state),
+        Message::Terminal(_) => None,
     };
     state.settle(model);
     effect
@@ -82,6 +88,8 @@ fn key(state: &mut State, key: KeyEvent, model: &Model) -> Option<Effect> {
         Screen::Filter => filter_key(state, key),
         Screen::Palette { at } => palette_key(state, at, key, model),
         Screen::Help { top } => help_key(state, top, keymap::action(key)),
+        Screen::Editor => editor::key(state, key, model),
+        Screen::Changes { at } => editor::changes_key(state, at, key),
         Screen::Question => question_key(state, key),
         Screen::View => act(state, keymap::action(key)?, model),
     }
@@ -90,6 +98,20 @@ fn key(state: &mut State, key: KeyEvent, model: &Model) -> Option<Effect> {
 /// Whether a key is typed text, and not a command.
 fn is_text(key: KeyEvent) -> bool {
     !key.modifiers.contains(KeyModifiers::CONTROL)
+}
+
+/// Pasted text is text, whatever it says: it goes where text is typed, and nowhere else.
+fn paste(state: &mut State, text: &str) {
+    let text = text.lines().next().unwrap_or_default();
+    match (state.screen, &mut state.editor) {
+        (Screen::Editor, Some(editor)) => editor.type_in(text),
+        (Screen::Filter, _) => text.chars().for_each(|char| state.shape.filter.push(char)),
+        (Screen::Palette { .. }, _) => {
+            state.typed.push_str(text);
+            state.screen = Screen::Palette { at: 0 };
+        }
+        _ => {}
+    }
 }
 
 fn palette_key(state: &mut State, at: usize, key: KeyEvent, model: &Model) -> Option<Effect> {
@@ -212,6 +234,9 @@ fn act(state: &mut State, action: Action, model: &Model) -> Option<Effect> {
             };
             return Some(Effect::Flow(state.flow));
         }
+        Action::Edit => return editor::open(state, Knob::MemoryMax, model),
+        Action::Undo => return editor::undo_last(state),
+        Action::Changes => state.screen = Screen::Changes { at: 0 },
         Action::Help => state.screen = Screen::Help { top: 0 },
         Action::Quit => return Some(Effect::Quit),
         _ => match state.view {

@@ -3,6 +3,7 @@
 mod chart;
 pub mod detail;
 mod dialog;
+pub mod editor;
 mod events;
 mod header;
 pub mod help;
@@ -58,6 +59,15 @@ pub fn render(frame: &mut Frame<'_>, model: &Model, state: &State, theme: &Theme
     }
     if let Screen::Palette { at } = state.screen {
         palette::render(buffer, content, &state.typed, at, theme);
+    }
+    match (state.screen, &state.editor) {
+        (Screen::Editor, Some(open)) => {
+            editor::render(buffer, editor::content(area), model, open, theme);
+        }
+        (Screen::Changes { at }, _) => {
+            editor::changes(buffer, content, model, state, at, theme);
+        }
+        _ => {}
     }
     if let (Screen::Question, Some(question)) = (state.screen, &state.question) {
         dialog::question(buffer, content, question, theme);

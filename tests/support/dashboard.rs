@@ -32,10 +32,23 @@ pub struct Dashboard {
 
 impl Dashboard {
     pub fn start(arguments: &[&str]) -> Self {
+        Self::of(pty::Command::new(binary()).args(arguments))
+    }
+
+    /// As an ordinary user.
+    pub fn start_as_user(arguments: &[&str]) -> Self {
+        Self::of(
+            pty::Command::new(binary())
+                .args(arguments)
+                .uid(1000)
+                .gid(1000),
+        )
+    }
+
+    fn of(command: pty::Command) -> Self {
         let (terminal, inside) = pty::open().expect("a pty");
         terminal.resize(Size::new(ROWS, COLUMNS)).expect("a size");
-        let child = pty::Command::new(binary())
-            .args(arguments)
+        let child = command
             .env("TERM", "xterm-256color")
             .spawn(inside)
             .expect("ringfence");

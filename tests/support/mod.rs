@@ -1,6 +1,7 @@
 //! Starting workloads on a real kernel, and the proof that nothing of them is left.
 
 pub mod dashboard;
+pub mod own;
 pub mod systemd;
 
 use std::collections::BTreeSet;

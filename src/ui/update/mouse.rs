@@ -3,7 +3,7 @@
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 
-use super::{lists, scroll_help, toggle};
+use super::{editor, lists, scroll_help, toggle};
 use crate::model::Model;
 use crate::model::tree::Sort;
 use crate::ui::columns;
@@ -24,7 +24,11 @@ pub(super) fn mouse(state: &mut State, mouse: MouseEvent, model: &Model) {
         }
         return;
     }
-    if let Screen::Palette { .. } | Screen::Question = state.screen {
+    if state.screen == Screen::Editor {
+        editor::mouse(state, mouse);
+        return;
+    }
+    if let Screen::Palette { .. } | Screen::Question | Screen::Changes { .. } = state.screen {
         return;
     }
     match mouse.kind {

@@ -12,6 +12,20 @@ use crate::ui::theme::Theme;
 /// How wide a question is at most.
 const WIDTH: u16 = 76;
 
+/// Where the content of a box in the middle of an area is.
+pub fn inside(area: Rect, size: (u16, u16)) -> Option<Rect> {
+    let width = area.width.min(size.0);
+    let height = area.height.min(size.1);
+    (width >= 10 && height >= 3).then(|| {
+        Rect::new(
+            area.x + (area.width - width) / 2 + 2,
+            area.y + (area.height - height) / 2 + 1,
+            width - 4,
+            height - 2,
+        )
+    })
+}
+
 /// Clears a box in the middle of an area and draws its frame; what is left is for its content. `None`
 /// where there is no room for one line.
 pub(super) fn frame(
@@ -21,17 +35,9 @@ pub(super) fn frame(
     title: &str,
     theme: &Theme,
 ) -> Option<Rect> {
-    let width = area.width.min(size.0);
-    let height = area.height.min(size.1);
-    if width < 10 || height < 3 {
-        return None;
-    }
-    let outer = Rect::new(
-        area.x + (area.width - width) / 2,
-        area.y + (area.height - height) / 2,
-        width,
-        height,
-    );
+    let inner = inside(area, size)?;
+    let (width, height) = (inner.width + 4, inner.height + 2);
+    let outer = Rect::new(inner.x - 2, inner.y - 1, width, height);
     for y in outer.top()..outer.bottom() {
         buffer.set_string(outer.x, y, " ".repeat(width.into()), theme.plain());
         buffer.set_string(outer.left(), y, "│", theme.accent);
@@ -58,7 +64,7 @@ pub(super) fn frame(
         &none,
         theme.accent,
     );
-    Some(Rect::new(outer.x + 2, outer.y + 1, width - 4, height - 2))
+    Some(inner)
 }
 
 /// Draws a question. What it asks is always seen; of what is about to happen, as much as there is room

@@ -173,6 +173,10 @@ pub fn footer(buffer: &mut Buffer, area: Rect, state: &State, theme: &Theme) {
         }
         Screen::Help { .. } => Line::styled("↑ ↓ scroll · any other key closes", theme.dim),
         Screen::Palette { .. } => Line::styled("↑ ↓ choose · Enter runs · Esc closes", theme.dim),
+        Screen::Editor => Line::styled(editor_hints(state), theme.dim),
+        Screen::Changes { .. } => {
+            Line::styled("↑ ↓ choose · u undoes it · any other key closes", theme.dim)
+        }
         Screen::Question => Line::styled("y yes · n or Esc no", theme.dim),
         Screen::View => {
             let mut line = tab_strip(area.width, state, theme);
@@ -188,6 +192,16 @@ pub fn footer(buffer: &mut Buffer, area: Rect, state: &State, theme: &Theme) {
         _ => Line::default(),
     };
     rule(buffer, area, ["└", "┘"], &left, &right, theme.dim);
+}
+
+/// What the keys do in the editor.
+fn editor_hints(state: &State) -> &'static str {
+    match &state.editor {
+        Some(editor) if editor.can_persist() => {
+            "type · + − step · Enter writes · Tab for good · Esc closes"
+        }
+        _ => "type a value · + − step · Enter writes · Esc closes",
+    }
 }
 
 /// The names of the views, the current one reversed.

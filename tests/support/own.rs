@@ -1,0 +1,61 @@
+//! A cgroup of a test's own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+use ringfence::kernel::cgroup::tree::Cgroup;
+
+use super::read;
+
+pub const MOUNT: &str = "/sys/fs/cgroup";
+const CONTROLLERS: [&str; 5] = ["memory", "cpu", "cpuset", "io", "pids"];
+
+/// `above/own`, with all controllers; removed at its end.
+pub struct Own {
+    pub above: PathBuf,
+    pub dir: PathBuf,
+}
+
+impl Own {
+    pub fn new() -> Self {
+        let above = Path::new(MOUNT).join("above");
+        let dir = above.join("own");
+        fs::create_dir(&above).unwrap();
+        for controller in CONTROLLERS {
+            for at in [Path::new(MOUNT), &above] {
+                let file = at.join("cgroup.subtree_control");
+                fs::write(file, format!("+{controller}")).unwrap();
+            }
+        }
+        fs::create_dir(&dir).unwrap();
+        Self { above, dir }
+    }
+
+    pub fn read(&self, file: &str) -> String {
+        read(self.dir.join(file))
+    }
+
+    pub fn write(&self, file: &str, text: &str) {
+        fs::write(self.dir.join(file), text).unwrap_or_else(|error| panic!("{file}: {error}"));
+    }
+
+    /// A number of one of its flat keyed files.
+    pub fn count(&self, file: &str, key: &str) -> u64 {
+        let text = self.read(file);
+        let line = text.lines().find_map(|line| line.strip_prefix(key));
+        line.unwrap().trim().parse().unwrap()
+    }
+
+    /// A shell script in it.
+    pub fn start(&self, script: &str) -> Child {
+        let enter = format!("echo $$ > {}/cgroup.procs; {script}", self.dir.display());
+        Command::new("sh").args(["-c", &enter]).spawn().unwrap()
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let _ = Cgroup::open(&self.above).and_then(|cgroup| cgroup.remove());
+    }
+}
