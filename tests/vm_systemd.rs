@@ -294,6 +294,17 @@ fn a_users_own_manager_is_told_by_the_user_and_by_root() {
         ["pids.max", "cpu.weight", "memory.max"].map(own),
         ["7", "300", "67108864"]
     );
+    // No manager can turn on what it was not handed down itself.
+    for done in [
+        set_as_user("mine.service io.weight=200 pids.max=5"),
+        set(&["mine.service", "io.weight=200", "pids.max=5"]),
+    ] {
+        done.fails(
+            125,
+            &["the io controller is not on in", "nothing was changed"],
+        );
+    }
+    assert_eq!(own("pids.max"), "7");
     user("systemctl --user stop mine.service");
 }
 

@@ -142,10 +142,11 @@ pub fn make(sheet: &Sheet, changes: &[Change], persist: bool) -> anyhow::Result<
                 kept.to_text(change.address)
             )),
             Some(_) => {}
-            None if !cgroup.is_gone() => remarks.push(format!(
-                "{}: systemd was told, but it is not there yet",
-                change.address
-            )),
+            None if !cgroup.is_gone() => bail!(
+                "{}: systemd was told, but has turned no {} controller on; what else was asked for is done",
+                change.address,
+                change.address.knob.controller()
+            ),
             None => {
                 remarks.push(format!(
                     "/{shown} has vanished since, as a cgroup does whose last process ended"

@@ -128,8 +128,8 @@ impl Sheet {
         let line = |(address, disk): (Address, Option<Disk>)| {
             let mut chain = standings(mount, path, address);
             let mut off = None;
-            if matches!(keeper, Keeper::Systemd(_))
-                && is_off(mount, path, address.knob)
+            if let Keeper::Systemd(unit) = &keeper
+                && is_off(&mount.join(unit.top(path)), &mount.join(path), address.knob)
                 && let Some(default) = default(address)
                 && !properties(address, &default).is_empty()
                 && let Some(own) = chain.first_mut()

@@ -30,13 +30,7 @@ impl Unit {
         if !KINDS.iter().any(|kind| name.ends_with(kind)) {
             return None;
         }
-        let of_user = path.ancestors().skip(1).find_map(|above| {
-            let name = above.file_name()?.to_str()?;
-            name.strip_prefix("user@")?
-                .strip_suffix(".service")?
-                .parse()
-                .ok()
-        });
+        let of_user = path.ancestors().skip(1).find_map(manager_of);
         let unit = Self {
             name: name.to_owned(),
             of_user,
@@ -51,6 +45,15 @@ impl Unit {
             .ok()?;
         let its = String::from_utf8_lossy(&answer.stdout);
         (Path::new(its.trim()) == Path::new("/").join(path)).then_some(unit)
+    }
+
+    /// The cgroup below which its manager hands controllers out, for the cgroup at `path`; both are relative
+    /// to the mount.
+    pub fn top<'a>(&self, path: &'a Path) -> &'a Path {
+        path.ancestors()
+            .skip(1)
+            .find(|above| manager_of(above).is_some())
+            .unwrap_or(Path::new(""))
     }
 
     /// The command that tells systemd: until the next boot, or for good. `as_root` is for who is not the
@@ -72,6 +75,15 @@ impl Unit {
         words.extend(properties.iter().cloned());
         Telling(words)
     }
+}
+
+/// The uid of the user whose own manager's cgroup this is: `user@1000.service`.
+fn manager_of(path: &Path) -> Option<u32> {
+    let name = path.file_name()?.to_str()?;
+    name.strip_prefix("user@")?
+        .strip_suffix(".service")?
+        .parse()
+        .ok()
 }
 
 /// A command that tells systemd of limits.

@@ -33,8 +33,9 @@ const GUEST_THREADS: &str = "--test-threads=1";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Groups of suites: `limits`, everything about changing limits (knobs, vm_limits on each kernel, vm_systemd and \
-vm_podman in the Debian guest), and `ui`, everything about the dashboard (dashboard*, terminal, vm_dashboard*).
+Groups of suites: `limits`, everything about changing limits (knobs, vm_limits and vm_edit on each kernel, vm_systemd \
+and vm_podman in the Debian guest), and `ui`, everything about the dashboard (dashboard*, terminal, vm_dashboard*, \
+vm_edit).
 
 vm_* suites run on this host where its cgroup v2 is usable, else in the virtual machine, once on each kernel; \
 vm_systemd and vm_podman always run in the Debian guest, on the newest kernel. The last line sums all suites up.")]

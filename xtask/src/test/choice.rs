@@ -11,8 +11,11 @@ pub const IN_DEBIAN: [&str; 2] = ["vm_podman", "vm_systemd"];
 
 /// Names for several suites at once; what they stand for is written as it would be on the command line.
 const GROUPS: [(&str, &[&str]); 2] = [
-    ("limits", &["knobs", "vm_limits", "vm_systemd", "vm_podman"]),
-    ("ui", &["dashboard", "terminal"]),
+    (
+        "limits",
+        &["knobs", "vm_limits", "vm_edit", "vm_systemd", "vm_podman"],
+    ),
+    ("ui", &["dashboard", "terminal", "vm_edit"]),
 ];
 
 /// Whether a suite is meant by what was typed: a group, or how its name begins.
