@@ -9,7 +9,7 @@ use crate::kernel::cgroup::knob::Wish;
 /// what cannot be understood.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Whose: a path from the v2 root (`system.slice`) or a workload's name.
+    /// Whose: a path from the v2 root (`system.slice`), or the name of a workload, a container or a unit.
     target: String,
     /// What: memory.max=64m, cpu.max=50%, pids.max=max, io.max=/dev/vda:wbps=2m,rbps=max, …
     #[arg(required = true, value_name = "KEY=VALUE")]

@@ -10,7 +10,8 @@ use crate::ui::theme;
 /// Watch every cgroup of the host live against the limits that bind it.
 #[derive(Debug, Default, clap::Args)]
 pub struct Args {
-    /// Show this cgroup and what is below it: a path from the v2 root (`system.slice`) or a workload's name.
+    /// Show this cgroup and what is below it: a path from the v2 root (`system.slice`), or the name of a workload,
+    /// a container or a unit.
     target: Option<String>,
     #[command(flatten)]
     pub watch: Watch,

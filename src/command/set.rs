@@ -47,6 +47,12 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     }
     let changes = sheet.judge(&wishes)?;
     for change in &changes {
+        if let Some(off) = sheet
+            .line(change.address)
+            .and_then(|line| line.off.as_ref())
+        {
+            say(&format!("{}: {off}", change.address));
+        }
         for remark in change.at_least(Gravity::Note) {
             say(&format!("{}: {}", change.address, remark.text));
         }

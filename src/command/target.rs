@@ -2,12 +2,19 @@
 
 use std::collections::VecDeque;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 
+use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::hierarchy::{Hierarchy, Mode};
 use crate::launch::plan;
+use crate::names::{Names, Role, identify};
+
+/// So many cgroups of the same name are listed.
+const CANDIDATES: usize = 5;
 
 /// The v2 mount, or why there is nothing to show.
 pub fn v2_mount(hierarchy: &Hierarchy) -> anyhow::Result<PathBuf> {
@@ -23,8 +30,13 @@ pub fn v2_mount(hierarchy: &Hierarchy) -> anyhow::Result<PathBuf> {
 }
 
 /// The subtree that is meant, relative to the mount: an absolute path under the mount, a path from the
-/// v2 root, a workload's name, or the name of the only cgroup called so.
+/// v2 root, a workload's name, the name of the only cgroup called so, or what people call the only one.
 pub fn find(mount: &Path, target: &str) -> anyhow::Result<PathBuf> {
+    find_in(mount, Path::new("/"), target)
+}
+
+/// `state` is `/`, or a fixture: where docker, podman and others keep the names that people gave.
+fn find_in(mount: &Path, state: &Path, target: &str) -> anyhow::Result<PathBuf> {
     let path = Path::new(target);
     let relative = path
         .strip_prefix(mount)
@@ -38,24 +50,64 @@ pub fn find(mount: &Path, target: &str) -> anyhow::Result<PathBuf> {
             return Ok(candidate);
         }
     }
-    let found = named(mount, target)?;
+    let all = all(mount)?;
+    let mut found: Vec<&PathBuf> = all
+        .iter()
+        .filter(|path| path.file_name().is_some_and(|name| name == target))
+        .collect();
+    if found.is_empty() {
+        let mut names = Names::new(state);
+        found = all
+            .iter()
+            .filter(|path| is_called(mount, path, &mut names, target))
+            .collect();
+    }
     match &found[..] {
-        [only] => Ok(only.clone()),
+        [only] => Ok((*only).clone()),
         [] => bail!(
-            "there is no cgroup `{target}`: give a path under {} or a workload's name; `ringfence top` without one shows all",
+            "there is no cgroup `{target}`: give a path under {}, a workload's name or a container's; \
+             `ringfence top` without one shows all",
             mount.display()
         ),
-        [first, second, ..] => bail!(
-            "{} cgroups are called `{target}`: give a path, {} or {} for instance",
-            found.len(),
-            first.display(),
-            second.display()
-        ),
+        several => {
+            let more = several.len().saturating_sub(CANDIDATES);
+            let mut candidates: Vec<String> = several
+                .iter()
+                .take(CANDIDATES)
+                .map(|path| path.display().to_string())
+                .collect();
+            if more > 0 {
+                candidates.push(format!("{more} more"));
+            }
+            let last = candidates.pop().unwrap_or_default();
+            bail!(
+                "{} cgroups are called `{target}`: give a path, one of {} and {last}",
+                several.len(),
+                candidates.join(", ")
+            )
+        }
     }
 }
 
-/// Every cgroup of that name, breadth first.
-fn named(mount: &Path, name: &str) -> anyhow::Result<Vec<PathBuf>> {
+/// Whether people call a cgroup so: its container's name or id, or its unit without escapes.
+fn is_called(mount: &Path, path: &Path, names: &mut Names, target: &str) -> bool {
+    let path = path.to_string_lossy();
+    let identity = identify(&path);
+    // A helper has the id of its container.
+    let has_id = identity.role != Role::Helper && identity.id.as_deref() == Some(target);
+    if has_id || identity.label == target {
+        return true;
+    }
+    let Ok(metadata) = fs::metadata(mount.join(&*path)) else {
+        return false;
+    };
+    names
+        .of(CgroupId(metadata.ino()), &path, Instant::now())
+        .is_some_and(|name| &*name == target)
+}
+
+/// Every cgroup below the root, breadth first.
+fn all(mount: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut pending = VecDeque::from([PathBuf::new()]);
     while let Some(at) = pending.pop_front() {
@@ -71,9 +123,7 @@ fn named(mount: &Path, name: &str) -> anyhow::Result<Vec<PathBuf>> {
         for entry in entries.flatten() {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 let path = at.join(entry.file_name());
-                if entry.file_name() == name {
-                    found.push(path.clone());
-                }
+                found.push(path.clone());
                 pending.push_back(path);
             }
         }
@@ -127,5 +177,52 @@ mod tests {
             assert!(error.contains(says), "{error}");
             assert!(!error.contains('\n'));
         }
+    }
+
+    #[test]
+    fn what_people_call_it_comes_last() {
+        let state = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/names/host");
+        let a = "0123456789abcdef".repeat(4);
+        let tree = tree();
+        let mount = tree.path();
+        let scope = format!("machine.slice/libpod-{a}.scope");
+        let escaped = r"system.slice/tpl@a\x2db.service";
+        for path in [
+            &*scope,
+            &format!("{scope}/container"),
+            &format!("machine.slice/libpod-conmon-{a}.scope"),
+            escaped,
+        ] {
+            fs::create_dir_all(mount.join(path)).unwrap();
+        }
+        for (target, found) in [
+            ("db", &*scope),
+            (&a, &scope),
+            ("tpl@a-b.service", escaped),
+            ("container", &format!("{scope}/container")),
+        ] {
+            assert_eq!(
+                find_in(mount, &state, target).unwrap(),
+                Path::new(found),
+                "{target}"
+            );
+        }
+        // Another of the same name, of another owner.
+        let docker = format!("docker/{a}");
+        fs::create_dir_all(mount.join(&docker)).unwrap();
+        assert_eq!(find_in(mount, &state, "web").unwrap(), Path::new(&docker));
+        let build = format!("system.slice/docker-{a}.scope");
+        fs::create_dir_all(mount.join(&build)).unwrap();
+        let error = find_in(mount, &state, "web").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!("2 cgroups are called `web`: give a path, one of {docker} and {build}")
+        );
+        // A cgroup's own name goes before.
+        fs::create_dir_all(mount.join("system.slice/web")).unwrap();
+        assert_eq!(
+            find_in(mount, &state, "web").unwrap(),
+            Path::new("system.slice/web")
+        );
     }
 }

@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
+use nix::unistd::geteuid;
 
 use super::sheet::Sheet;
 use crate::kernel::cgroup::apply::{Write, apply};
@@ -13,6 +16,9 @@ use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::systemd::{Unit, properties};
 use crate::model::change::Change;
 use crate::names::{self, owner::Owner};
+
+/// How long systemd may take to write what it was told.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who keeps the limits of a cgroup, and so may undo what is written past them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,8 +103,36 @@ pub fn make(sheet: &Sheet, changes: &[Change], persist: bool) -> anyhow::Result<
             );
         }
     }
-    let writes: Vec<Write> = changes.iter().map(Change::write).collect();
-    let kept = apply(&cgroup, &sheet.mount, &writes)?;
+    let is_off = |change: &Change| {
+        sheet
+            .line(change.address)
+            .is_some_and(|line| line.off.is_some())
+    };
+    let writes: Vec<Write> = changes
+        .iter()
+        .filter(|change| !is_off(change))
+        .map(Change::write)
+        .collect();
+    let mut written = apply(&cgroup, &sheet.mount, &writes)?.into_iter();
+    let told = match &sheet.keeper {
+        Keeper::Systemd(unit) => match tell(unit, changes, persist) {
+            Err(why) if changes.iter().any(is_off) => {
+                return Err(take_back(&cgroup, &sheet.mount, writes, &why));
+            }
+            told => told,
+        },
+        _ => Ok(Vec::new()),
+    };
+    let kept: Vec<Option<KnobValue>> = changes
+        .iter()
+        .map(|change| {
+            if is_off(change) {
+                wait_for(&cgroup, change)
+            } else {
+                written.next().flatten()
+            }
+        })
+        .collect();
     let mut remarks = Vec::new();
     for (change, kept) in changes.iter().zip(&kept) {
         match kept {
@@ -108,6 +142,11 @@ pub fn make(sheet: &Sheet, changes: &[Change], persist: bool) -> anyhow::Result<
                 kept.to_text(change.address)
             )),
             Some(_) => {}
+            None if !cgroup.is_gone() => bail!(
+                "{}: systemd was told, but has turned no {} controller on; what else was asked for is done",
+                change.address,
+                change.address.knob.controller()
+            ),
             None => {
                 remarks.push(format!(
                     "/{shown} has vanished since, as a cgroup does whose last process ended"
@@ -116,37 +155,71 @@ pub fn make(sheet: &Sheet, changes: &[Change], persist: bool) -> anyhow::Result<
             }
         }
     }
-    if let Keeper::Systemd(unit) = &sheet.keeper {
-        tell(unit, changes, persist, &mut remarks);
-    }
+    remarks.extend(told.unwrap_or_else(|why| {
+        vec![format!(
+            "systemd may undo this at `systemctl daemon-reload`, as {why}"
+        )]
+    }));
     Ok(Made { kept, remarks })
 }
 
-/// Has systemd know the new limits too, so that it does not undo them; says how where that fails.
-fn tell(unit: &Unit, changes: &[Change], persist: bool, remarks: &mut Vec<String>) {
-    let known: Vec<String> = changes
+/// Has systemd know the new limits too, so that it does not undo them. Gives what is worth saying, or why
+/// it could not be told.
+fn tell(unit: &Unit, changes: &[Change], persist: bool) -> Result<Vec<String>, String> {
+    let of = |change: &Change| properties(change.address, &change.new);
+    let mut remarks: Vec<String> = changes
         .iter()
-        .flat_map(|change| properties(change.address, &change.new))
-        .collect();
-    for change in changes {
-        if properties(change.address, &change.new).is_empty() {
-            remarks.push(format!(
-                "{}: systemd has no property for it, and may undo it at `systemctl daemon-reload`",
+        .filter(|change| of(change).is_empty())
+        .map(|change| {
+            format!(
+                "{}: systemd has no property for it, and will undo it at `systemctl daemon-reload`",
                 change.address
-            ));
-        }
-    }
+            )
+        })
+        .collect();
+    let known: Vec<String> = changes.iter().flat_map(of).collect();
     if known.is_empty() {
-        return;
+        return Ok(remarks);
     }
-    let telling = unit.command(&known, persist);
-    remarks.push(match telling.run() {
-        Ok(()) => format!(
-            "{} is a unit of systemd's, which was told too: {telling}",
-            unit.name
+    let root = geteuid().is_root();
+    let telling = unit.command(&known, persist, root);
+    if let Err(why) = telling.run() {
+        let hint = if root || unit.of_user.is_some() {
+            ""
+        } else {
+            "; type sudo in front"
+        };
+        return Err(format!("it could not be told ({why}{hint}): {telling}"));
+    }
+    remarks.push(format!(
+        "{} is a unit of systemd's, which was told: {telling}",
+        unit.name
+    ));
+    Ok(remarks)
+}
+
+/// Takes back what was written, as systemd did not turn on the rest.
+fn take_back(cgroup: &Cgroup, mount: &Path, writes: Vec<Write>, why: &str) -> anyhow::Error {
+    let writes: Vec<Write> = writes.into_iter().rev().map(Write::undo).collect();
+    let outcome = match apply(cgroup, mount, &writes) {
+        Ok(_) => "nothing was changed".to_owned(),
+        Err(refused) => format!(
+            "what was already written could not be restored: {}",
+            refused.why
         ),
-        Err(why) => format!(
-            "systemd may undo this at `systemctl daemon-reload`, as it could not be told ({why}): {telling}"
-        ),
-    });
+    };
+    anyhow!("systemd alone can turn a controller on for its unit, and {why}; {outcome}")
+}
+
+/// Waits until systemd, which works after its answer, has written a limit whose controller was off. Gives
+/// what the kernel then reads.
+fn wait_for(cgroup: &Cgroup, change: &Change) -> Option<KnobValue> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let kept = read(cgroup, change.address).ok();
+        if kept.as_ref() == Some(&change.new) || Instant::now() > deadline || cgroup.is_gone() {
+            return kept;
+        }
+        sleep(Duration::from_millis(10));
+    }
 }

@@ -8,10 +8,11 @@ use anyhow::{Context as _, bail};
 use super::make::Keeper;
 use crate::kernel::block::{self, Disk};
 use crate::kernel::cgroup::knob::{Address, Kind, Knob, KnobValue, Wanted, Wish};
-use crate::kernel::cgroup::standing::{Standing, standings, why_missing};
+use crate::kernel::cgroup::standing::{Standing, is_off, standings, why_missing};
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::cpuset::{self, CpuList};
 use crate::kernel::host::{self, page_size};
+use crate::kernel::systemd::properties;
 use crate::kernel::unit::{Bytes, Reading};
 use crate::model::change::{Change, Setting, in_safe_order};
 
@@ -48,6 +49,9 @@ pub struct Line {
     pub chain: Vec<Standing>,
     /// Why it is not there, in one sentence.
     pub missing: Option<String>,
+    /// That it is not there yet, in one sentence: its controller is off, and systemd will turn it on, in all
+    /// cgroups above too, for a unit that has a limit of it. Until then it stands at its default.
+    pub off: Option<String>,
     /// Why it cannot be written by us, and what is needed, in one sentence.
     pub forbidden: Option<String>,
 }
@@ -120,8 +124,23 @@ impl Sheet {
             bail!("the root cgroup is the host itself and has no limits; name one below it");
         }
         let cgroup = Cgroup::open(mount.join(path))?;
+        let keeper = Keeper::of(path);
         let line = |(address, disk): (Address, Option<Disk>)| {
-            let chain = standings(mount, path, address);
+            let mut chain = standings(mount, path, address);
+            let mut off = None;
+            if let Keeper::Systemd(unit) = &keeper
+                && is_off(&mount.join(unit.top(path)), &mount.join(path), address.knob)
+                && let Some(default) = default(address)
+                && !properties(address, &default).is_empty()
+                && let Some(own) = chain.first_mut()
+            {
+                own.value = Reading::Value(default);
+                off = Some(format!(
+                    "the {} controller is off in /{}; systemd turns it on with the limit",
+                    address.knob.controller(),
+                    path.display()
+                ));
+            }
             let missing = match chain.first().map(|own| &own.value) {
                 Some(Reading::Value(_)) => None,
                 Some(Reading::Unreadable(errno)) => Some(format!(
@@ -144,6 +163,7 @@ impl Sheet {
                     Some(_) => None,
                 },
                 missing,
+                off,
             }
         };
         let lines = addresses.into_iter().map(line).collect();
@@ -152,7 +172,7 @@ impl Sheet {
             path: path.to_owned(),
             inode: cgroup.inode()?,
             lines,
-            keeper: Keeper::of(path),
+            keeper,
             setting: setting(mount, path),
         })
     }
@@ -221,6 +241,11 @@ impl Sheet {
         in_safe_order(&mut changes);
         Ok(changes)
     }
+}
+
+/// What a new cgroup has.
+fn default(address: Address) -> Option<KnobValue> {
+    KnobValue::parse(address, address.knob.entry().default.as_bytes()).ok()
 }
 
 /// What changes are judged against: the host, and the cgroup as it is.

@@ -6,15 +6,18 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::cgroup::knob::{Address, Knob, KnobValue};
-use super::unit::Limit;
+use super::unit::{Limit, Weight};
+
+/// The kinds of units that have a cgroup.
+const KINDS: [&str; 6] = [".service", ".scope", ".slice", ".mount", ".socket", ".swap"];
 
 /// A unit that has a cgroup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unit {
     /// Its name: `nginx.service`. Foreign text.
     pub name: String,
-    /// Whether it is one of a user's own manager, which only that user can speak to.
-    pub of_user: bool,
+    /// Whose manager it is one of, by uid, where it is a user's own: only that user and root can speak to it.
+    pub of_user: Option<u32>,
 }
 
 impl Unit {
@@ -24,23 +27,15 @@ impl Unit {
             return None;
         }
         let name = path.file_name()?.to_str()?;
-        if ![".service", ".scope", ".slice"]
-            .iter()
-            .any(|kind| name.ends_with(kind))
-        {
+        if !KINDS.iter().any(|kind| name.ends_with(kind)) {
             return None;
         }
-        let of_user = path.ancestors().skip(1).any(|above| {
-            above
-                .file_name()
-                .and_then(|name| name.to_str())
-                .is_some_and(|name| name.starts_with("user@") && name.ends_with(".service"))
-        });
+        let of_user = path.ancestors().skip(1).find_map(manager_of);
         let unit = Self {
             name: name.to_owned(),
             of_user,
         };
-        if of_user {
+        if of_user.is_some() {
             return Some(unit);
         }
         let answer = Command::new("systemctl")
@@ -52,11 +47,25 @@ impl Unit {
         (Path::new(its.trim()) == Path::new("/").join(path)).then_some(unit)
     }
 
-    /// The command that tells systemd: until the next boot, or for good.
-    pub fn command(&self, properties: &[String], persist: bool) -> Telling {
+    /// The cgroup below which its manager hands controllers out, for the cgroup at `path`; both are relative
+    /// to the mount.
+    pub fn top<'a>(&self, path: &'a Path) -> &'a Path {
+        path.ancestors()
+            .skip(1)
+            .find(|above| manager_of(above).is_some())
+            .unwrap_or(Path::new(""))
+    }
+
+    /// The command that tells systemd: until the next boot, or for good. `as_root` is for who is not the
+    /// user whose unit it is.
+    pub fn command(&self, properties: &[String], persist: bool, as_root: bool) -> Telling {
         let mut words = vec!["systemctl".to_owned()];
-        if self.of_user {
+        if let Some(uid) = self.of_user {
             words.push("--user".to_owned());
+            if as_root && uid != 0 {
+                // Since systemd 248.
+                words.push(format!("--machine={uid}@"));
+            }
         }
         words.push("set-property".to_owned());
         if !persist {
@@ -66,6 +75,15 @@ impl Unit {
         words.extend(properties.iter().cloned());
         Telling(words)
     }
+}
+
+/// The uid of the user whose own manager's cgroup this is: `user@1000.service`.
+fn manager_of(path: &Path) -> Option<u32> {
+    let name = path.file_name()?.to_str()?;
+    name.strip_prefix("user@")?
+        .strip_suffix(".service")?
+        .parse()
+        .ok()
 }
 
 /// A command that tells systemd of limits.
@@ -130,7 +148,7 @@ pub fn properties(address: Address, value: &KnobValue) -> Vec<String> {
         KnobValue::Size(limit) => vec![format!("{name}={}", of(limit.map(Into::into)))],
         KnobValue::Count(limit) => vec![format!("{name}={}", of(*limit))],
         KnobValue::Weight(weight) => {
-            let weight = weight.unwrap_or(super::unit::Weight::DEFAULT);
+            let weight = weight.unwrap_or(Weight::DEFAULT);
             let disk = if disk.is_empty() { disk } else { disk + " " };
             vec![format!("{name}={disk}{weight}")]
         }
@@ -153,6 +171,10 @@ pub fn properties(address: Address, value: &KnobValue) -> Vec<String> {
         .into(),
         KnobValue::Switch(true) if address.knob == Knob::CpuIdle => {
             vec!["CPUWeight=idle".to_owned()]
+        }
+        // The weight that the kernel gives a cgroup that is idle no more; a cpu.weight comes after it.
+        KnobValue::Switch(false) if address.knob == Knob::CpuIdle => {
+            vec![format!("CPUWeight={}", Weight::DEFAULT)]
         }
         KnobValue::Switch(_) => Vec::new(),
     }
@@ -184,6 +206,8 @@ mod tests {
             ),
             (Knob::CpusetCpus.into(), "0-1", "AllowedCPUs=0-1"),
             (disk, "200", "IODeviceWeight=/dev/block/254:0 200"),
+            (Knob::CpuIdle.into(), "1", "CPUWeight=idle"),
+            (Knob::CpuIdle.into(), "0", "CPUWeight=100"),
             (Knob::OomGroup.into(), "1", ""),
         ] {
             let value = KnobValue::from_words(address.knob, value).unwrap();
@@ -195,12 +219,17 @@ mod tests {
     fn a_command_can_be_typed() {
         let unit = Unit {
             name: "a.service".to_owned(),
-            of_user: true,
+            of_user: Some(1000),
         };
         let properties = ["IOWriteBandwidthMax=/dev/block/254:0 1".to_owned()];
         assert_eq!(
-            unit.command(&properties, false).to_string(),
+            unit.command(&properties, false, false).to_string(),
             "systemctl --user set-property --runtime a.service 'IOWriteBandwidthMax=/dev/block/254:0 1'"
+        );
+        assert_eq!(
+            unit.command(&["TasksMax=7".to_owned()], true, true)
+                .to_string(),
+            "systemctl --user --machine=1000@ set-property a.service TasksMax=7"
         );
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod dashboard;
 pub mod own;
+pub mod systemd;
 
 use std::collections::BTreeSet;
 use std::fmt;

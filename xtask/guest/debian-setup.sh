@@ -1,6 +1,7 @@
-# Run once inside the freshly bootstrapped Debian tree: what makes it a guest.
+# Run once inside the freshly bootstrapped Debian tree: what makes it a guest. The arguments are more packages.
 set -e
 export DEBIAN_FRONTEND=noninteractive
+apt-get install --yes --quiet --no-install-recommends "$@"
 echo vm >/etc/hostname
 echo '127.0.0.1 localhost vm' >/etc/hosts
 
@@ -36,3 +37,11 @@ WantedBy=graphical.target
 UNIT
 systemctl enable xtask.service
 systemctl set-default graphical.target
+
+# Nothing starts on its own while a test measures.
+systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer
+systemctl mask podman-auto-update.timer podman-auto-update.service podman-restart.service podman.service podman.socket
+
+# Packages and their lists, for which a guest without a network has no use.
+apt-get clean
+rm -rf /var/lib/apt/lists/*

@@ -12,8 +12,14 @@ b mount -t ext4 -o noinit_itable /dev/vda /disk
 # A cached system image gets the files of this run from a disk of their own.
 if [ -b /dev/vdc ]; then
     b mount -t ext4 -o ro /dev/vdc /payload
-    # tar keeps the merged directories: bin is a link on both sides.
-    b tar -c -C /payload -f - . | b tar -x -C /disk -f -
+    # Directories that the image has keep their owner, their mode, and the links that lead to them.
+    (
+        cd /payload || exit
+        b find . -type d -exec /bin/busybox test -d '/disk/{}' ';' -o -print0 | b cpio -0 -o -H newc
+    ) | (
+        cd /disk || exit
+        b cpio --quiet -i -d -m -u
+    )
     b umount /payload
 fi
 b mount --move /dev /disk/dev

@@ -35,10 +35,10 @@ kill_leftovers() {
 exec 4<>"$control"
 echo start >&4
 if [ -n "$TERMINAL" ]; then
-    # The size is forgotten when nobody has the terminal open, so the command's own session sets it.
-    size="stty sane rows $ROWS cols $COLS; exec \"\$@\""
+    exec 5<>$terminal # a terminal that nobody has open forgets its size
+    stty -F $terminal sane rows "$ROWS" cols "$COLS"
     while read -r rows cols; do stty -F $terminal rows "$rows" cols "$cols"; done <&4 &
-    (command setsid -c /bin/sh -c "$size" sh <>$terminal >&0 2>&1)
+    (command setsid -c <>$terminal >&0 2>&1 5>&-)
     status=$?
     kill_leftovers
     # Opened only now: the end of its session has hung up every older descriptor of the terminal.

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::guest::Added;
 use crate::kernel::Kernel;
-use crate::vm::{self, MachineArgs, Streams};
+use crate::session::Streams;
+use crate::vm::{self, MachineArgs};
 use crate::{cargo, host};
 
 const GUEST_TIMEOUT: Duration = Duration::from_mins(30);
@@ -81,10 +82,6 @@ fn in_guest(name: &str, args: &Args) -> Result<i32> {
         guest.into(),
     ];
     command.extend(args.arguments.iter().cloned());
-    vm::boot(
-        &machine,
-        &command,
-        Some(GUEST_TIMEOUT),
-        Streams::inherited()?,
-    )
+    let streams = Streams::inherited()?;
+    Ok(vm::boot(&machine, &command, Some(GUEST_TIMEOUT), streams)?.code())
 }

@@ -1,6 +1,7 @@
 //! The Debian guest with systemd.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,14 +26,22 @@ const PACKAGES: [&str; 10] = [
     "kmod",
 ];
 
+/// Installed by apt, once the system is there: debootstrap cannot choose between `crun | runc`. With podman's
+/// pods, which want catatonit to hold them.
+const MORE_PACKAGES: [&str; 3] = ["podman", "crun", "catatonit"];
+
 const SETUP: &str = include_str!("../guest/debian-setup.sh");
 
 /// Debian's merged directories.
 const MERGED: [&str; 3] = ["bin", "sbin", "lib"];
 
-/// Where `setup --debian` puts the disk image, which runs share and do not change.
+/// Where `setup --debian` puts the disk image, which runs share and do not change. Other packages or another
+/// script make another image, so that none is out of date; those before it may be deleted.
 pub fn image() -> Result<PathBuf> {
-    Ok(host::cache_dir()?.join("debian.img"))
+    let mut recipe = DefaultHasher::new();
+    (PACKAGES, MORE_PACKAGES, SETUP).hash(&mut recipe);
+    let name = format!("debian-{:016x}.img", recipe.finish());
+    Ok(host::cache_dir()?.join(name))
 }
 
 /// Builds the image, unless it is there.
@@ -46,17 +55,25 @@ pub fn build() -> Result<()> {
     eprintln!("debian: bootstrapping {suite}, which takes a few minutes");
     let scratch = setup::scratch_dir()?;
     let tree = Tree(scratch.path().join("tree"));
+    let mut debootstrap = as_root(&["debootstrap", "--variant=minbase"])?;
+    let proxies = proxies();
+    debootstrap.envs(proxies.clone());
     host::run(
-        as_root(&["debootstrap", "--variant=minbase"])?
+        debootstrap
             .arg(format!("--include={}", PACKAGES.join(",")))
             .arg(&suite)
             .arg(&tree.0)
             .arg(&mirror),
-    )?;
+    )
+    .with_context(|| {
+        format!("bootstrap {suite}; try `apt-get update` to see whether apt reaches its archive")
+    })?;
     host::run(
         as_root(&["chroot"])?
+            .envs(proxies)
             .arg(&tree.0)
-            .args(["/bin/sh", "-c", SETUP]),
+            .args(["/bin/sh", "-c", SETUP, "setup"])
+            .args(MORE_PACKAGES),
     )
     .context("set up the Debian guest")?;
     let unfinished = scratch.path().join("debian.img");
@@ -96,6 +113,28 @@ fn archive() -> Result<(String, String)> {
     }
 }
 
+/// Apt's proxies, as debootstrap's downloader takes them: it does not read apt's configuration. In the
+/// environment and not on the command line, as a proxy may have a password.
+fn proxies() -> Vec<(&'static str, String)> {
+    let names = [
+        ("http_proxy", "Acquire::http::Proxy"),
+        ("https_proxy", "Acquire::https::Proxy"),
+    ];
+    let of_apt = |(variable, option)| {
+        let shell =
+            host::output(Command::new("apt-config").args(["shell", "PROXY", option])).ok()?;
+        let proxy = shell_value(&String::from_utf8_lossy(&shell))?;
+        Some((variable, proxy))
+    };
+    names.into_iter().filter_map(of_apt).collect()
+}
+
+/// The URL in a line `PROXY='URL'`. `DIRECT` is apt's word for none.
+fn shell_value(line: &str) -> Option<String> {
+    let value = line.trim().strip_prefix("PROXY='")?.strip_suffix('\'')?;
+    (!matches!(value, "" | "DIRECT" | "false")).then(|| value.to_owned())
+}
+
 /// The first plain release (no updates, security or backports) with its main component.
 fn main_archive(targets: &str) -> Option<(String, String)> {
     targets.lines().find_map(|line| {
@@ -132,5 +171,12 @@ mod tests {
         let archive = main_archive(targets);
         assert_eq!(archive, Some(("http://m/debian/".into(), "trixie".into())));
         assert_eq!(main_archive(""), None);
+    }
+
+    #[test]
+    fn a_proxy_is_taken_out_of_apts_quotes() {
+        assert_eq!(shell_value("PROXY='http://p:1/'\n").unwrap(), "http://p:1/");
+        assert_eq!(shell_value("PROXY='DIRECT'\n"), None);
+        assert_eq!(shell_value(""), None);
     }
 }

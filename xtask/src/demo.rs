@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use crate::cargo;
 use crate::host::{self, Native};
 use crate::kernel::Kernel;
-use crate::vm::{self, MachineArgs, Streams};
+use crate::session::Streams;
+use crate::vm::{self, MachineArgs};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -39,7 +40,7 @@ pub fn run(args: Args) -> Result<i32> {
             let mut command = vec!["ringfence".into(), "demo".into()];
             command.extend(args.arguments);
             let machine = MachineArgs::with_kernel(args.kernel);
-            vm::boot(&machine, &command, None, Streams::inherited()?)
+            Ok(vm::boot(&machine, &command, None, Streams::inherited()?)?.code())
         }
     }
 }

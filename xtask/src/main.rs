@@ -8,6 +8,7 @@ mod guest;
 mod host;
 mod kernel;
 mod qemu;
+mod session;
 mod setup;
 mod stream;
 mod test;

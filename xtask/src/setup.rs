@@ -27,7 +27,7 @@ pub struct Args {
     /// Fetch only this kernel [default: all]
     #[arg(long = "kernel", value_enum)]
     kernels: Vec<Kernel>,
-    /// Also build the Debian guest with systemd (downloads about 100 MB, takes minutes)
+    /// Also build the Debian guest with systemd and podman (downloads about 140 MB, takes minutes)
     #[arg(long)]
     debian: bool,
 }
@@ -77,6 +77,16 @@ pub fn ensure(kernel: Kernel) -> Result<()> {
     })
 }
 
+/// The same for the Debian guest.
+pub fn ensure_debian() -> Result<()> {
+    if debian::image()?.exists() {
+        return Ok(());
+    }
+    install_tools(&TOOLS)?;
+    install_tools(&DEBIAN_TOOLS)?;
+    debian::build()
+}
+
 /// Installs what is missing, or says which command would.
 fn install_tools(tools: &[Tool]) -> Result<()> {
     let missing: Vec<&Tool> = tools
@@ -102,8 +112,11 @@ fn install_tools(tools: &[Tool]) -> Result<()> {
     if find_tool("apt-get").is_none() {
         bail!("{} or what your distribution has for it", by_hand());
     }
-    eprintln!("tools: {}", install[1..].join(" "));
-    let attempt = || host::run(as_root(&install)?.env("DEBIAN_FRONTEND", "noninteractive"));
+    let attempt = || {
+        let mut command = as_root(&install)?;
+        eprintln!("tools: {}", install.join(" "));
+        host::run(command.env("DEBIAN_FRONTEND", "noninteractive"))
+    };
     // A fresh machine or an old package list knows no such package, or a version that is gone.
     attempt()
         .or_else(|_| {
@@ -123,6 +136,10 @@ pub fn as_root(words: &[&str]) -> Result<Command> {
         bail!("neither root nor sudo")
     };
     let mut command = Command::new(program);
+    if program == "sudo" {
+        // What its callers set; sudo would drop it.
+        command.arg("--preserve-env=DEBIAN_FRONTEND,http_proxy,https_proxy");
+    }
     command.args(arguments);
     Ok(command)
 }

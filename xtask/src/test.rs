@@ -1,15 +1,16 @@
 //! `cargo xtask test`: every suite, each where it belongs, and one line that sums them up.
 //!
 //! Suites in `tests/vm_*.rs` want to limit and to kill, so they run as root on a real cgroup v2: this
-//! host's where it is usable, else in a guest of each kernel. All others run on this host.
+//! host's where it is usable, else in a guest of each kernel. Those about systemd and podman run in the
+//! Debian guest, wherever we are: they change units and reload systemd. All others run on this host.
 
+mod choice;
 mod tally;
 
 use std::ffi::OsString;
-use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -17,8 +18,10 @@ use anyhow::{Context, Result, bail};
 use crate::guest::Added;
 use crate::host;
 use crate::kernel::Kernel;
-use crate::vm::{self, MachineArgs, Streams};
+use crate::session::Streams;
+use crate::vm::{self, Ended, MachineArgs};
 use crate::{cargo, setup};
+use choice::{IN_DEBIAN, is_meant, suites};
 use tally::Tally;
 
 /// All guest suites of one boot together.
@@ -29,8 +32,16 @@ const GUEST_TIMEOUT: Duration = Duration::from_mins(30);
 const GUEST_THREADS: &str = "--test-threads=1";
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Groups of suites: `limits`, everything about changing limits (knobs, vm_limits and vm_edit on each kernel, vm_systemd \
+and vm_podman in the Debian guest), and `ui`, everything about the dashboard (dashboard*, terminal, vm_dashboard*, \
+vm_edit).
+
+vm_* suites run on this host where its cgroup v2 is usable, else in the virtual machine, once on each kernel; \
+vm_systemd and vm_podman always run in the Debian guest, on the newest kernel. The last line sums all suites up.")]
 pub struct Args {
-    /// Only suites whose name begins so: `lib`, `doc`, `xtask`, or a file in tests/ (with or without its `vm_`)
+    /// Only suites whose name begins so: `lib`, `doc`, `xtask`, or a file in tests/ (with or without its `vm_`);
+    /// or a group, `limits` or `ui`
     suite: Option<String>,
     /// Only this kernel in the virtual machine [default: all]
     #[arg(long = "kernel", value_enum)]
@@ -42,17 +53,17 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<i32> {
     let wanted = |suite: &str| {
-        args.suite.as_ref().is_none_or(|wanted| {
-            suite.starts_with(wanted.as_str())
-                || suite
-                    .strip_prefix("vm_")
-                    .is_some_and(|rest| rest.starts_with(wanted.as_str()))
-        })
+        args.suite
+            .as_ref()
+            .is_none_or(|wanted| is_meant(wanted, suite))
     };
     let (on_kernel, native): (Vec<_>, Vec<_>) = suites()?
         .into_iter()
         .filter(|suite| wanted(suite))
         .partition(|suite| suite.starts_with("vm_"));
+    let (in_debian, on_kernel): (Vec<_>, Vec<_>) = on_kernel
+        .into_iter()
+        .partition(|suite| IN_DEBIAN.contains(&suite.as_str()));
     let tally = Arc::new(Mutex::new(Tally::default()));
 
     let mut selection: Vec<OsString> = Vec::new();
@@ -77,11 +88,18 @@ pub fn run(args: &Args) -> Result<i32> {
         }
         on_host(&tally, "xtask", &selection, &args.arguments)?;
     }
-    if !on_kernel.is_empty() {
-        on_real_kernel(&tally, &on_kernel, args)?;
+    if !on_kernel.is_empty()
+        && let Some(code) = on_real_kernel(&tally, &on_kernel, args)?
+    {
+        return Ok(code);
+    }
+    if !in_debian.is_empty()
+        && let Some(code) = on_systemd(&tally, &in_debian, args)
+    {
+        return Ok(code);
     }
 
-    let tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+    let tally = lock(&tally);
     for skipped in &tally.skipped {
         println!("skipped: {skipped}");
     }
@@ -90,20 +108,6 @@ pub fn run(args: &Args) -> Result<i32> {
         bail!("no test ran; `cargo xtask test --help` says what can be chosen");
     }
     Ok(i32::from(tally.failed > 0))
-}
-
-/// The integration suites by name.
-fn suites() -> Result<Vec<String>> {
-    let folder = host::workspace_dir().join("tests");
-    let mut suites: Vec<String> = fs::read_dir(&folder)
-        .with_context(|| format!("list {}", folder.display()))?
-        .filter_map(|entry| {
-            let name = entry.ok()?.file_name().into_string().ok()?;
-            name.strip_suffix(".rs").map(str::to_owned)
-        })
-        .collect();
-    suites.sort();
-    Ok(suites)
 }
 
 /// Suites that `cargo test` runs on this host.
@@ -121,8 +125,7 @@ fn on_host(
         .args(arguments);
     let succeeded = watch(tally, &mut cargo)?;
     // A suite that crashed has no closing line of its own.
-    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-    tally.close(package, succeeded);
+    lock(tally).close(package, succeeded);
     Ok(())
 }
 
@@ -142,27 +145,27 @@ fn watch(tally: &Arc<Mutex<Tally>>, command: &mut Command) -> Result<bool> {
     Ok(child.wait()?.success())
 }
 
-/// Suites that limit and kill.
-fn on_real_kernel(tally: &Arc<Mutex<Tally>>, suites: &[String], args: &Args) -> Result<()> {
-    let selection: Vec<String> = suites
-        .iter()
-        .flat_map(|suite| ["--test".to_owned(), suite.clone()])
-        .collect();
+/// Suites that limit and kill. Returns an exit code when someone interrupted them.
+fn on_real_kernel(
+    tally: &Arc<Mutex<Tally>>,
+    suites: &[String],
+    args: &Args,
+) -> Result<Option<i32>> {
     let why = match host::native_cgroup() {
-        Ok(native) => {
+        Ok(native) if args.kernels.is_empty() => {
             println!("kernel suites: on this host, which has cgroup v2");
             let ringfence = cargo::build_native_ringfence()?;
-            for built in cargo::build_native("test", &selection)? {
+            for built in cargo::build_native("test", &selection(suites))? {
                 let mut test = native.command(&built.path);
                 test.env("RINGFENCE", &ringfence)
                     .arg(GUEST_THREADS)
                     .args(&args.arguments);
                 let succeeded = watch(tally, &mut test)?;
-                let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-                tally.close(&built.name, succeeded);
+                lock(tally).close(&built.name, succeeded);
             }
-            return Ok(());
+            return Ok(None);
         }
+        Ok(_) => "as asked".to_owned(),
         Err(why) => why,
     };
     let kernels = if args.kernels.is_empty() {
@@ -170,10 +173,52 @@ fn on_real_kernel(tally: &Arc<Mutex<Tally>>, suites: &[String], args: &Args) -> 
     } else {
         &args.kernels[..]
     };
-    let built = cargo::build_for_guest("test", &selection)?;
-    for &kernel in kernels {
-        println!("kernel suites: in the virtual machine, kernel {kernel}: {why}");
-        let mut machine = MachineArgs::with_kernel(kernel);
+    let machines = kernels
+        .iter()
+        .map(|&kernel| MachineArgs::with_kernel(kernel));
+    Ok(in_guests(tally, suites, machines, &why, args))
+}
+
+/// Suites that want systemd. Returns an exit code when someone interrupted them.
+fn on_systemd(tally: &Arc<Mutex<Tally>>, suites: &[String], args: &Args) -> Option<i32> {
+    if let Err(error) = setup::ensure_debian() {
+        eprintln!("xtask: {error:#}");
+        lock(tally).close("suites in the Debian guest", false);
+        return None;
+    }
+    let kernels = if args.kernels.is_empty() {
+        &Kernel::ALL[..1]
+    } else {
+        &args.kernels[..]
+    };
+    let machines = kernels.iter().map(|&kernel| MachineArgs {
+        debian: true,
+        ..MachineArgs::with_kernel(kernel)
+    });
+    in_guests(tally, suites, machines, "they reload systemd", args)
+}
+
+/// Suites in one guest after the other. Returns an exit code when someone interrupted them.
+fn in_guests(
+    tally: &Arc<Mutex<Tally>>,
+    suites: &[String],
+    machines: impl Iterator<Item = MachineArgs>,
+    why: &str,
+    args: &Args,
+) -> Option<i32> {
+    let built = match cargo::build_for_guest("test", &selection(suites)) {
+        Ok(built) => built,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            lock(tally).close("kernel suites", false);
+            return None;
+        }
+    };
+    let command = guest_command(suites, &args.arguments);
+    for mut machine in machines {
+        let debian = if machine.debian { "Debian, " } else { "" };
+        let guest = format!("{debian}kernel {}", machine.kernel);
+        println!("kernel suites: in the virtual machine, {guest}: {why}");
         machine.added = built
             .iter()
             .map(|built| Added {
@@ -181,23 +226,47 @@ fn on_real_kernel(tally: &Arc<Mutex<Tally>>, suites: &[String], args: &Args) -> 
                 guest: format!("/tests/{}", built.name).into(),
             })
             .collect();
-        let command = guest_command(suites, &args.arguments);
-        let streams = Streams::Pipes {
-            stdin: None,
-            stdout: Box::new(Counter(Arc::clone(tally), Vec::new())),
-            stderr: Box::new(io::stderr()),
-        };
-        let code = vm::boot(&machine, &command, Some(GUEST_TIMEOUT), streams)?;
-        // The suites have told how they ended; this is about the machine.
-        if code != 0 {
-            let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-            tally.close(
-                &format!("kernel {kernel} (the guest ended with {code})"),
-                false,
-            );
+        match in_guest(tally, &machine, &command) {
+            Ok(None) => {}
+            Ok(interrupted) => return interrupted,
+            // The suites have told how they ended; this is about the machine.
+            Err(how) => lock(tally).close(&format!("{guest} ({how})"), false),
         }
     }
-    Ok(())
+    None
+}
+
+/// The same suites as cargo's options.
+fn selection(suites: &[String]) -> Vec<String> {
+    suites
+        .iter()
+        .flat_map(|suite| ["--test".to_owned(), suite.clone()])
+        .collect()
+}
+
+fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One boot; counts what it prints. Gives an exit code when someone interrupted it, and as an error how the
+/// machine failed.
+fn in_guest(
+    tally: &Arc<Mutex<Tally>>,
+    machine: &MachineArgs,
+    command: &[OsString],
+) -> Result<Option<i32>, String> {
+    let streams = Streams::Pipes {
+        stdin: None,
+        stdout: Box::new(Counter(Arc::clone(tally), Vec::new())),
+        stderr: Box::new(io::stderr()),
+    };
+    match vm::boot(machine, command, Some(GUEST_TIMEOUT), streams) {
+        Ok(Ended::Exited(0)) => Ok(None),
+        Ok(Ended::Interrupted(code)) => Ok(Some(code)),
+        Ok(Ended::Exited(code)) => Err(format!("the guest ended with {code}")),
+        Ok(Ended::TimedOut) => Err("not all suites ended in time".to_owned()),
+        Err(error) => Err(format!("{error:#}")),
+    }
 }
 
 /// Runs the suites one after the other; each ends with a line that says how.
@@ -225,8 +294,7 @@ impl Write for Counter {
         while let Some(end) = self.1.iter().position(|&byte| byte == b'\n') {
             let line: Vec<u8> = self.1.drain(..=end).collect();
             let text = String::from_utf8_lossy(&line);
-            let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if tally.take(text.trim_end()) {
+            if lock(&self.0).take(text.trim_end()) {
                 io::stdout().write_all(&line)?;
             }
         }

@@ -1,28 +1,20 @@
 //! `cargo xtask vm`: one command in a fresh guest, as if it ran here.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::Shutdown;
-use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
-use signal_hook::iterator::Signals;
+use anyhow::{Context, Result};
 
 use crate::cargo;
 use crate::debian;
 use crate::guest::{self, Added, Job};
 use crate::kernel::Kernel;
-use crate::qemu::{Boot, Builder, Disk, Qemu};
+use crate::qemu::{Boot, Builder, Disk};
+use crate::session::{Outcome, Session, Streams};
 use crate::setup;
-use crate::stream::{self, End};
-use crate::tty::{self, RawTerminal};
+use crate::tty;
 
 /// Exit code of a command that was ended for taking too long, as with timeout(1).
 const TIMED_OUT: i32 = 124;
@@ -30,9 +22,6 @@ const TIMED_OUT: i32 = 124;
 const MEMORY_MIB: u32 = 1024;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
-
-/// How long the last output may take to reach our reader after the machine has ended.
-const DRAIN: Duration = Duration::from_secs(2);
 
 /// Which guest.
 #[derive(Debug, Clone, clap::Args)]
@@ -73,7 +62,7 @@ Without a command, a shell. On a terminal the command gets a terminal too; Ctrl-
 pub struct Args {
     #[command(flatten)]
     machine: MachineArgs,
-    /// End the guest after this time, with exit code 124 [default: 600, on a terminal unlimited]
+    /// End the guest when the command takes longer, with exit code 124 [default: 600, on a terminal unlimited]
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
     /// The command and its arguments
@@ -88,67 +77,35 @@ pub fn run(args: &Args) -> Result<i32> {
         (None, Streams::Terminal) => None,
         (None, Streams::Pipes { .. }) => Some(DEFAULT_TIMEOUT),
     };
-    boot(&args.machine, &args.command, timeout, streams)
+    Ok(boot(&args.machine, &args.command, timeout, streams)?.code())
 }
 
-/// What the command's streams are.
-pub enum Streams {
-    /// The terminal we run on, in raw mode.
-    Terminal,
-    Pipes {
-        stdin: Option<Box<dyn Read + Send>>,
-        stdout: Box<dyn Write + Send>,
-        stderr: Box<dyn Write + Send>,
-    },
+/// How a run ended.
+#[derive(Debug, Clone, Copy)]
+pub enum Ended {
+    Exited(i32),
+    /// From outside: whoever started us wants no more of this.
+    Interrupted(i32),
+    TimedOut,
 }
 
-impl Streams {
-    /// Our own; stdin only where it is not a terminal, which would wait for someone to type.
-    pub fn inherited() -> Result<Self> {
-        if tty::is_interactive() {
-            return Ok(Self::Terminal);
+impl Ended {
+    /// The exit code to pass on.
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Exited(code) | Self::Interrupted(code) => code,
+            Self::TimedOut => TIMED_OUT,
         }
-        // Unbuffered, unlike io::stdout.
-        let own = |fd: rustix::fd::BorrowedFd| {
-            fd.try_clone_to_owned()
-                .map(File::from)
-                .context("duplicate a stream")
-        };
-        let stdin = if rustix::termios::isatty(io::stdin()) {
-            None
-        } else {
-            Some(own(io::stdin().as_fd())?)
-        };
-        Ok(Self::Pipes {
-            stdin: stdin.map(|file| Box::new(file) as Box<dyn Read + Send>),
-            stdout: Box::new(own(io::stdout().as_fd())?),
-            stderr: Box::new(own(io::stderr().as_fd())?),
-        })
     }
 }
 
-/// What happens while a machine runs.
-enum Event {
-    /// The guest is up and starts the command.
-    Started,
-    /// The command has ended with this code.
-    Exited(i32),
-    /// An output stream has ended.
-    Output(io::Result<End>),
-    /// The machine is gone.
-    Gone,
-    /// Someone pressed Ctrl-].
-    Escape,
-    Signal(i32),
-}
-
-/// Builds ringfence, boots a guest, and returns the exit code of `command` in it.
+/// Builds ringfence, boots a guest, and runs `command` in it.
 pub fn boot(
     args: &MachineArgs,
     command: &[OsString],
     timeout: Option<Duration>,
     streams: Streams,
-) -> Result<i32> {
+) -> Result<Ended> {
     setup::ensure(args.kernel)?;
     let ringfence = cargo::build_ringfence()?;
     let shell = [OsString::from("/bin/sh")];
@@ -158,8 +115,6 @@ pub fn boot(
         command
     };
 
-    let (events, inbox) = channel();
-    watch_signals(events.clone())?;
     let scratch = tempfile::Builder::new()
         .prefix("ringfence-vm-")
         .tempdir()
@@ -186,25 +141,17 @@ pub fn boot(
         scratch,
     })?;
     let mark = format!("\0{end_mark}\0").into_bytes();
-    let mut session = Session::connect(&mut builder, streams, &mark, events)?;
+    let mut session = Session::connect(&mut builder, streams, &mark)?;
     let mut qemu = builder.start()?;
-    let result = session.follow(&mut qemu, &inbox, timeout);
-    session.close(&mut qemu, &inbox, !matches!(result, Ok(Outcome::Exited(_))));
+    let result = session.follow(&mut qemu, timeout);
+    session.close(&mut qemu, !matches!(result, Ok(Outcome::Exited(_))));
     match result? {
-        Outcome::Exited(code) | Outcome::Interrupted(code) => Ok(code),
-        Outcome::TimedOut { started } => {
+        Outcome::Exited(code) => Ok(Ended::Exited(code)),
+        Outcome::Interrupted(code) => Ok(Ended::Interrupted(code)),
+        Outcome::TimedOut => {
             let seconds = timeout.unwrap_or_default().as_secs();
-            if started {
-                eprintln!(
-                    "xtask: the command was ended after {seconds} s; --timeout gives it longer"
-                );
-            } else {
-                eprintln!(
-                    "xtask: the guest had not booted after {seconds} s{}",
-                    qemu.last_words()
-                );
-            }
-            Ok(TIMED_OUT)
+            eprintln!("xtask: the command was ended after {seconds} s; --timeout gives it longer");
+            Ok(Ended::TimedOut)
         }
     }
 }
@@ -212,8 +159,8 @@ pub fn boot(
 /// The disks of a guest, with everything this run needs on them.
 fn write_disks(
     args: &MachineArgs,
-    ringfence: &std::path::Path,
-    scratch: &std::path::Path,
+    ringfence: &Path,
+    scratch: &Path,
     job: &Job,
 ) -> Result<Vec<Disk>> {
     let tree = scratch.join("root");
@@ -258,182 +205,4 @@ fn end_mark() -> String {
         "xtask-end-{:016x}",
         RandomState::new().build_hasher().finish()
     )
-}
-
-fn watch_signals(events: Sender<Event>) -> Result<()> {
-    let mut signals =
-        Signals::new([SIGHUP, SIGINT, SIGTERM, SIGWINCH]).context("watch for signals")?;
-    thread::spawn(move || {
-        signals
-            .forever()
-            .try_for_each(|signal| events.send(Event::Signal(signal)))
-    });
-    Ok(())
-}
-
-enum Outcome {
-    Exited(i32),
-    Interrupted(i32),
-    TimedOut { started: bool },
-}
-
-/// Our side of a running machine.
-struct Session {
-    control: UnixStream,
-    /// Output streams still open.
-    open: usize,
-    raw: Option<RawTerminal>,
-}
-
-impl Session {
-    fn connect(
-        builder: &mut Builder,
-        streams: Streams,
-        mark: &[u8],
-        events: Sender<Event>,
-    ) -> Result<Self> {
-        let mut open = 0;
-        let mut copy_out = |mut from: UnixStream, mut to: Box<dyn Write + Send>| {
-            let (mark, events) = (mark.to_vec(), events.clone());
-            open += 1;
-            thread::spawn(move || {
-                events.send(Event::Output(stream::copy_until(&mark, &mut from, &mut to)))
-            });
-        };
-        let mut raw = None;
-        match streams {
-            Streams::Terminal => {
-                eprintln!("xtask: booting; Ctrl-] ends the guest");
-                let port = builder.terminal()?;
-                copy_out(port.try_clone()?, Box::new(io::stdout()));
-                raw = Some(RawTerminal::enter()?);
-                let events = events.clone();
-                thread::spawn(move || copy_keys(port, &events));
-            }
-            Streams::Pipes {
-                stdin,
-                stdout,
-                stderr,
-            } => {
-                let input = builder.port(1)?;
-                copy_out(builder.port(2)?, stdout);
-                copy_out(builder.port(3)?, stderr);
-                thread::spawn(move || copy_in(stdin, input));
-            }
-        }
-        let control = builder.port(4)?;
-        let reader = BufReader::new(control.try_clone()?);
-        thread::spawn(move || read_control(reader, &events));
-        Ok(Self { control, open, raw })
-    }
-
-    /// Follows the machine until the command has ended and all of its output has arrived.
-    fn follow(
-        &mut self,
-        qemu: &mut Qemu,
-        inbox: &Receiver<Event>,
-        timeout: Option<Duration>,
-    ) -> Result<Outcome> {
-        let deadline = timeout.map(|timeout| Instant::now() + timeout);
-        let mut started = false;
-        let mut exited = None;
-        loop {
-            if let (Some(code), 0) = (exited, self.open) {
-                return Ok(Outcome::Exited(code));
-            }
-            let event = match deadline {
-                None => inbox.recv().ok(),
-                Some(deadline) => {
-                    match inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                        Ok(event) => Some(event),
-                        Err(RecvTimeoutError::Timeout) => return Ok(Outcome::TimedOut { started }),
-                        Err(RecvTimeoutError::Disconnected) => None,
-                    }
-                }
-            };
-            match event.context("the machine's threads are gone")? {
-                Event::Started => started = true,
-                Event::Exited(code) => exited = Some(code),
-                Event::Output(end) => {
-                    self.open -= 1;
-                    if end.context("pass on the guest's output")? == End::ReaderGone {
-                        // What the command would have got here: SIGPIPE.
-                        return Ok(Outcome::Interrupted(128 + 13));
-                    }
-                }
-                Event::Gone if exited.is_some() => {}
-                Event::Gone => {
-                    let status = qemu.wait()?;
-                    let what = if qemu.panicked() { "panicked" } else { "ended" };
-                    let words = qemu.last_words();
-                    bail!("the guest {what} before its command ended (qemu: {status}){words}");
-                }
-                Event::Escape => return Ok(Outcome::Interrupted(128 + SIGINT)),
-                Event::Signal(SIGWINCH) => {
-                    let (rows, cols) = tty::size();
-                    // A guest that has just ended needs no size.
-                    let _ = writeln!(self.control, "{rows} {cols}");
-                }
-                Event::Signal(signal) => {
-                    eprintln!("xtask: ended by signal {signal}");
-                    return Ok(Outcome::Interrupted(128 + signal));
-                }
-            }
-        }
-    }
-
-    /// Ends the machine, passes on what it had still said, and gives the terminal back.
-    fn close(&mut self, qemu: &mut Qemu, inbox: &Receiver<Event>, cut_off: bool) {
-        let _ = qemu.end();
-        let deadline = Instant::now() + DRAIN;
-        while self.open > 0 {
-            match inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(Event::Output(_)) => self.open -= 1,
-                Ok(_) => {}
-                Err(_) => break,
-            }
-        }
-        if self.raw.take().is_some() && cut_off {
-            tty::reset_screen();
-        }
-    }
-}
-
-/// Reads `start` and `exit CODE` until the machine is gone.
-fn read_control(reader: impl BufRead, events: &Sender<Event>) {
-    for line in reader.lines().map_while(Result::ok) {
-        let event = match line.split_once(' ') {
-            Some(("exit", code)) => code.parse().map(Event::Exited).ok(),
-            _ => (line == "start").then_some(Event::Started),
-        };
-        if let Some(event) = event {
-            let _ = events.send(event);
-        }
-    }
-    let _ = events.send(Event::Gone);
-}
-
-/// Passes stdin on, and then its end: only shut down, as a closed socket may lose what is still in it.
-fn copy_in(stdin: Option<Box<dyn Read + Send>>, mut port: UnixStream) {
-    if let Some(mut stdin) = stdin {
-        // The guest may not want it all.
-        let _ = io::copy(&mut stdin, &mut port);
-    }
-    let _ = port.shutdown(Shutdown::Write);
-    // Until the machine is gone.
-    let _ = port.read(&mut [0]);
-}
-
-fn copy_keys(mut port: UnixStream, events: &Sender<Event>) {
-    let mut stdin = io::stdin().lock();
-    let mut buffer = [0; 4096];
-    while let Ok(count @ 1..) = stdin.read(&mut buffer) {
-        if buffer[..count].contains(&tty::ESCAPE) {
-            let _ = events.send(Event::Escape);
-            return;
-        }
-        if port.write_all(&buffer[..count]).is_err() {
-            return;
-        }
-    }
 }

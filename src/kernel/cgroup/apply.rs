@@ -25,6 +25,16 @@ impl Write {
     pub fn text(&self) -> String {
         self.new.to_text(self.address)
     }
+
+    /// The write that takes it back.
+    #[must_use]
+    pub fn undo(self) -> Self {
+        Self {
+            address: self.address,
+            old: self.new,
+            new: self.old,
+        }
+    }
 }
 
 /// Why nothing was changed.

@@ -89,6 +89,16 @@ fn cpu_time(mount: &Path, path: &Path) -> Option<(u64, Duration)> {
     Some((CpuStat::parse(&text).ok()?.usage_usec.0, since_boot()))
 }
 
+/// Whether a cgroup lacks a knob's file only as it is not handed the controller down that `top`, one above
+/// it, has. Both are paths in the file system.
+pub fn is_off(top: &Path, cgroup: &Path, knob: Knob) -> bool {
+    let has = |at: &Path| {
+        read_words(&at.join("cgroup.controllers"))
+            .is_ok_and(|words| words.iter().any(|word| word == knob.controller()))
+    };
+    has(top) && !has(cgroup)
+}
+
 /// Why a cgroup lacks a knob's file, and what would mend it, in one sentence.
 pub fn why_missing(mount: &Path, path: &Path, knob: Knob) -> String {
     let controller = knob.controller();

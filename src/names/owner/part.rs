@@ -47,6 +47,9 @@ pub(super) fn classify<'a>(above: &Above<'a>, name: &'a str) -> Part<'a> {
     if let Some(owner) = above.container {
         return part(owner, Role::Inside, None, name);
     }
+    if (above.name, name) == ("libpod_parent", "conmon") {
+        return part(Owner::Podman, Role::Helper, None, name);
+    }
     let group = match name {
         "docker" => Some(Owner::Docker),
         "buildkit" => Some(Owner::Buildkit),

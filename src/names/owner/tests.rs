@@ -5,7 +5,7 @@ const UID: &str = "2ba1d3e4-5f60-4711-8899-aabbccddeeff";
 
 /// Path, owner, role, label. `ID` and `UID` stand for themselves.
 #[rustfmt::skip]
-const PATHS: [(&str, Owner, Role, &str); 66] = [
+const PATHS: [(&str, Owner, Role, &str); 67] = [
     ("/", Owner::Unknown, Role::Other, "/"),
     ("", Owner::Unknown, Role::Other, "/"),
     ("/ringfence.slice", Owner::Ringfence, Role::Group, "ringfence.slice"),
@@ -29,6 +29,7 @@ const PATHS: [(&str, Owner, Role, &str); 66] = [
     ("/machine.slice/libpod-ID.scope/container", Owner::Podman, Role::Inside, "container"),
     ("/machine.slice/libpod-conmon-ID.scope", Owner::Podman, Role::Helper, "conmon 0123456789ab"),
     ("/libpod_parent", Owner::Podman, Role::Group, "libpod_parent"),
+    ("/libpod_parent/conmon", Owner::Podman, Role::Helper, "conmon"),
     ("/libpod_parent/libpod-ID", Owner::Podman, Role::Container, "0123456789ab"),
     ("/libpod_parent/ID/libpod-ID", Owner::Podman, Role::Container, "0123456789ab"),
     ("/libpod_parent/ID", Owner::Podman, Role::Pod, "pod 0123456789ab"),

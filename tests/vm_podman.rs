@@ -1,0 +1,215 @@
+//! Containers of a real podman, by name, as root in the Debian guest: `cargo xtask test vm_podman`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use ringfence::kernel::cgroup::CgroupId;
+use ringfence::names::{Names, Owner, Role, identify};
+
+#[allow(dead_code, reason = "each suite uses its part")]
+mod support;
+
+use support::dashboard::Dashboard;
+use support::read;
+use support::systemd::{MOUNT, Unit, call, daemon_reload, set};
+
+const ROOTFS: &str = "/var/tmp/rootfs";
+
+/// Containers on busybox alone; removed with their pods at the end.
+struct Podman;
+
+impl Podman {
+    fn new() -> Self {
+        for dir in ["bin", "dev", "etc", "proc", "sys", "tmp"] {
+            fs::create_dir_all(Path::new(ROOTFS).join(dir)).unwrap();
+        }
+        let busybox = Path::new(ROOTFS).join("bin/busybox");
+        fs::copy("/bin/busybox", &busybox).unwrap();
+        fs::set_permissions(busybox, fs::Permissions::from_mode(0o755)).unwrap();
+        Self
+    }
+
+    /// `podman OPTIONS run …`; gives the container's id.
+    fn run(&self, global: &[&str], flags: &[&str], name: &str) -> String {
+        let run = ["run", "-d", "--network=none", "--name", name];
+        let command = ["--rootfs", ROOTFS, "/bin/busybox", "sleep", "1000"];
+        self.call(&[global, &run, flags, &command].concat())
+    }
+
+    #[expect(clippy::unused_self, reason = "what it makes is removed with it")]
+    fn call(&self, words: &[&str]) -> String {
+        call(&[&["podman"][..], words].concat())
+    }
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        for what in [&["pod", "rm"][..], &["rm"]] {
+            let _ = Command::new("podman")
+                .args(what)
+                .args(["--all", "--force", "--time=0"])
+                .output();
+        }
+    }
+}
+
+/// The file of a cgroup.
+fn file(path: &str, file: &str) -> PathBuf {
+    Path::new(MOUNT)
+        .join(path.trim_start_matches('/'))
+        .join(file)
+}
+
+/// Who owns a cgroup that is there, what it is, and what people call it.
+#[track_caller]
+fn told(path: &str) -> (Owner, Role, Option<String>) {
+    assert!(file(path, "").is_dir(), "{path}");
+    let identity = identify(path);
+    let name = Names::new("/").of(CgroupId(1), path, Instant::now());
+    (
+        identity.owner,
+        identity.role,
+        name.map(|name| name.to_string()),
+    )
+}
+
+fn container(name: &str) -> (Owner, Role, Option<String>) {
+    (Owner::Podman, Role::Container, Some(name.to_owned()))
+}
+
+/// The screen of `ringfence top TARGET`, its first row selected, with all of these in one line each.
+#[track_caller]
+fn screen(target: &str, lines: &[&[&str]]) {
+    let mut dashboard = Dashboard::start(&["top", target]);
+    dashboard.wait_for(lines[0][0]);
+    dashboard.keys("\x1b[H");
+    dashboard.wait("the name", |contents| {
+        lines.iter().all(|words| {
+            contents
+                .lines()
+                .any(|line| words.iter().all(|word| line.contains(word)))
+        })
+    });
+    dashboard.keys("q");
+    assert!(dashboard.end().success());
+}
+
+#[test]
+fn a_container_goes_by_its_name_and_its_limits_outlive_a_reload() {
+    let podman = Podman::new();
+    let id = podman.run(&[], &["--memory=64m"], "web");
+    let scope = format!("/machine.slice/libpod-{id}.scope");
+    assert_eq!(told(&scope), container("web"));
+    let conmon = format!("/machine.slice/libpod-conmon-{id}.scope");
+    let helper = Some("conmon of web".to_owned());
+    assert_eq!(told(&conmon), (Owner::Podman, Role::Helper, helper));
+    let inside = told(&format!("{scope}/container"));
+    assert_eq!(inside, (Owner::Podman, Role::Inside, None));
+
+    screen("web", &[&["web", &id[..12]], &["web · podman container"]]);
+    for target in ["conmon of web", &id, &scope] {
+        screen(target, &[&["live"]]);
+    }
+
+    let witness = Unit::service("witness.service");
+    let done = set(&["web", "memory.max=32m", "pids.max=20", "cpu.max=50%"]);
+    done.fails(
+        0,
+        &[
+            "was told: systemctl set-property --runtime libpod-",
+            "MemoryMax=33554432",
+        ],
+    );
+    let all = || ["memory.max", "pids.max", "cpu.max"].map(|name| read(file(&scope, name)));
+    let limits = ["33554432", "20", "50000 100000"];
+    assert_eq!(all(), limits);
+    daemon_reload(&witness);
+    assert_eq!(all(), limits);
+    let running = podman.call(&["inspect", "--format={{.State.Running}}", "web"]);
+    assert_eq!(running, "true");
+
+    podman.call(&["rm", "--force", "--time=0", "web"]);
+    set(&["web", "pids.max=5"]).fails(125, &["there is no cgroup `web`"]);
+}
+
+#[test]
+fn a_container_of_the_other_cgroup_manager_does_too() {
+    let podman = Podman::new();
+    let id = podman.run(&["--cgroup-manager=cgroupfs"], &["--memory=64m"], "plain");
+    let path = format!("/libpod_parent/libpod-{id}");
+    assert_eq!(told(&path), container("plain"));
+    assert_eq!(read(file(&path, "memory.max")), "67108864");
+    let helper = told("/libpod_parent/conmon");
+    assert_eq!(helper, (Owner::Podman, Role::Helper, None));
+    screen("plain", &[&["plain · podman container"]]);
+    // No unit of systemd's, so that there is nobody to tell.
+    let line = set(&["plain", "memory.max=32m"]).ok();
+    assert!(line.starts_with("memory.max  64M → 32M"), "{line}");
+    assert_eq!(read(file(&path, "memory.max")), "33554432");
+}
+
+#[test]
+fn a_name_given_twice_is_an_error_that_says_which() {
+    let podman = Podman::new();
+    let user = |words: &str| {
+        let command = format!("cd; XDG_RUNTIME_DIR=/run/user/1000 podman {words}");
+        call(&["su", "user", "-c", &command])
+    };
+    call(&["cp", "-a", ROOTFS, "/home/user/rootfs"]);
+    call(&["chown", "-R", "user:user", "/home/user/rootfs"]);
+    let ours = podman.run(&[], &[], "twin");
+    let theirs = user(
+        "run -d --network=none --name twin --rootfs /home/user/rootfs /bin/busybox sleep 1000",
+    );
+    let manager = "user.slice/user-1000.slice/user@1000.service";
+    let rootless = format!("{manager}/user.slice/libpod-{theirs}.scope");
+    assert_eq!(told(&format!("/{rootless}")), container("twin"));
+    let done = set(&["twin", "pids.max=9"]);
+    done.fails(
+        125,
+        &[
+            "2 cgroups are called `twin`: give a path, one of ",
+            &rootless,
+            &format!("machine.slice/libpod-{ours}.scope"),
+        ],
+    );
+    // By path it works; root tells the user's own manager.
+    set(&[&rootless, "pids.max=9"]).fails(0, &["systemctl --user --machine=1000@ set-property"]);
+    assert_eq!(read(file(&rootless, "pids.max")), "9");
+    user("rm --force --time=0 twin");
+    call(&["rm", "-r", "/home/user/rootfs"]);
+    set(&["twin", "pids.max=8"]).fails(0, &["was told"]);
+}
+
+#[test]
+fn containers_of_a_pod_are_in_their_pod() {
+    let podman = Podman::new();
+    // Its pause image is made here, of catatonit; there is no network to fetch one from.
+    let pod = podman.call(&["pod", "create", "--network=none", "--name", "shop"]);
+    let db = {
+        let run = ["run", "-d", "--pod=shop", "--name=db", "--rootfs", ROOTFS];
+        podman.call(&[&run[..], &["/bin/busybox", "sleep", "1000"]].concat())
+    };
+    let slice = format!("/machine.slice/machine-libpod_pod_{pod}.slice");
+    let scope = format!("{slice}/libpod-{db}.scope");
+    assert_eq!(told(&scope), container("db"));
+    // Podman keeps a pod's name in a database of its own; what is left is the id.
+    assert_eq!(told(&slice), (Owner::Podman, Role::Pod, None));
+    let label = format!("pod {}", &pod[..12]);
+    assert_eq!(identify(&slice).label, label);
+    screen(
+        &label,
+        &[
+            &[&label],
+            &["db", &db[..12]],
+            &[&format!("{}-infra", &pod[..12])],
+        ],
+    );
+    set(&["db", "memory.max=48m"]).fails(0, &["was told"]);
+    assert_eq!(read(file(&scope, "memory.max")), "50331648");
+    set(&[&label, "memory.max=96m"]).fails(0, &["was told"]);
+    assert_eq!(read(file(&slice, "memory.max")), "100663296");
+}
