@@ -1,5 +1,7 @@
 //! What `/proc/PID` tells about a process.
 
+pub mod held;
+
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
@@ -21,6 +23,15 @@ pub struct IdRange {
 pub fn catches(proc: &Path, pid: u32, signal: Signal) -> Option<bool> {
     let caught = status(proc, pid)?.sigcgt;
     Some(caught & (1 << (signal as i32 - 1)) != 0)
+}
+
+/// Whether a signal can only pass it by: it neither has a handler for it nor holds it back to take it up
+/// later. True of the PID 1 of a pid namespace; any other process, the signal's default action may end.
+pub fn is_deaf(proc: &Path, pid: u32, signal: Signal) -> bool {
+    status(proc, pid).is_some_and(|status| {
+        let heard = status.sigcgt | status.sigblk;
+        heard & (1 << (signal as i32 - 1)) == 0
+    })
 }
 
 /// Whether it was forked and never came to its exec. Readable also while it is a zombie.

@@ -54,11 +54,7 @@ impl Unit {
 
     /// The command that tells systemd: until the next boot, or for good.
     pub fn command(&self, properties: &[String], persist: bool) -> Telling {
-        let mut words = vec!["systemctl".to_owned()];
-        if self.of_user {
-            words.push("--user".to_owned());
-        }
-        words.push("set-property".to_owned());
+        let mut words = self.systemctl("set-property");
         if !persist {
             words.push("--runtime".to_owned());
         }
@@ -66,9 +62,27 @@ impl Unit {
         words.extend(properties.iter().cloned());
         Telling(words)
     }
+
+    /// What sort of unit it is: `service`, `scope`, `slice`.
+    pub fn kind(&self) -> &str {
+        self.name.rsplit('.').next().unwrap_or_default()
+    }
+
+    /// The command that stops it, and waits until it has stopped.
+    pub fn stop(&self) -> Telling {
+        let mut words = self.systemctl("stop");
+        words.push(self.name.clone());
+        Telling(words)
+    }
+
+    fn systemctl(&self, verb: &str) -> Vec<String> {
+        let user = self.of_user.then_some("--user");
+        let words = ["systemctl"].into_iter().chain(user).chain([verb]);
+        words.map(str::to_owned).collect()
+    }
 }
 
-/// A command that tells systemd of limits.
+/// A command that tells systemd something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Telling(Vec<String>);
 
