@@ -10,6 +10,7 @@ mod feed;
 pub mod keymap;
 pub mod layout;
 pub mod listing;
+pub mod menu;
 pub mod palette;
 pub mod plain;
 pub mod question;

@@ -52,6 +52,16 @@ pub enum Action {
     Reverse,
     /// Hold the screen still, or let it go on.
     Pause,
+    /// Freeze the selected cgroup, or thaw it.
+    Freeze,
+    /// Stop it: TERM, a grace, the kill.
+    Stop,
+    /// Choose among all that can be done to it, or to the chosen process.
+    Acts,
+    /// Reclaim memory from it.
+    Reclaim,
+    /// Move its processes, or the chosen one, to its parent.
+    MoveUp,
     /// Show the keys.
     Help,
     /// Leave.
@@ -72,7 +82,7 @@ pub struct Binding {
 use KeyCode::Char;
 
 /// Every binding, in the order of the help. Ctrl-C always quits.
-pub static KEYMAP: [Binding; 32] = [
+pub static KEYMAP: [Binding; 37] = [
     bind(&[KeyCode::Up, Char('k')], Action::Up, "line up"),
     bind(&[KeyCode::Down, Char('j')], Action::Down, "line down"),
     bind(&[KeyCode::PageUp], Action::PageUp, "page up"),
@@ -149,6 +159,19 @@ pub static KEYMAP: [Binding; 32] = [
         "sort by OOM kills",
     ),
     bind(&[Char('r')], Action::Reverse, "reverse the order"),
+    bind(&[Char('f')], Action::Freeze, "freeze, or thaw"),
+    bind(&[Char('s')], Action::Stop, "stop: TERM, 10 s, kill; asks"),
+    bind(
+        &[Char('x'), KeyCode::F(9)],
+        Action::Acts,
+        "act: stop, kill, signal…; asks",
+    ),
+    bind(&[Char('R')], Action::Reclaim, "reclaim memory"),
+    bind(
+        &[Char('M')],
+        Action::MoveUp,
+        "move processes to the parent; asks",
+    ),
     bind(&[Char('Z')], Action::Pause, "pause the screen"),
     bind(&[Char(':')], Action::Palette, "find a command by its words"),
     bind(&[Char('?')], Action::Help, "help: this page"),
@@ -189,6 +212,7 @@ pub fn label(key: KeyCode) -> String {
         KeyCode::PageUp => "PgUp".to_owned(),
         KeyCode::PageDown => "PgDn".to_owned(),
         KeyCode::BackTab => "S-Tab".to_owned(),
+        KeyCode::F(number) => format!("F{number}"),
         other => format!("{other:?}"),
     }
 }

@@ -8,6 +8,7 @@ use ratatui::layout::Rect;
 
 use super::layout::{self, Page, Plan};
 use super::listing::Listing;
+use super::menu::Menu;
 use super::question::Question;
 use super::tabs::View;
 use super::view::{detail, incidents, processes};
@@ -37,6 +38,8 @@ pub enum Screen {
         /// Which of what matches is chosen.
         at: usize,
     },
+    /// To the menu of what can be done.
+    Menu,
     /// To the question: `y` goes on, `n` and Esc do not.
     Question,
 }
@@ -122,6 +125,10 @@ pub struct State {
     at: usize,
     /// The terminal.
     pub area: Rect,
+    /// What can be done, where it was asked for.
+    pub menu: Option<Menu>,
+    /// What was said last, until the next key, where the event log is not seen.
+    pub told: Option<String>,
     /// What is asked before something that cannot be taken back.
     pub question: Option<Question>,
     /// What is to be said in the event log, until the loop does.
@@ -187,12 +194,11 @@ impl State {
         layout::page(self.area, self.notice(model).is_some())
     }
 
-    /// One sentence on top: what is wrong with the filter, or why columns are empty.
+    /// One sentence on top: what was just said, what is wrong with the filter, or why columns are empty.
     pub fn notice(&self, model: &Model) -> Option<String> {
-        self.shape
-            .filter
-            .error()
-            .map(str::to_owned)
+        self.told
+            .clone()
+            .or_else(|| self.shape.filter.error().map(str::to_owned))
             .or_else(|| model.host().missing_because())
     }
 

@@ -1,5 +1,6 @@
 //! Messages into state. What it cannot do itself it asks for with an [`Effect`].
 
+mod acts;
 mod control;
 mod lists;
 mod mouse;
@@ -70,6 +71,9 @@ pub fn update(state: &mut State, message: &Message, model: &Model) -> Option<Eff
             state.area = Rect::new(0, 0, *width, *height);
             None
         }
+        Message::Control(outcome @ (Outcome::Looked { .. } | Outcome::Acted { .. })) => {
+            acts::outcome(state, outcome, model)
+        }
         Message::Control(outcome) => control::outcome(state, outcome, model),
         Message::Terminal(_) | Message::Model => None,
     };
@@ -78,10 +82,12 @@ pub fn update(state: &mut State, message: &Message, model: &Model) -> Option<Eff
 }
 
 fn key(state: &mut State, key: KeyEvent, model: &Model) -> Option<Effect> {
+    state.told = None;
     match state.screen {
         Screen::Filter => filter_key(state, key),
         Screen::Palette { at } => palette_key(state, at, key, model),
         Screen::Help { top } => help_key(state, top, keymap::action(key)),
+        Screen::Menu => acts::key(state, key),
         Screen::Question => question_key(state, key),
         Screen::View => act(state, keymap::action(key)?, model),
     }
@@ -211,6 +217,9 @@ fn act(state: &mut State, action: Action, model: &Model) -> Option<Effect> {
                 Flow::Paused => Flow::Live,
             };
             return Some(Effect::Flow(state.flow));
+        }
+        Action::Freeze | Action::Stop | Action::Acts | Action::Reclaim | Action::MoveUp => {
+            return acts::begin(state, action, model);
         }
         Action::Help => state.screen = Screen::Help { top: 0 },
         Action::Quit => return Some(Effect::Quit),

@@ -7,6 +7,7 @@ mod events;
 mod header;
 pub mod help;
 pub mod incidents;
+mod menu;
 mod palette;
 pub mod processes;
 mod selected;
@@ -58,6 +59,9 @@ pub fn render(frame: &mut Frame<'_>, model: &Model, state: &State, theme: &Theme
     }
     if let Screen::Palette { at } = state.screen {
         palette::render(buffer, content, &state.typed, at, theme);
+    }
+    if let (Screen::Menu, Some(open)) = (state.screen, &state.menu) {
+        menu::render(buffer, content, open, theme);
     }
     if let (Screen::Question, Some(question)) = (state.screen, &state.question) {
         dialog::question(buffer, content, question, theme);

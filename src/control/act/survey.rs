@@ -14,7 +14,7 @@ use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::subtree;
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::memory::MemoryStat;
-use crate::kernel::process::held::Brief;
+use crate::kernel::process::held::{Brief, dying_with};
 use crate::kernel::systemd::Unit;
 use crate::kernel::task;
 use crate::kernel::unit::Bytes;
@@ -53,6 +53,8 @@ pub struct ChosenOne {
     pub brief: Brief,
     /// The cgroup it is in.
     pub home: Target,
+    /// Who dies with it, as it is PID 1 of their pid namespace.
+    pub with_it: Vec<Brief>,
     /// Why no signal may be sent to it.
     pub no_signal: Option<String>,
     /// Why it cannot be moved up.
@@ -230,6 +232,7 @@ fn one(ground: &Ground, spared: &Spared, chosen: &Chosen) -> Result<ChosenOne, S
             path: path.into(),
             id: CgroupId(id.map_err(|error| error.to_string())?),
         },
+        with_it: dying_with(&ground.proc, &brief),
         brief,
     })
 }

@@ -1,5 +1,6 @@
 //! One process, known by pid and start time, and held so that a signal reaches it or nobody.
 
+use std::collections::HashMap;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
@@ -11,6 +12,8 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal, test_kill_
 
 use super::open;
 use crate::kernel::error::{Error, Result, errno_of};
+use crate::kernel::task::innermost_pid;
+use crate::kernel::task::namespace::pid_namespace;
 
 /// What a process is, in brief.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +40,7 @@ impl Brief {
     /// Reads it; `None` where the process is gone, or may not be seen.
     pub fn read(proc: &Path, pid: u32) -> Option<Self> {
         let stat = open(proc, pid)?.stat().ok()?;
-        let inside = super::super::task::innermost_pid(proc, pid);
+        let inside = innermost_pid(proc, pid);
         Some(Self {
             pid,
             start_time: stat.starttime,
@@ -60,6 +63,38 @@ impl Brief {
             None => format!("{pid} {comm}"),
         }
     }
+}
+
+/// All others that die with a process: those of its pid namespace, where it is the first one there, with
+/// all below. Processes of the kernel's own or that may not be seen are left out.
+pub fn dying_with(proc: &Path, init: &Brief) -> Vec<Brief> {
+    if init.inside != Some(1) {
+        return Vec::new();
+    }
+    let space = pid_namespace(proc, init.pid);
+    let entries = std::fs::read_dir(proc).into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let mut all: Vec<Brief> = pids.filter_map(|pid| Brief::read(proc, pid)).collect();
+    all.sort_unstable_by_key(|brief| brief.pid);
+    let parents: HashMap<u32, u32> = all.iter().map(|brief| (brief.pid, brief.ppid)).collect();
+    let is_below = |pid: u32| {
+        let mut above = parents.get(&pid);
+        // Each was read at its own moment: a circle must not hold us.
+        for _ in 0..parents.len() {
+            match above {
+                Some(pid) if *pid == init.pid => return true,
+                Some(pid) => above = parents.get(pid),
+                None => return false,
+            }
+        }
+        false
+    };
+    all.retain(|brief| {
+        // Who entered it from outside has a parent there.
+        let entered = || brief.inside.is_some() && space == pid_namespace(proc, brief.pid);
+        brief.pid != init.pid && !brief.zombie && (is_below(brief.pid) || entered())
+    });
+    all
 }
 
 /// A process held by a descriptor (`pidfd_open`, since 5.3): a later one of the same pid is another.

@@ -24,7 +24,7 @@ pub(super) fn mouse(state: &mut State, mouse: MouseEvent, model: &Model) {
         }
         return;
     }
-    if let Screen::Palette { .. } | Screen::Question = state.screen {
+    if let Screen::Palette { .. } | Screen::Menu | Screen::Question = state.screen {
         return;
     }
     match mouse.kind {

@@ -11,6 +11,7 @@ use crate::model::Model;
 use crate::model::field::Preset;
 use crate::text;
 use crate::ui::cell;
+use crate::ui::menu::Menu;
 use crate::ui::state::{Flow, Screen, State};
 use crate::ui::tabs::{self, View};
 use crate::ui::theme::Theme;
@@ -173,6 +174,7 @@ pub fn footer(buffer: &mut Buffer, area: Rect, state: &State, theme: &Theme) {
         }
         Screen::Help { .. } => Line::styled("↑ ↓ scroll · any other key closes", theme.dim),
         Screen::Palette { .. } => Line::styled("↑ ↓ choose · Enter runs · Esc closes", theme.dim),
+        Screen::Menu => Line::styled(menu_hints(state), theme.dim),
         Screen::Question => Line::styled("y yes · n or Esc no", theme.dim),
         Screen::View => {
             let mut line = tab_strip(area.width, state, theme);
@@ -188,6 +190,16 @@ pub fn footer(buffer: &mut Buffer, area: Rect, state: &State, theme: &Theme) {
         _ => Line::default(),
     };
     rule(buffer, area, ["└", "┘"], &left, &right, theme.dim);
+}
+
+/// What the keys do in the menu.
+fn menu_hints(state: &State) -> &'static str {
+    match &state.menu {
+        None | Some(Menu::Looking { .. }) => "Esc closes",
+        Some(Menu::Choice { .. }) => "↑ ↓ choose · Enter · Esc closes",
+        Some(Menu::Amount(_)) => "type a size · ↑ ↓ step · Enter · Esc",
+        Some(Menu::Told { .. }) => "any key closes",
+    }
 }
 
 /// The names of the views, the current one reversed.
