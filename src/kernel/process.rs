@@ -25,13 +25,25 @@ pub fn catches(proc: &Path, pid: u32, signal: Signal) -> Option<bool> {
     Some(caught & (1 << (signal as i32 - 1)) != 0)
 }
 
-/// Whether a signal can only pass it by: it neither has a handler for it nor holds it back to take it up
-/// later. True of the PID 1 of a pid namespace; any other process, the signal's default action may end.
+/// Whether a signal surely passes it by: there is no handler for it, and no thread of it holds it back or
+/// waits for it, as the reapers of containers do. True of the PID 1 of a pid namespace; any other process,
+/// the signal's default action may end. `false` where that may not be read.
 pub fn is_deaf(proc: &Path, pid: u32, signal: Signal) -> bool {
-    status(proc, pid).is_some_and(|status| {
-        let heard = status.sigcgt | status.sigblk;
-        heard & (1 << (signal as i32 - 1)) == 0
-    })
+    // While a thread waits in sigtimedwait, the kernel shows what it waits for as not held back.
+    let waits = format!("{} ", libc::SYS_rt_sigtimedwait);
+    let deaf = |task: &Path| {
+        let holds_back = || {
+            let status = Process::new_with_root(task.to_owned()).and_then(|task| task.status());
+            status.map_or(true, |status| {
+                (status.sigcgt | status.sigblk) & (1 << (signal as i32 - 1)) != 0
+            })
+        };
+        let call = || std::fs::read_to_string(task.join("syscall"));
+        // Around the look at its call, as it may be on its way from or to it.
+        !holds_back() && call().is_ok_and(|call| !call.starts_with(&waits)) && !holds_back()
+    };
+    let tasks = std::fs::read_dir(proc.join(pid.to_string()).join("task"));
+    tasks.is_ok_and(|tasks| tasks.flatten().all(|task| deaf(&task.path())))
 }
 
 /// Whether it was forked and never came to its exec. Readable also while it is a zombie.
@@ -104,4 +116,34 @@ fn open(proc: &Path, pid: u32) -> Option<Process> {
 
 fn status(proc: &Path, pid: u32) -> Option<Status> {
     open(proc, pid)?.status().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_for_a_signal_is_not_deaf_for_it() {
+        let (proc, own) = (Path::new("/proc"), std::process::id());
+        assert!(!is_deaf(proc, u32::MAX, Signal::SIGTERM));
+        assert!(is_deaf(proc, own, Signal::SIGUSR2));
+        let waiter = std::thread::spawn(|| {
+            let set: nix::sys::signal::SigSet = [Signal::SIGUSR2].into_iter().collect();
+            set.thread_block().unwrap();
+            let timeout = libc::timespec {
+                tv_sec: 0,
+                tv_nsec: 400_000_000,
+            };
+            // SAFETY: reads a set and a time, which live until the call returns; nothing is written.
+            unsafe { libc::sigtimedwait(set.as_ref(), std::ptr::null_mut(), &raw const timeout) };
+        });
+        let begin = std::time::Instant::now();
+        while is_deaf(proc, own, Signal::SIGUSR2) {
+            assert!(begin.elapsed().as_millis() < 300);
+        }
+        for _ in 0..20 {
+            assert!(!is_deaf(proc, own, Signal::SIGUSR2));
+        }
+        waiter.join().unwrap();
+    }
 }
