@@ -111,7 +111,7 @@ pub fn stop(
             _ => bail!("what runs in {path} is outside our pid namespace; only a kill reaches it"),
         }
     }
-    let told = term(ground, path, &members)?;
+    let (told, deaf) = term(ground, path, &members)?;
     for frozen in subtree::frozen(cgroup.path()) {
         Cgroup::open(&frozen)?.write("cgroup.freeze", "0")?;
         tell(format!(
@@ -119,13 +119,8 @@ pub fn stop(
             ground.path(&frozen)
         ));
     }
-    let deaf = |held: &&Held| {
-        held.brief.inside == Some(1) && is_deaf(&ground.proc, held.brief.pid, Signal::SIGTERM)
-    };
-    let deaf: Vec<&Held> = told.iter().filter(deaf).collect();
-    let count = processes(told.len());
-    let until = if deaf.len() == told.len() && !told.is_empty() {
-        let name = deaf[0].brief.name();
+    let count = processes(told);
+    let until = if let Some(name) = deaf.first().filter(|_| deaf.len() == told) {
         tell(format!(
             "pid {name} is PID 1 and has no handler for TERM, so it cannot notice it: killed at once"
         ));
@@ -164,8 +159,8 @@ pub fn stop(
     })
 }
 
-/// Sends TERM to those that it is for, and says to whom.
-fn term(ground: &Ground, path: &str, members: &[Member]) -> anyhow::Result<Vec<Held>> {
+/// Sends TERM to those that it is for. Gives how many that are, and the names of those that it passes by.
+fn term(ground: &Ground, path: &str, members: &[Member]) -> anyhow::Result<(usize, Vec<String>)> {
     let space = |member: &Member| namespace::pid_namespace(&ground.proc, member.brief.pid);
     let inits: Vec<(u32, u64)> = members
         .iter()
@@ -177,7 +172,7 @@ fn term(ground: &Ground, path: &str, members: &[Member]) -> anyhow::Result<Vec<H
         let mut inits = inits.iter();
         inits.any(|(pid, space)| *pid != member.brief.pid && own == Some(*space))
     };
-    let mut told = Vec::new();
+    let (mut told, mut deaf) = (0, Vec::new());
     let mut refused = None;
     for member in members.iter().filter(|member| !by_init(member)) {
         let Some(held) = Held::open(&ground.proc, member.brief.pid)? else {
@@ -188,17 +183,23 @@ fn term(ground: &Ground, path: &str, members: &[Member]) -> anyhow::Result<Vec<H
         if !is_same || !is_in(ground, held.brief.pid, path) {
             continue;
         }
+        // Before it is told: who wakes from a wait does not look like one that waits.
+        let passes_by =
+            held.brief.inside == Some(1) && is_deaf(&ground.proc, held.brief.pid, Signal::SIGTERM);
         match held.signal(Signal::SIGTERM) {
-            Ok(true) => told.push(held),
+            Ok(true) => {
+                told += 1;
+                deaf.extend(passes_by.then(|| held.brief.name()));
+            }
             Ok(false) => {}
             Err(error) => refused = Some(error),
         }
     }
     match refused {
-        Some(error) if told.is_empty() => {
+        Some(error) if told == 0 => {
             Err(error).context(format!("{path} was not stopped; type sudo in front"))
         }
-        _ => Ok(told),
+        _ => Ok((told, deaf)),
     }
 }
 
