@@ -5,8 +5,6 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::thread::sleep;
-use std::time::Duration;
 
 use ringfence::kernel::cgroup::tree::Cgroup;
 use support::dashboard::Dashboard;
@@ -19,7 +17,7 @@ const TWO: &str = "sleep 1000 & echo ready; wait";
 /// A dashboard in which this cgroup is selected.
 fn dashboard(name: &str) -> Dashboard {
     let mut dashboard = Dashboard::start(&["top", "--interval", "1"]);
-    dashboard.wait_for(&format!(" {name} "));
+    dashboard.wait("the tree", |contents| contents.contains(['▾', '▸']));
     dashboard.keys(&format!("/{name}\r"));
     dashboard.wait_for(&format!("filter: {name}"));
     dashboard.keys("G");
@@ -93,16 +91,20 @@ fn a_stop_tells_of_term_and_of_the_end() {
     assert_eq!((done.code, &*done.stdout), (0, "bye\n"), "{done:?}");
     dashboard.wait_for("TERM sent to 1 process of /ringfence.slice/polite");
     dashboard.wait_for("/ringfence.slice/polite has ended, ");
+    quit(dashboard);
+}
 
-    // While one waits for its grace, others are served.
-    let busy = host.start("polite", &[], &format!("trap : TERM; {WAIT}"));
-    dashboard.wait_for("● polite");
+#[test]
+fn others_are_served_while_one_waits_for_its_grace() {
+    let host = Host::new();
+    let busy = host.start("busy", &[], &format!("trap : TERM; {WAIT}"));
+    let mut dashboard = dashboard("busy");
     dashboard.keys("s");
     dashboard.wait_for("(y / n)");
     dashboard.keys("y");
-    sleep(Duration::from_millis(500));
+    dashboard.wait_for("TERM sent to 1 process of /ringfence.slice/busy");
     dashboard.keys("f");
-    dashboard.wait_for("❄ polite");
+    dashboard.wait_for("❄ busy");
     assert!(alive(&busy));
     assert_eq!(busy.finish().code, 137);
     dashboard.wait_for("after 10 s: killed");
@@ -119,7 +121,7 @@ fn a_cgroup_freezes_and_thaws_by_one_key() {
     dashboard.wait_for("froze /ringfence.slice/still: ");
     assert!(still.read("cgroup.events").contains("frozen 1"));
     dashboard.keys("f");
-    dashboard.wait_for("● still");
+    dashboard.wait_for("○ still");
     dashboard.wait_for("thawed /ringfence.slice/still");
     assert!(still.read("cgroup.events").contains("frozen 0"));
     quit(dashboard);
