@@ -17,15 +17,7 @@ const TWO: &str = "sleep 1000 & echo ready; wait";
 /// A dashboard in which this cgroup is selected.
 fn dashboard(name: &str) -> Dashboard {
     let mut dashboard = Dashboard::start(&["top", "--interval", "1"]);
-    dashboard.wait("the tree", |contents| contents.contains(['▾', '▸']));
-    dashboard.keys(&format!("/{name}\r"));
-    dashboard.wait_for(&format!("filter: {name}"));
-    dashboard.keys("G");
-    dashboard.wait("the selection", |contents| {
-        contents
-            .lines()
-            .any(|line| line.contains('├') && line.contains(&format!("/{name} ─")))
-    });
+    dashboard.select(name);
     dashboard
 }
 
@@ -233,7 +225,7 @@ fn ringfences_own_cgroup_is_refused_and_what_is_moved_loses_its_limits() {
         .write("cgroup.procs", &inhabitant.to_string())
         .expect("moved");
     dashboard.keys("h");
-    dashboard.wait_for("├ /inhabited ─");
+    dashboard.wait_for("├ inhabited ─");
     let refusal = format!("/inhabited holds ringfence itself (pid {inhabitant} ringfence)");
     let holds = |dashboard: &Dashboard| {
         dashboard.wait("the refusal", |contents| {

@@ -70,14 +70,7 @@ fn each_view_is_saved_by_key() {
         sleep(Duration::from_millis(100));
     }
     grown();
-    dashboard.keys("/leaker\r");
-    dashboard.wait_for("filter: leaker");
-    dashboard.keys("G");
-    dashboard.wait("the leaker", |contents| {
-        contents
-            .lines()
-            .any(|line| line.starts_with("├ ringfence.slice › leaker"))
-    });
+    dashboard.select("leaker");
     dashboard.keys("\x1b");
     dashboard.wait("no filter", |contents| contents.contains("● spinner"));
     let folder = folder.path();

@@ -145,6 +145,20 @@ impl Dashboard {
         self.keyboard.write_all(keys.as_bytes()).expect("keys");
     }
 
+    /// Selects a cgroup by its name, with a filter that stays.
+    pub fn select(&mut self, name: &str) {
+        // Before the first sample there is nothing to choose from.
+        self.wait_for(&format!(" {name} "));
+        self.keys(&format!("/{name}\r"));
+        self.wait_for(&format!("filter: {name} · "));
+        self.keys("G");
+        self.wait("the selection", |contents| {
+            contents
+                .lines()
+                .any(|line| line.starts_with('├') && line.contains(&format!("{name} ─")))
+        });
+    }
+
     /// Waits for its end, and checks that the terminal is as before.
     pub fn end(mut self) -> ExitStatus {
         let start = Instant::now();
