@@ -138,10 +138,9 @@ fn a_new_cgroup_and_a_changed_limit_do_not_wait_for_the_interval() {
     make(root.path(), &[]);
     let mut live = start(root.path(), INTERVAL);
     wait_for(&mut live, |_| true);
-    // In the kernel a cgroup comes with its files: here it is moved in.
+    // In the kernel a cgroup comes with its files: here it is moved in, whole, and what comes after it tells.
     let aside = tempfile::tempdir_in(root.path().parent().unwrap()).unwrap();
     make(&aside.path().join("new"), &[("memory.max", "4096\n")]);
-    fs::create_dir(root.path().join("new")).unwrap();
     fs::rename(aside.path().join("new"), root.path().join("new")).unwrap();
     fs::create_dir(root.path().join("nudge")).unwrap();
     fs::remove_dir(root.path().join("nudge")).unwrap();

@@ -6,6 +6,8 @@ use std::io::Read;
 use std::num::NonZero;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Child;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use nix::sys::termios::{LocalFlags, tcgetattr};
 use pty_process::Size;
@@ -72,5 +74,30 @@ fn a_panic_and_a_return_give_the_terminal_back() {
             let stairs = said.lines().any(|line| line.starts_with("          "));
             assert!(!stairs, "{said}");
         }
+    }
+}
+
+/// A window that is closed, a connection that breaks: nobody is left to look, and the dashboard ends.
+#[test]
+fn a_terminal_that_dies_ends_the_dashboard() {
+    let (terminal, inside) = pty::open().unwrap();
+    terminal.resize(Size::new(24, 80)).unwrap();
+    let mut child: Child = pty::Command::new(env!("CARGO_BIN_EXE_ringfence"))
+        .args(["top", "--interval", "1"])
+        .env("TERM", "xterm-256color")
+        .spawn(inside)
+        .unwrap();
+    let mut output = File::from(OwnedFd::from(terminal));
+    let mut seen = Vec::new();
+    let mut bytes = [0; 4096];
+    while !String::from_utf8_lossy(&seen).contains("live") {
+        let read = output.read(&mut bytes).unwrap();
+        seen.extend_from_slice(&bytes[..read]);
+    }
+    drop(output);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "it goes on without a terminal");
+        sleep(Duration::from_millis(20));
     }
 }

@@ -6,8 +6,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ringfence::kernel::cgroup::apply::{Write, apply};
-use ringfence::kernel::cgroup::knob::{Knob, KnobValue};
+use ringfence::kernel::cgroup::knob::{Address, Knob, KnobValue};
 use ringfence::kernel::cgroup::tree::Cgroup;
+use ringfence::kernel::io::IoMax;
+use ringfence::kernel::unit::Limit;
 
 #[allow(dead_code, reason = "each suite uses its part")]
 mod support;
@@ -365,4 +367,48 @@ fn a_workloads_new_limit_outlives_its_restarts() {
         assert_eq!(read(leaf.join("memory.max")), (24 << 20).to_string());
     }
     supervisor.stop();
+}
+
+/// What is not foreseen: each leaves the old value, and the errno is in words.
+#[test]
+fn the_kernels_own_refusals_are_said_in_words() {
+    let _host = Host::new();
+    let own = Own::new();
+    let cgroup = Cgroup::open(&own.dir).unwrap();
+    let mount = Path::new(MOUNT);
+    let write = |address: Address, old: &str, new: KnobValue| Write {
+        address,
+        old: KnobValue::parse(address, old.as_bytes()).unwrap(),
+        new,
+    };
+    let refused = |write: Write| apply(&cgroup, mount, &[write]).unwrap_err().to_string();
+    own.write("cpu.idle", "1");
+    let weight = KnobValue::from_words(Knob::CpuWeight, "300").unwrap();
+    let why = refused(write(Knob::CpuWeight.into(), "100", weight));
+    assert!(
+        why.contains("an idle cgroup (cpu.idle is 1) has no weight"),
+        "{why}"
+    );
+    let disk = |device: &str| Address {
+        knob: Knob::IoMax,
+        device: Some(device.parse().unwrap()),
+    };
+    let rates = |wbps| {
+        KnobValue::IoMax(IoMax {
+            wbps: Limit::At(wbps),
+            ..IoMax::default()
+        })
+    };
+    let why = refused(write(disk("99:7"), "", rates(1 << 20)));
+    assert!(why.contains("it knows no whole disk 99:7"), "{why}");
+    let why = refused(write(disk(&device("vda")), "", rates(0)));
+    assert!(why.contains("out of its range"), "{why}");
+    assert!(
+        why.contains("nothing was changed") && !why.contains('\n'),
+        "{why}"
+    );
+    assert_eq!(
+        (own.read("io.max"), own.read("cpu.idle")),
+        (String::new(), "1".into())
+    );
 }

@@ -124,6 +124,7 @@ fn status(proc: &Path, pid: u32) -> Option<Status> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
     use std::time::{Duration, Instant};
 
     use super::*;
@@ -133,7 +134,15 @@ mod tests {
         let proc = Path::new("/proc");
         assert!(!is_deaf(proc, u32::MAX, Signal::SIGUSR2));
         // It is running, and may be on its way from anything.
-        assert!(!is_deaf(proc, std::process::id(), Signal::SIGUSR2));
+        let mut spins = std::process::Command::new("sh")
+            .args(["-c", "echo; while :; do :; done"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        spins.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+        assert!(!is_deaf(proc, spins.id(), Signal::SIGUSR2));
+        spins.kill().unwrap();
+        spins.wait().unwrap();
         let mut sleep = std::process::Command::new("sleep")
             .arg("100")
             .spawn()
