@@ -70,7 +70,8 @@ fn a_limit_below_usage_is_asked_for_twice_kills_and_is_undone() {
     assert_eq!(own.read("memory.max"), "max");
     assert_eq!(own.count("memory.events", "oom_kill "), 0);
     dashboard.keys("y");
-    wait_until("the kill", || own.count("memory.events", "oom_kill ") == 1);
+    // Where the host is short of memory too, there may be more than one.
+    wait_until("the kill", || own.count("memory.events", "oom_kill ") >= 1);
     assert_eq!(own.read("memory.max"), "16777216");
     dashboard.wait("the new value", |contents| {
         contents
@@ -149,6 +150,8 @@ fn steps_bars_and_the_list_of_changes() {
     dashboard.wait_for("pids.max ▸ ▏");
     dashboard.keys("max\r");
     wait_until("no pids.max", || workload.read("pids.max") == "max");
+    // Until the answer is there, Escape would only clear what was typed.
+    dashboard.wait_for("pids.max ▸ ▏");
     dashboard.keys("\x1b");
     dashboard.wait("the editor to close", |contents| {
         !contents.contains("limits of")
