@@ -3,30 +3,21 @@
 //! `cargo bench --bench sample [-- CGROUPS]` makes that many cgroups (1,000 unless told) in a subtree of
 //! its own, on whatever v2 hierarchy this host has, and removes them. Needs the right to make cgroups.
 
-use std::fs::{self, File};
+#[allow(dead_code, reason = "each bench uses its part")]
+mod common;
+
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::time::{ClockId, clock_gettime};
 use ringfence::kernel::cgroup::hierarchy::Hierarchy;
 use ringfence::sample::live::{Interest, Live, Options};
 
-const SWEEPS: u32 = 50;
+use common::{Forest, cpu};
 
-/// What the live source reads of every cgroup at every sweep, where it exists.
-const HOT: [&str; 9] = [
-    "cpu.stat",
-    "memory.events",
-    "memory.current",
-    "memory.swap.current",
-    "io.stat",
-    "pids.current",
-    "cpu.pressure",
-    "memory.pressure",
-    "io.pressure",
-];
+const SWEEPS: u32 = 50;
 
 fn main() {
     let wanted: usize = std::env::args()
@@ -71,12 +62,6 @@ fn report(what: &str, cost: Duration, floor: Duration) {
         cost.as_secs_f64() * 1e3,
         cost.as_secs_f64() / floor.as_secs_f64()
     );
-}
-
-fn cpu() -> Duration {
-    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)
-        .expect("read the CPU clock")
-        .into()
 }
 
 fn kept(files: &[PathBuf]) -> Duration {
@@ -149,47 +134,4 @@ fn live(hierarchy: &Hierarchy, forest: &Forest) -> Duration {
         );
         cpu().saturating_sub(start) / SWEEPS
     })
-}
-
-/// The bench's own subtree.
-struct Forest {
-    name: PathBuf,
-    directories: Vec<PathBuf>,
-}
-
-impl Forest {
-    fn plant(mount: &Path, cgroups: usize) -> Option<Self> {
-        let name = PathBuf::from(format!("ringfence-bench-{}", std::process::id()));
-        let top = mount.join(&name);
-        fs::create_dir(&top).ok()?;
-        let mut forest = Self {
-            name,
-            directories: vec![top.clone()],
-        };
-        for controller in ["+cpu", "+io", "+memory", "+pids"] {
-            let _ = fs::write(top.join("cgroup.subtree_control"), controller);
-        }
-        for n in 1..cgroups {
-            let path = top.join(format!("c{n:04}"));
-            fs::create_dir(&path).ok()?;
-            forest.directories.push(path);
-        }
-        Some(forest)
-    }
-
-    fn files(&self) -> Vec<PathBuf> {
-        self.directories
-            .iter()
-            .flat_map(|directory| HOT.map(|name| directory.join(name)))
-            .filter(|path| path.exists())
-            .collect()
-    }
-}
-
-impl Drop for Forest {
-    fn drop(&mut self) {
-        for path in self.directories.iter().rev() {
-            let _ = fs::remove_dir(path);
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! The command line: clap only. Turns arguments into the rooms' own option types, once.
 
+mod config;
 mod doctor;
 mod load;
 mod run;
@@ -31,6 +32,7 @@ enum Verb {
     Demo(up::DemoArgs),
     Load(load::Args),
     Doctor(doctor::Args),
+    Config(config::Args),
     /// Run one workload of `up`: its spec comes on stdin, what happens to it goes to stdout.
     #[command(hide = true)]
     Supervise,
@@ -48,10 +50,16 @@ pub fn main() -> ExitCode {
         Verb::Top(args) => (args.run(), 2),
         Verb::Load(args) => (args.run(), 2),
         Verb::Doctor(args) => (args.run(), 2),
+        Verb::Config(args) => (args.run(), 2),
     };
     ExitCode::from(outcome.unwrap_or_else(|error| {
         // Foreign names may be part of an error, and the terminal must not obey them.
         eprintln!("ringfence: {}", text::sanitise(&format!("{error:#}")));
-        own_failure
+        // What cannot be understood is 2 with every verb, as for the arguments.
+        if error.is::<command::config::Broken>() {
+            2
+        } else {
+            own_failure
+        }
     }))
 }

@@ -4,8 +4,8 @@
 //! where they come from, how they are drawn, or what time it is.
 //!
 //! What is *measured* belongs to a cgroup by identity: a name that comes back is a new cgroup and has no
-//! rate yet. What is *remembered* (history, peaks, OOM kills, folds) belongs to the path, so that a
-//! workload which was restarted keeps its past.
+//! rate yet. What is *remembered* (history, peaks, OOM kills) belongs to the path, so that a workload which
+//! was restarted keeps its past; folds belong to the name that people gave, too ([`Row::identity`]).
 
 mod bind;
 pub mod change;

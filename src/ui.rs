@@ -4,16 +4,21 @@
 //! views draw model and state and change nothing. Both run in a single-threaded runtime that lives no
 //! longer than the call: launching needs a process without threads of its own.
 
+pub mod ascii;
 pub mod cell;
 pub mod columns;
+pub mod crumbs;
 pub mod editor;
 mod feed;
 pub mod keymap;
+pub mod keys;
 pub mod layout;
 pub mod listing;
 pub mod palette;
 pub mod plain;
 pub mod question;
+pub mod save;
+pub mod settings;
 pub mod state;
 mod svg;
 pub mod tabs;
@@ -29,7 +34,6 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use crossterm::event::EventStream;
 use futures_util::StreamExt as _;
-use ratatui::backend::TestBackend;
 use ratatui::layout::Rect;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -38,9 +42,10 @@ use crate::kernel::clock;
 use crate::model::{Model, Note, Severity};
 use crate::sample::live::{Interest, Live};
 use feed::{Feed, News};
+use settings::Settings;
 use state::{Flow, Selection, State};
 use terminal::Terminal;
-use theme::Theme;
+use theme::{Depth, Theme};
 use update::{Effect, Message, update};
 
 /// Columns and rows of a picture.
@@ -56,6 +61,8 @@ pub struct Options {
     /// Show only this cgroup and what is below it, by its path from the v2 root, although more is
     /// sampled: what is above it may bind it. `None` for all that is sampled.
     pub root: Option<Arc<str>>,
+    /// What the user has chosen.
+    pub settings: Settings,
 }
 
 /// Shows the dashboard on the terminal until the user leaves, a signal comes, or the duration is over.
@@ -115,7 +122,7 @@ pub fn plain(
 pub fn picture(model: &Model, options: &Options) -> anyhow::Result<String> {
     let area = Rect::new(0, 0, PICTURE.0, PICTURE.1);
     let mut state = State::new(area, options.interval);
-    state.shape.root.clone_from(&options.root);
+    state.begin(options, Depth::Millions, |_| None);
     let most = model
         .rows()
         .iter()
@@ -126,9 +133,8 @@ pub fn picture(model: &Model, options: &Options) -> anyhow::Result<String> {
         state.selection = Selection::Chosen(row.path.clone());
         state.settle(model);
     }
-    let mut terminal = ratatui::Terminal::new(TestBackend::new(area.width, area.height))?;
-    let drawn = terminal.draw(|frame| view::render(frame, model, &state, &Theme::COLOURS))?;
-    Ok(svg::picture(drawn.buffer))
+    let theme = Theme::of(state.theme, state.depth);
+    save::draw(model, &state, &theme)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -145,11 +151,13 @@ async fn watch(
     mut control: Worker,
     options: &Options,
 ) -> anyhow::Result<Model> {
-    let theme = Theme::from_env();
     let size = terminal.size().context("cannot ask the terminal's size")?;
     let area = Rect::new(0, 0, size.width, size.height);
     let mut state = State::new(area, options.interval);
-    state.shape.root.clone_from(&options.root);
+    let environment = |name: &str| std::env::var(name).ok();
+    state.begin(options, Depth::of(environment), environment);
+    // Where it was started; relative, should that not be known.
+    let mut saves = save::Saves::new(std::env::current_dir().unwrap_or_default());
     let mut model = Model::new(clock::utc_offset());
     // While the screen is held still: what it shows. The model itself goes on.
     let mut held: Option<Box<Model>> = None;
@@ -158,6 +166,7 @@ async fn watch(
     let mut changed = true;
     loop {
         let shown = held.as_deref().unwrap_or(&model);
+        let theme = Theme::of(state.theme, state.depth);
         if changed {
             terminal
                 .show(|frame| view::render(frame, shown, &state, &theme))
@@ -182,8 +191,15 @@ async fn watch(
                 None => return Ok(model),
             },
             Some(outcome) = control.outcomes.recv() => Message::Control(outcome),
+            note = saves.next() => {
+                if let Some(held) = &mut held {
+                    held.note(note.clone());
+                }
+                model.note(note);
+                Message::Model
+            }
         };
-        changed = !message.is_idle();
+        changed = !message.is_idle(&state);
         if !changed {
             continue;
         }
@@ -196,6 +212,7 @@ async fn watch(
                 state.settle(&model);
             }
             Some(Effect::Order(order)) => control.order(order),
+            Some(Effect::Save) => saves.save(save::draw(shown, &state, &theme)),
             None => {}
         }
         for text in state.said.drain(..) {

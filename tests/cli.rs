@@ -131,3 +131,104 @@ fn the_doctor_and_the_launcher_agree() {
         assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
     }
 }
+
+/// `ringfence` with a configuration folder of its own.
+fn at_home(folder: &std::path::Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ringfence"))
+        .args(arguments)
+        .env("XDG_CONFIG_HOME", folder)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn the_configuration_is_written_once_and_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let file = home.join("ringfence/config.toml");
+    let check = at_home(home, &["config", "check"]);
+    assert!(check.status.success(), "{}", stderr(&check));
+    assert!(
+        String::from_utf8_lossy(&check.stdout).starts_with("# no file: these are the defaults")
+    );
+
+    let init = at_home(home, &["config", "init"]);
+    assert!(init.status.success(), "{}", stderr(&init));
+    assert_eq!(
+        String::from_utf8_lossy(&init.stdout).trim(),
+        file.to_str().unwrap()
+    );
+    let again = at_home(home, &["config", "init"]);
+    assert_eq!(again.status.code(), Some(2));
+    assert!(
+        stderr(&again).contains("--force overwrites it"),
+        "{}",
+        stderr(&again)
+    );
+
+    std::fs::write(&file, "theme = 'light'\n[keys]\nquit = ['ctrl-q']\n").unwrap();
+    let check = at_home(home, &["config", "check"]);
+    let said = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(check.status.success(), "{}", stderr(&check));
+    assert!(
+        said.contains("theme = \"light\"") && said.contains("quit = [\"ctrl-q\"]"),
+        "{said}"
+    );
+
+    let forced = at_home(home, &["config", "init", "--force"]);
+    assert!(forced.status.success(), "{}", stderr(&forced));
+    assert!(
+        std::fs::read_to_string(&file)
+            .unwrap()
+            .contains("# theme = \"auto\"")
+    );
+}
+
+#[test]
+fn a_bad_configuration_is_refused_with_2_by_line_and_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ringfence/config.toml");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "thme = 'dark'\n[keys]\nquit = ['k']\n").unwrap();
+    let check = at_home(folder.path(), &["config", "check"]);
+    assert_eq!(check.status.code(), Some(2));
+    let said = stderr(&check);
+    assert!(
+        said.contains("config.toml:1:1: there is no setting `thme`; did you mean `theme`?"),
+        "{said}"
+    );
+    assert!(
+        said.contains("config.toml:3:8: `k` is bound to both `up` and `quit`"),
+        "{said}"
+    );
+    assert_eq!(said.lines().count(), 2, "{said}");
+    for arguments in [&["top"][..], &[], &["demo"], &["up", "/no/such.toml"]] {
+        let output = at_home(folder.path(), arguments);
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{arguments:?}: {}",
+            stderr(&output)
+        );
+        assert!(
+            stderr(&output).contains("config.toml:1:1: "),
+            "{arguments:?}"
+        );
+        assert_eq!(stderr(&output).lines().count(), 1, "{arguments:?}");
+    }
+    // One that is named has to be there, and goes before the user's own.
+    let output = at_home(folder.path(), &["top", "--config", "/no/such.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("read /no/such.toml: No such file"),
+        "{}",
+        stderr(&output)
+    );
+    // The arguments are wrong before the configuration is.
+    let output = at_home(folder.path(), &["top", "--theme", "drak"]);
+    assert!(
+        stderr(&output).contains("`drak` is not a theme"),
+        "{}",
+        stderr(&output)
+    );
+}

@@ -3,6 +3,10 @@
 mod common;
 #[path = "dashboard/editor.rs"]
 mod editor;
+#[path = "dashboard/hands.rs"]
+mod hands;
+#[path = "dashboard/look.rs"]
+mod look;
 #[path = "dashboard/views.rs"]
 mod views;
 
@@ -183,6 +187,9 @@ fn every_view_on_three_terminals() {
             ("memory", "jjCC"),
             ("palette", ":sort"),
             ("bad_filter", "//le(ak/"),
+            ("typing", "/CRON"),
+            ("faults", "F"),
+            ("paused", "jjZ"),
         ] {
             let dashboard = Dashboard::new("demo", width, height).keys(keys);
             insta::assert_snapshot!(format!("{view}_{width}x{height}"), dashboard.screen());
@@ -309,9 +316,9 @@ fn keys_move_fold_sort_and_quit() {
     dashboard.key(KeyCode::Char('n'));
     dashboard.key(KeyCode::End);
     assert_eq!(dashboard.selected(), "/system.slice");
-    assert!(dashboard.screen().contains("├ /system.slice ─"));
+    assert!(dashboard.screen().contains("├ system.slice ─"));
     dashboard.key(KeyCode::Enter);
-    assert!(!dashboard.screen().contains("├ /system.slice ─"));
+    assert!(!dashboard.screen().contains("├ system.slice ─"));
     assert!(matches!(
         dashboard.key(KeyCode::Char('Z')),
         Some(Effect::Flow(_))
@@ -336,7 +343,7 @@ fn a_selected_workload_that_restarts_stays_selected() {
         dashboard.screen()
     };
     let away = next(&|cgroups| cgroups.retain(|cgroup| !cgroup.path.ends_with("leaker")));
-    assert!(away.contains("├ /ringfence.slice/leaker ─"), "{away}");
+    assert!(away.contains("├ ringfence.slice › leaker ─"), "{away}");
     assert!(
         away.contains("it may come back") && away.contains("┄✖"),
         "{away}"
@@ -353,7 +360,7 @@ fn a_selected_workload_that_restarts_stays_selected() {
 
 fn any_event() -> impl Strategy<Value = Option<Event>> {
     let code = prop_oneof![
-        4 => prop::sample::select("jkgGhl /cmipnorZ?leak1234CFz:>%(euUy+-\u{65e5}\u{1b}".chars().map(KeyCode::Char).collect::<Vec<_>>()),
+        4 => prop::sample::select("jkgGhl /cmipnorZ?leak1234CFzTS=:>%(euUy+-\u{65e5}\u{1b}".chars().map(KeyCode::Char).collect::<Vec<_>>()),
         3 => prop::sample::select(vec![
             KeyCode::Up, KeyCode::Down, KeyCode::Left, KeyCode::Right, KeyCode::Home, KeyCode::End,
             KeyCode::PageUp, KeyCode::PageDown, KeyCode::Enter, KeyCode::Esc, KeyCode::Backspace,
@@ -361,11 +368,13 @@ fn any_event() -> impl Strategy<Value = Option<Event>> {
         ]),
     ];
     let key = code.prop_map(|code| Event::Key(KeyEvent::new(code, KeyModifiers::NONE)));
-    let mouse = (0u16..130, 0u16..45, 0..3).prop_map(|(column, row, kind)| {
+    let mouse = (0u16..130, 0u16..45, 0..6).prop_map(|(column, row, kind)| {
         Event::Mouse(MouseEvent {
             kind: match kind {
                 0 => MouseEventKind::ScrollUp,
                 1 => MouseEventKind::ScrollDown,
+                2 => MouseEventKind::Drag(MouseButton::Left),
+                3 => MouseEventKind::Up(MouseButton::Left),
                 _ => MouseEventKind::Down(MouseButton::Left),
             },
             column,
@@ -373,7 +382,8 @@ fn any_event() -> impl Strategy<Value = Option<Event>> {
             modifiers: KeyModifiers::NONE,
         })
     });
-    let resize = (0u16..140, 0u16..50).prop_map(|(width, height)| Event::Resize(width, height));
+    let size = prop_oneof![4 => (0u16..140, 0u16..50), 1 => Just((1, 1)), 1 => Just((80, 24))];
+    let resize = size.prop_map(|(width, height)| Event::Resize(width, height));
     prop_oneof![6 => key.prop_map(Some), 2 => mouse.prop_map(Some), 1 => resize.prop_map(Some), 2 => Just(None)]
 }
 
@@ -383,7 +393,7 @@ proptest! {
     #[test]
     fn no_sequence_of_messages_breaks_the_screen(
         events in prop::collection::vec(any_event(), 1..60),
-        scenario in prop::sample::select(vec!["demo", "hostile", "hybrid", "new_cgroup", "oom"]),
+        scenario in prop::sample::select(vec!["demo", "hostile", "hybrid", "new_cgroup", "oom", "names", "marks"]),
     ) {
         let mut steps = common::scenario(scenario).play().into_iter().cycle();
         let mut dashboard = Dashboard { model: Model::new(0), state: State::new(Rect::new(0, 0, 80, 24), Duration::from_secs(1)) };
@@ -413,7 +423,15 @@ proptest! {
                 prop_assert!(view != state.view || list.chosen.is_none_or(|chosen| keys.is_empty() || keys.contains(&chosen)));
                 prop_assert!(list.top <= list.at);
             }
-            dashboard.buffer();
+            let buffer = dashboard.buffer();
+            for line in buffer.content.chunks(usize::from(buffer.area.width).max(1)) {
+                for (x, cell) in line.iter().enumerate() {
+                    let width = unicode_width::UnicodeWidthStr::width(cell.symbol());
+                    prop_assert!(width >= 1 && x + width <= line.len(), "{:?}", cell);
+                    // What is behind a wide one is empty.
+                    prop_assert!(line[x + 1..x + width].iter().all(|cell| cell.symbol() == " "));
+                }
+            }
         }
     }
 }

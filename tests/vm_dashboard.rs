@@ -133,7 +133,7 @@ fn all_four_views_over_a_real_workload() {
     dashboard.keys("/victim\r");
     dashboard.wait_for("filter: victim");
     dashboard.keys("G");
-    dashboard.wait_for("├ /ringfence.slice/victim ─");
+    dashboard.wait_for("├ ringfence.slice › victim ─");
     dashboard.keys("2");
     dashboard.wait("the detail", |contents| {
         [

@@ -340,3 +340,29 @@ fn a_cgroup_that_vanishes_is_told() {
     );
     assert_eq!(own.read("pids.max"), "max");
 }
+
+#[test]
+fn a_workloads_new_limit_outlives_its_restarts() {
+    let host = Host::new();
+    let spec = r#"{"name": "phoenix", "memory": "32m", "restart": "on-failure", "stop-timeout": 1,
+        "command": ["sh", "-c", "sleep 1; tail /dev/zero"]}"#;
+    let mut supervisor = host.supervise(spec);
+    let leaf = Path::new(MOUNT).join("ringfence.slice/phoenix");
+    let mut next = |report: &str| loop {
+        let line = supervisor.next_report();
+        if line.starts_with(&format!("{{\"report\":\"{report}\"")) {
+            break line;
+        }
+    };
+    let first = next("oom");
+    assert!(first.contains(&(32 << 20).to_string()), "{first}");
+    next("restarting");
+    set(&["phoenix", "memory.max=24m"]).ok();
+    for _ in 0..2 {
+        let later = next("oom");
+        assert!(later.contains(&(24 << 20).to_string()), "{later}");
+        next("restarting");
+        assert_eq!(read(leaf.join("memory.max")), (24 << 20).to_string());
+    }
+    supervisor.stop();
+}

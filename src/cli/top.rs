@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::value::duration;
 use crate::command;
+use crate::ui::theme;
 
 /// Watch every cgroup of the host live against the limits that bind it.
 #[derive(Debug, Default, clap::Args)]
@@ -22,8 +23,8 @@ pub struct Watch {
     /// Print a text table every interval instead of the dashboard; also what happens without a terminal.
     #[arg(long)]
     plain: bool,
-    /// Time between two samples: 0.5, 2s.
-    #[arg(long, value_name = "TIME", default_value = "1", value_parser = duration)]
+    /// Time between two samples: 0.5, 2s. A second where the configuration does not say otherwise.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     interval: Option<Duration>,
     /// End by itself after this time: 20, 5m.
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -31,24 +32,38 @@ pub struct Watch {
     /// When it ends, save the last screen as an SVG picture.
     #[arg(long, value_name = "FILE")]
     picture: Option<PathBuf>,
+    /// The theme: dark, light, high-contrast, colour-blind, 16 (the terminal's own colours) or plain.
+    #[arg(long, value_name = "NAME")]
+    theme: Option<theme::Name>,
+    /// Read this configuration in place of ~/.config/ringfence/config.toml.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 impl Args {
     pub fn run(self) -> anyhow::Result<u8> {
         command::top::run(&command::top::Options {
             target: self.target,
-            watch: self.watch.options(),
+            watch: self.watch.options()?,
         })
     }
 }
 
 impl Watch {
-    pub fn options(self) -> command::top::Watch {
-        command::top::Watch {
+    /// With what the configuration says where the arguments say nothing.
+    pub fn options(self) -> anyhow::Result<command::top::Watch> {
+        let config = command::config::load(self.config.as_deref())?;
+        let mut settings = config.settings;
+        settings.theme = self.theme.or(settings.theme);
+        Ok(command::top::Watch {
             plain: self.plain,
-            interval: self.interval.unwrap_or(Duration::from_secs(1)),
+            interval: self
+                .interval
+                .or(config.interval)
+                .unwrap_or(command::config::INTERVAL),
             duration: self.duration,
             picture: self.picture,
-        }
+            settings,
+        })
     }
 }

@@ -26,13 +26,13 @@ impl UpArgs {
     pub fn run(self) -> anyhow::Result<u8> {
         command::up::run(&command::up::Options {
             file: self.file,
-            watch: self.watch.options(),
+            watch: self.watch.options()?,
         })
     }
 }
 
 impl DemoArgs {
     pub fn run(self) -> anyhow::Result<u8> {
-        command::demo::run(self.watch.options())
+        command::demo::run(self.watch.options()?)
     }
 }

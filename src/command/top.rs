@@ -14,6 +14,7 @@ use crate::kernel::cgroup::hierarchy::Hierarchy;
 use crate::model::{Model, Note};
 use crate::sample::live::{self, Live};
 use crate::ui;
+use crate::ui::settings::Settings;
 
 /// What `top` was asked for.
 #[derive(Debug, Clone)]
@@ -35,6 +36,8 @@ pub struct Watch {
     pub duration: Option<Duration>,
     /// Where to save the last screen as an SVG picture.
     pub picture: Option<PathBuf>,
+    /// How the dashboard looks and which keys it has.
+    pub settings: Settings,
 }
 
 impl Watch {
@@ -80,6 +83,7 @@ pub fn watch(
         interval: watch.interval,
         duration: watch.duration,
         root,
+        settings: watch.settings.clone(),
     };
     let model = if watch.on_screen() {
         ui::dashboard(live, Worker::start(mount)?, &options, notes)?

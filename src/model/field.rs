@@ -220,6 +220,29 @@ pub fn mark_word(mark: Mark) -> &'static str {
     }
 }
 
+/// The mark of a row, and what holds it back, in words with commas: `running,forks-refused,io-capped`.
+pub fn state_words(row: &Row) -> String {
+    let flow = row.io.value();
+    let words = [
+        (refused(row), "forks-refused"),
+        (
+            matches!(&row.throttled, Reading::Value(throttled) if throttled.share.0 >= 1.0),
+            "throttled",
+        ),
+        (flow.is_some_and(|flow| flow.is_capped(true)), "read-capped"),
+        (
+            flow.is_some_and(|flow| flow.is_capped(false)),
+            "write-capped",
+        ),
+    ];
+    let mut state = mark_word(row.mark).to_owned();
+    for (_, word) in words.iter().filter(|(holds, _)| *holds) {
+        state.push(',');
+        state.push_str(word);
+    }
+    state
+}
+
 fn plain<T>(reading: &Reading<T>, text: impl FnOnce(&T) -> String) -> String {
     match reading {
         Reading::Value(value) => text(value),

@@ -4,16 +4,21 @@
 
 use regex::{Regex, RegexBuilder};
 
-use super::row::Row;
+use super::row::{self, Row};
 use crate::kernel::unit::{Bytes, Reading};
+use crate::names::{Owner, Role};
 
 /// Every form of a word, and what it keeps.
-pub const FORMS: [(&str, &str); 6] = [
+pub const FORMS: [(&str, &str); 7] = [
     ("word", "names that contain it; with a / in it, paths"),
     ("/regex/", "names or paths that match"),
     (
         "mem>80%",
         "memory above that share of the limit that binds; also <",
+    ),
+    (
+        "kind:docker",
+        "what it is: podman, pod, service, workload, …; or who made it",
     ),
     ("mem>64m", "working set above that size"),
     ("cpu>50%", "CPU above that much of a core; also <"),
@@ -34,6 +39,55 @@ pub struct Filter {
     error: Option<String>,
 }
 
+/// A kind of cgroup.
+#[derive(Debug)]
+struct Kind {
+    /// One word for it, and others that people say.
+    words: &'static [&'static str],
+    holds: fn(&Row) -> bool,
+}
+
+const fn kind(words: &'static [&'static str], holds: fn(&Row) -> bool) -> Kind {
+    Kind { words, holds }
+}
+
+/// Every kind: who made a cgroup, or what it is to its maker.
+static KINDS: [Kind; 19] = [
+    kind(&["ringfence"], |row| row.owner == Owner::Ringfence),
+    kind(&["docker"], |row| row.owner == Owner::Docker),
+    kind(&["buildkit"], |row| row.owner == Owner::Buildkit),
+    kind(&["podman", "libpod"], |row| row.owner == Owner::Podman),
+    kind(&["containerd"], |row| row.owner == Owner::Containerd),
+    kind(&["crio", "cri-o"], |row| row.owner == Owner::Crio),
+    kind(&["kubernetes", "k8s", "kubelet"], |row| {
+        row.owner == Owner::Kubernetes
+    }),
+    kind(&["lxc", "lxd", "incus"], |row| row.owner == Owner::Lxc),
+    kind(&["machined", "nspawn", "libvirt"], |row| {
+        row.owner == Owner::Machined
+    }),
+    kind(&["snap"], |row| row.owner == Owner::Snap),
+    kind(&["flatpak"], |row| row.owner == Owner::Flatpak),
+    kind(&["systemd"], |row| row.owner == Owner::Systemd),
+    kind(&["workload"], |row| row.kind == row::Kind::Workload),
+    kind(&["container"], |row| row.role == Role::Container),
+    kind(&["pod"], |row| row.role == Role::Pod),
+    kind(&["app"], |row| row.role == Role::App),
+    // Also of those that have another owner: a flatpak is a scope, too.
+    kind(&["service"], |row| row.path.ends_with(".service")),
+    kind(&["scope"], |row| row.path.ends_with(".scope")),
+    kind(&["slice"], |row| row.path.ends_with(".slice")),
+];
+
+/// The kind of this name.
+fn kind_of(word: &str) -> Result<&'static Kind, String> {
+    let found = KINDS.iter().find(|kind| kind.words.contains(&word));
+    found.ok_or_else(|| {
+        let known: Vec<&str> = KINDS.iter().map(|kind| kind.words[0]).collect();
+        format!("`kind:{word}`: there are {}", known.join(" "))
+    })
+}
+
 #[derive(Debug, Clone)]
 enum Term {
     Name(String),
@@ -43,6 +97,7 @@ enum Term {
     MemorySize(Side, Bytes),
     Cpu(Side, f64),
     Faults,
+    Kind(&'static Kind),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,6 +205,9 @@ impl Term {
             }
         }
         let word = word.to_lowercase();
+        if let Some(kind) = word.strip_prefix("kind:") {
+            return kind_of(kind).map(Self::Kind);
+        }
         Ok(match &*word {
             "faults" => Self::Faults,
             _ if word.contains('/') => Self::Path(word),
@@ -208,6 +266,7 @@ impl Term {
                 .value()
                 .is_some_and(|cpu| side.holds(cpu.0, *percent)),
             Self::Faults => row.has_faults(),
+            Self::Kind(kind) => (kind.holds)(row),
         }
     }
 }
@@ -245,6 +304,8 @@ mod tests {
             ("mem>lots", "mem>80%"),
             ("cpu>7", "percent of a core"),
             ("pids>7", "only mem and cpu"),
+            ("kind:dokcer", "there are ringfence docker buildkit podman"),
+            ("kind:", "service scope slice"),
             ("/(((a{99}){99}){99})/", "size limit"),
         ] {
             let filter = Filter::new(text);
@@ -254,7 +315,18 @@ mod tests {
             assert!(filter.terms.is_empty());
         }
         for text in [
-            "", "/", "//", "/x", "word", "/^l.*r$/", "mem<5%", "cpu>=50%", "FAULTS",
+            "",
+            "/",
+            "//",
+            "/x",
+            "word",
+            "/^l.*r$/",
+            "mem<5%",
+            "cpu>=50%",
+            "FAULTS",
+            "kind:docker",
+            "KIND:CRI-O",
+            "kind:k8s kind:pod",
         ] {
             assert_eq!(Filter::new(text).error(), None, "{text}");
         }

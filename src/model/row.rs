@@ -97,6 +97,9 @@ pub struct Row {
     pub parent: Option<usize>,
     /// Its path from the v2 root. Foreign text.
     pub path: Arc<str>,
+    /// By what it is known again when it is made anew: its owner's word and the name that people gave it,
+    /// which stays while its id changes, or else its path. Foreign text.
+    pub identity: Arc<str>,
     /// The last part of the path, made harmless.
     pub name: String,
     /// What to call it: the name that people gave, or what its path tells. Harmless.
@@ -214,8 +217,27 @@ pub fn rows(
             rows[parent].leaf = false;
         }
     }
+    identities(&mut rows);
     bind::bind(sample, &mut rows);
     rows
+}
+
+/// What is below something with a name is known by that name, too. Parents come before children.
+fn identities(rows: &mut [Row]) {
+    for at in 0..rows.len() {
+        let row = &rows[at];
+        let above = row.parent.map(|parent| &rows[parent]);
+        let above = above.filter(|above| above.identity != above.path);
+        let named = row.short_id.is_some();
+        // A path begins with `/`, and so never is the same.
+        let identity = match (above, named) {
+            (None, false) => continue,
+            (None, true) => format!("{} {}", row.owner.word(), row.label),
+            (Some(above), true) => format!("{}/{}", above.identity, row.label),
+            (Some(above), false) => format!("{}/{}", above.identity, row.name),
+        };
+        rows[at].identity = identity.into();
+    }
 }
 
 /// Where each cgroup is in a sample.
@@ -245,6 +267,7 @@ fn row(
         id: cgroup.id,
         parent,
         path: cgroup.path.clone(),
+        identity: cgroup.path.clone(),
         name: text::sanitise(cgroup.name()).into_owned(),
         label: text::sanitise(label).into_owned(),
         short_id: short_id(cgroup, &identity),

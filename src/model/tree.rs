@@ -32,7 +32,7 @@ pub struct Shape {
     /// Only this cgroup and what is below it, by path; `None` for all. The rows above still count: their
     /// limits may bind.
     pub root: Option<Arc<str>>,
-    /// Folded cgroups by path, so that one which is made again stays folded.
+    /// Folded cgroups by path and by identity, so that one which is made again stays folded.
     pub folded: HashSet<Arc<str>>,
     /// The order.
     pub sort: Sort,
@@ -40,6 +40,37 @@ pub struct Shape {
     pub filter: Filter,
     /// Only what has faults, with all above it.
     pub faults: bool,
+}
+
+impl Shape {
+    /// Whether a cgroup is folded.
+    pub fn is_folded(&self, row: &Row) -> bool {
+        self.folded.contains(&row.path) || self.folded.contains(&row.identity)
+    }
+
+    /// Folds it.
+    pub fn fold(&mut self, row: &Row) {
+        self.folded.insert(row.path.clone());
+        self.folded.insert(row.identity.clone());
+    }
+
+    /// Unfolds it.
+    pub fn unfold(&mut self, row: &Row) {
+        self.folded.remove(&row.path);
+        self.folded.remove(&row.identity);
+    }
+
+    /// Takes in names that came after the fold: then the fold is by name, too.
+    pub fn settle(&mut self, rows: &[Row]) {
+        if self.folded.is_empty() {
+            return;
+        }
+        for row in rows.iter().filter(|row| row.identity != row.path) {
+            if self.is_folded(row) {
+                self.fold(row);
+            }
+        }
+    }
 }
 
 /// Whether the cgroups below are shown.
@@ -94,7 +125,7 @@ pub fn lines(rows: &[Row], shape: &Shape) -> Vec<Line> {
     let mut pending = Vec::new();
     push(&mut pending, &mut top, 0, rows, shape.sort);
     while let Some((at, depth)) = pending.pop() {
-        let open = kept[at] == Kept::Above || !shape.folded.contains(&rows[at].path);
+        let open = kept[at] == Kept::Above || !shape.is_folded(&rows[at]);
         let fold = match (children[at].is_empty(), open) {
             (true, _) => Fold::Leaf,
             (false, true) => Fold::Open,
@@ -209,6 +240,16 @@ pub fn first_folds(rows: &[Row]) -> HashSet<Arc<str>> {
         })
         .map(|(row, _)| row.path.clone())
         .collect()
+}
+
+/// Everything at the top that has something below it.
+pub fn top_folds(rows: &[Row]) -> HashSet<Arc<str>> {
+    let at_top = |row: &&Row| {
+        row.parent
+            .is_some_and(|parent| rows[parent].parent.is_none())
+    };
+    let top = rows.iter().filter(at_top).filter(|row| !row.leaf);
+    top.map(|row| row.path.clone()).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
-//! Which key does what: one table for the dispatcher and for the help.
+//! Which key does what: one table for the dispatcher, the help, the palette and the README. The keys in
+//! force, which the user may have changed, are in [`keys`](super::keys).
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::KeyCode;
 
 use super::tabs::View;
 use crate::model::field::FieldId;
@@ -58,10 +59,38 @@ pub enum Action {
     Undo,
     /// What was changed in this run; any of it can be taken back.
     Changes,
+    /// The next theme.
+    Theme,
+    /// Save the screen as a picture.
+    Save,
+    /// The panels as high as at first.
+    EvenPanels,
     /// Show the keys.
     Help,
     /// Leave.
     Quit,
+}
+
+impl Action {
+    /// Its name in the configuration: `page-up`, `view-tree`, `sort-cpu`.
+    pub fn name(self) -> String {
+        let mut name = String::new();
+        for char in format!("{self:?}").chars() {
+            if (char.is_uppercase() || char == '(') && !name.is_empty() && !name.ends_with('-') {
+                name.push('-');
+            }
+            if char.is_alphanumeric() {
+                name.extend(char.to_lowercase());
+            }
+        }
+        name
+    }
+
+    /// The action of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let mut actions = KEYMAP.iter().map(|binding| binding.action);
+        actions.find(|action| action.name() == name)
+    }
 }
 
 /// One entry: its keys and what they do.
@@ -78,7 +107,7 @@ pub struct Binding {
 use KeyCode::Char;
 
 /// Every binding, in the order of the help. Ctrl-C always quits.
-pub static KEYMAP: [Binding; 35] = [
+pub static KEYMAP: [Binding; 38] = [
     bind(&[KeyCode::Up, Char('k')], Action::Up, "line up"),
     bind(&[KeyCode::Down, Char('j')], Action::Down, "line down"),
     bind(&[KeyCode::PageUp], Action::PageUp, "page up"),
@@ -167,6 +196,13 @@ pub static KEYMAP: [Binding; 35] = [
         "changes of this run; undo any",
     ),
     bind(&[Char('Z')], Action::Pause, "pause the screen"),
+    bind(&[Char('T')], Action::Theme, "theme: next"),
+    bind(&[Char('S')], Action::Save, "save the screen as SVG"),
+    bind(
+        &[Char('=')],
+        Action::EvenPanels,
+        "panels as high as at first",
+    ),
     bind(&[Char(':')], Action::Palette, "find a command by its words"),
     bind(&[Char('?')], Action::Help, "help: this page"),
     bind(&[Char('q')], Action::Quit, "quit"),
@@ -178,20 +214,6 @@ const fn bind(keys: &'static [KeyCode], action: Action, about: &'static str) -> 
         action,
         about,
     }
-}
-
-/// What a key asks for.
-pub fn action(key: KeyEvent) -> Option<Action> {
-    if key.modifiers.contains(KeyModifiers::CONTROL) {
-        return (key.code == Char('c')).then_some(Action::Quit);
-    }
-    if key.modifiers.contains(KeyModifiers::ALT) {
-        return None;
-    }
-    KEYMAP
-        .iter()
-        .find(|binding| binding.keys.contains(&key.code))
-        .map(|binding| binding.action)
 }
 
 /// A key as people read it.
@@ -206,6 +228,7 @@ pub fn label(key: KeyCode) -> String {
         KeyCode::PageUp => "PgUp".to_owned(),
         KeyCode::PageDown => "PgDn".to_owned(),
         KeyCode::BackTab => "S-Tab".to_owned(),
+        KeyCode::F(number) => format!("F{number}"),
         other => format!("{other:?}"),
     }
 }
@@ -223,9 +246,14 @@ mod tests {
     }
 
     #[test]
-    fn control_c_quits_and_c_sorts() {
-        let with = |modifiers| action(KeyEvent::new(Char('c'), modifiers));
-        assert_eq!(with(KeyModifiers::CONTROL), Some(Action::Quit));
-        assert_eq!(with(KeyModifiers::NONE), Some(Action::Sort(FieldId::Cpu)));
+    fn every_action_has_a_name_of_its_own() {
+        let names: Vec<String> = KEYMAP.iter().map(|entry| entry.action.name()).collect();
+        for (at, name) in names.iter().enumerate() {
+            assert!(!names[..at].contains(name), "{name}");
+            assert_eq!(Action::named(name), Some(KEYMAP[at].action));
+        }
+        for name in ["page-up", "view-tree", "sort-oom-kills", "toggle-fold"] {
+            assert!(names.iter().any(|other| other == name), "{name}");
+        }
     }
 }

@@ -19,8 +19,26 @@ use ratatui::layout::Rect;
 
 use super::state::Detail;
 
+/// How high the user made the panels, in lines without their titles; `None` for what suits the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Split {
+    /// The selected cgroup, 3 or more.
+    pub selected: Option<u16>,
+    /// The event log, 1 or more.
+    pub events: Option<u16>,
+}
+
 /// The smallest terminal that is drawn on: below, one sentence has to do.
 pub const SMALLEST: (u16, u16) = (20, 5);
+
+/// An edge that the mouse can move: the title line of a panel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    /// Above the selected cgroup.
+    Selected,
+    /// Above the event log.
+    Events,
+}
 
 /// A panel with its title line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,28 +109,43 @@ pub fn page(area: Rect, notice: bool) -> Option<Page> {
     })
 }
 
-const TREE: u16 = 3;
+/// Lines that the tree keeps.
+pub(super) const TREE: u16 = 3;
 /// Content lines of the selected panel: with less than the first the others shrink only on request.
 const SELECTED: (u16, u16) = (8, 14);
-const SELECTED_LEAST: u16 = 3;
+pub(super) const SELECTED_LEAST: u16 = 3;
 const EVENTS: (u16, u16) = (3, 8);
 
 /// Splits the screen; `None` where it is too small.
 pub fn plan(area: Rect, detail: Detail, notice: bool) -> Option<Plan> {
+    plan_with(area, detail, notice, Split::default())
+}
+
+/// Splits the screen as the user wants it, as far as there is room; `None` where it is too small.
+pub fn plan_with(area: Rect, detail: Detail, notice: bool, split: Split) -> Option<Plan> {
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
         return None;
     }
     let notice = u16::from(notice && area.height >= 8);
     let rest = area.height - 3 - notice;
 
-    let wanted = (rest / 5).clamp(EVENTS.0, EVENTS.1);
+    let most = rest.saturating_sub(TREE + 1).max(1);
+    let wanted = match split.events {
+        Some(lines) => lines.clamp(1, most),
+        None => (rest / 5).clamp(EVENTS.0, EVENTS.1),
+    };
     let mut events = if rest >= TREE + 1 + EVENTS.0 {
         wanted + 1
     } else {
         0
     };
-    let third = ((rest - events) / 3).clamp(SELECTED.0, SELECTED.1);
-    let fits = |content: u16, events: u16| rest > TREE + 2 + events + content;
+    let most = rest.saturating_sub(TREE + 1 + events);
+    let third = match split.selected {
+        Some(lines) if most >= SELECTED_LEAST => lines.clamp(SELECTED_LEAST, most),
+        _ => ((rest - events) / 3).clamp(SELECTED.0, SELECTED.1),
+    };
+    let spare = u16::from(split.selected.is_none()) * 2;
+    let fits = |content: u16, events: u16| rest > TREE + spare + events + content;
     let selected = match detail {
         Detail::Closed => 0,
         _ if fits(third, events) => third + 1,
@@ -170,14 +203,26 @@ fn inside(area: Rect) -> Rect {
 mod tests {
     use super::*;
 
+    fn splits() -> impl Iterator<Item = Split> {
+        let heights = [None, Some(0), Some(1), Some(9), Some(u16::MAX)];
+        heights.into_iter().flat_map(move |selected| {
+            heights
+                .into_iter()
+                .map(move |events| Split { selected, events })
+        })
+    }
+
     #[test]
     fn the_parts_cover_every_screen_without_overlap() {
         for width in [20, 40, 200] {
             for height in 5..=80 {
                 for detail in [Detail::Auto, Detail::Open, Detail::Closed] {
-                    for notice in [false, true] {
+                    for (notice, split) in [false, true]
+                        .into_iter()
+                        .flat_map(|notice| splits().map(move |split| (notice, split)))
+                    {
                         let area = Rect::new(0, 0, width, height);
-                        let plan = plan(area, detail, notice).unwrap();
+                        let plan = plan_with(area, detail, notice, split).unwrap();
                         let panels = [plan.selected, plan.events].into_iter().flatten();
                         let lines = plan.notice.map_or(0, |notice| notice.height)
                             + 3

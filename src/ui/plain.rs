@@ -3,7 +3,7 @@
 //! Each interval one header line, one line per cgroup, no box drawing; what happens is printed as a line
 //! when it happens. A cell is one word: `-` where there is nothing to read, `?` where it could not be
 //! read, `max` without a limit, `95%/64M@app.slice` against somebody else's, `!` where a cap or a refused
-//! fork holds it back.
+//! fork holds it back. Nothing is said by such a mark alone: the last column has it in words.
 
 use std::io::{self, ErrorKind, Write};
 
@@ -24,7 +24,8 @@ pub fn notes<'a>(
             Severity::Warning => "warning",
             Severity::Kill => "kill",
         };
-        let text = text::sanitise(&note.text);
+        // The dots of the screen would be read out, each of them.
+        let text = text::sanitise(&note.text).replace(" · ", ", ");
         writeln!(out, "{} {mark}: {text}", model.clock(note.time))?;
     }
     out.flush()
@@ -44,9 +45,7 @@ pub fn table(out: &mut dyn Write, model: &Model, root: Option<&str>) -> io::Resu
         .filter(|row| root.is_none_or(|root| tree::is_in(&row.path, root)));
     lines.extend(shown.map(|row| {
         let cells = Preset::All.columns().map(|field| (field.value)(row).text());
-        cells
-            .chain([field::mark_word(row.mark).to_owned()])
-            .collect()
+        cells.chain([field::state_words(row)]).collect()
     }));
     writeln!(out, "{}", text::table(&lines))?;
     out.flush()

@@ -6,11 +6,16 @@ use std::time::Duration;
 
 use ratatui::layout::Rect;
 
+use super::Options;
 use super::editor::{Done, Editor};
-use super::layout::{self, Page, Plan};
+use super::keys::Keys;
+use super::layout::{self, Edge, Page, Plan, Split};
 use super::listing::Listing;
 use super::question::Question;
+use super::settings::Fold;
 use super::tabs::View;
+use super::theme::{self, Depth};
+use super::update::Drag;
 use super::view::{detail, editor, incidents, processes};
 use crate::kernel::cgroup::CgroupId;
 use crate::model::field::Preset;
@@ -142,6 +147,26 @@ pub struct State {
     pub said: Vec<String>,
     /// Time between two samples, for the header.
     pub interval: Duration,
+    /// The keys in force.
+    pub keys: Arc<Keys>,
+    /// The theme.
+    pub theme: theme::Name,
+    /// Whether the theme is another one than at the start; then the footer names it.
+    pub other_theme: bool,
+    /// How many colours the terminal can show.
+    pub depth: Depth,
+    /// Whether only ASCII is drawn.
+    pub ascii: bool,
+    /// How high the panels are.
+    pub split: Split,
+    /// The edge of a panel that the mouse holds.
+    pub drag: Option<Drag>,
+    /// The edge that was clicked just before: a second click is a double one.
+    pub clicked: Option<Edge>,
+    /// What is closed at the start.
+    pub first_folds: Fold,
+    /// By what the selected cgroup is known again under another path.
+    identity: Option<Arc<str>>,
 }
 
 impl State {
@@ -157,6 +182,43 @@ impl State {
     /// Has something said in the event log.
     pub fn say(&mut self, text: impl Into<String>) {
         self.said.push(text.into());
+    }
+
+    /// Takes over what was chosen before the start, on a terminal in such an environment.
+    pub fn begin(
+        &mut self,
+        options: &Options,
+        depth: Depth,
+        environment: impl Fn(&str) -> Option<String>,
+    ) {
+        let settings = &options.settings;
+        self.shape.root.clone_from(&options.root);
+        self.shape.sort = settings.sort;
+        self.first_folds = settings.fold;
+        self.preset = settings.columns;
+        self.keys = Arc::clone(&settings.keys);
+        self.depth = depth;
+        self.theme = theme::first(settings.theme, depth, &environment);
+        self.ascii = settings.ascii.wanted(&environment);
+    }
+
+    /// The next theme that the terminal can show.
+    pub fn next_theme(&mut self) {
+        let next = self.theme.next(self.depth);
+        self.other_theme |= next != self.theme;
+        self.theme = next;
+    }
+
+    /// Selects a cgroup wherever it is, and opens what it is in.
+    pub fn go_to(&mut self, path: &str, model: &Model) {
+        let Some(row) = model.row(path) else { return };
+        let mut parent = row.parent;
+        while let Some(above) = parent.and_then(|at| model.rows().get(at)) {
+            self.shape.unfold(above);
+            parent = above.parent;
+        }
+        self.selection = Selection::Chosen(row.path.clone());
+        self.detail_top = 0;
     }
 
     /// The path of the selected line.
@@ -198,7 +260,12 @@ impl State {
 
     /// How the screen is split.
     pub fn plan(&self, model: &Model) -> Option<Plan> {
-        layout::plan(self.area, self.detail, self.notice(model).is_some())
+        layout::plan_with(
+            self.area,
+            self.detail,
+            self.notice(model).is_some(),
+            self.split,
+        )
     }
 
     /// How the screen is split where it is about one thing.
@@ -233,8 +300,14 @@ impl State {
     pub fn settle(&mut self, model: &Model) {
         let rows = model.rows();
         if self.selection == Selection::None && !rows.is_empty() && self.shape.root.is_none() {
-            self.shape.folded = tree::first_folds(rows);
+            self.shape.folded = match self.first_folds {
+                Fold::Auto => tree::first_folds(rows),
+                Fold::Open => HashSet::new(),
+                Fold::Closed => tree::top_folds(rows),
+            };
         }
+        self.shape.settle(rows);
+        self.follow(model);
         self.lines = tree::lines(rows, &self.shape);
         self.settle_selection(model);
         self.settle_scroll(model);
@@ -279,6 +352,23 @@ impl State {
     /// The numbers of the OOM kills that are shown, newest first.
     pub fn incident_keys(&self, model: &Model) -> Vec<u64> {
         model.incidents().map(|incident| incident.number).collect()
+    }
+
+    /// Goes on with what is known to be the same under another path: a container that was made again.
+    fn follow(&mut self, model: &Model) {
+        let Some(path) = self.selected() else { return };
+        if let Some(row) = model.row(path) {
+            self.identity = Some(row.identity.clone());
+            return;
+        }
+        let known = |row: &&Row| Some(&row.identity) == self.identity.as_ref();
+        if let Some(row) = model.rows().iter().find(known) {
+            let path = row.path.clone();
+            self.selection = match self.selection {
+                Selection::Chosen(_) => Selection::Chosen(path),
+                _ => Selection::Auto(path),
+            };
+        }
     }
 
     fn settle_selection(&mut self, model: &Model) {

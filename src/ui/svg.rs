@@ -7,6 +7,8 @@ use ratatui::layout::Position;
 use ratatui::style::{Color, Modifier};
 use unicode_width::UnicodeWidthStr;
 
+use super::theme::{Theme, palette};
+
 /// The size of one character cell, in pixels.
 const CELL: (f64, f64) = (8.4, 16.5);
 /// Space around the screen, in pixels.
@@ -19,21 +21,26 @@ const PALETTE: [&str; 16] = [
     "#5c6370", "#ff7b86", "#b5e890", "#ffd68a", "#7cc7ff", "#de95f5", "#6fd6e3", "#ffffff",
 ];
 
-/// Draws a buffer as one SVG document.
-pub fn picture(buffer: &Buffer) -> String {
+/// Draws a buffer as one SVG document, on a theme's ground.
+pub fn picture(buffer: &Buffer, theme: &Theme) -> String {
     let area = buffer.area;
+    let ground = Ground {
+        text: theme.base.fg.and_then(colour),
+        behind: theme.base.bg.and_then(colour),
+    };
+    let background = ground.behind.as_deref().unwrap_or(BACKGROUND);
     let width = f64::from(area.width) * CELL.0 + 2.0 * MARGIN;
     let height = f64::from(area.height) * CELL.1 + 2.0 * MARGIN;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
          viewBox=\"0 0 {width:.0} {height:.0}\" font-family=\"'DejaVu Sans Mono','JetBrains Mono',Menlo,Consolas,monospace\" \
          font-size=\"14\" xml:space=\"preserve\">\n\
-         <rect width=\"100%\" height=\"100%\" rx=\"8\" fill=\"{BACKGROUND}\"/>\n"
+         <rect width=\"100%\" height=\"100%\" rx=\"8\" fill=\"{background}\"/>\n"
     );
     for y in area.top()..area.bottom() {
         let mut x = area.left();
         while x < area.right() {
-            let run = Run::starting_at(buffer, Position { x, y }, area.right());
+            let run = Run::starting_at(buffer, Position { x, y }, area.right(), &ground);
             run.draw(
                 &mut out,
                 f64::from(x - area.left()),
@@ -46,6 +53,12 @@ pub fn picture(buffer: &Buffer) -> String {
     out
 }
 
+/// The theme's own colours, where it has some.
+struct Ground {
+    text: Option<String>,
+    behind: Option<String>,
+}
+
 /// Neighbouring cells of one look.
 struct Run {
     text: String,
@@ -56,10 +69,10 @@ struct Run {
 }
 
 impl Run {
-    fn starting_at(buffer: &Buffer, at: Position, right: u16) -> Self {
+    fn starting_at(buffer: &Buffer, at: Position, right: u16, ground: &Ground) -> Self {
         let look = |cell: &Cell| (cell.fg, cell.bg, cell.modifier);
         let first = &buffer[at];
-        let mut run = Self::of(first);
+        let mut run = Self::of(first, ground);
         let mut x = at.x;
         while x < right {
             let cell = &buffer[Position { x, y: at.y }];
@@ -73,18 +86,22 @@ impl Run {
         run
     }
 
-    fn of(cell: &Cell) -> Self {
+    fn of(cell: &Cell, ground: &Ground) -> Self {
+        let text = ground.text.as_deref().unwrap_or(FOREGROUND);
         let (mut fill, mut behind) = (colour(cell.fg), colour(cell.bg));
         if cell.modifier.contains(Modifier::REVERSED) {
+            let below = ground.behind.as_deref().unwrap_or(BACKGROUND);
             (fill, behind) = (
-                Some(behind.unwrap_or_else(|| BACKGROUND.to_owned())),
-                Some(fill.unwrap_or_else(|| FOREGROUND.to_owned())),
+                Some(behind.unwrap_or_else(|| below.to_owned())),
+                Some(fill.unwrap_or_else(|| text.to_owned())),
             );
         }
+        // What is as the ground is not drawn again.
+        behind = behind.filter(|behind| Some(behind) != ground.behind.as_ref());
         Self {
             text: String::new(),
             columns: 0,
-            fill: fill.unwrap_or_else(|| FOREGROUND.to_owned()),
+            fill: fill.unwrap_or_else(|| text.to_owned()),
             behind,
             modifier: cell.modifier,
         }
@@ -152,19 +169,11 @@ fn colour(colour: Color) -> Option<String> {
 
 /// The 256 colours: sixteen named ones, a cube of six levels, a ramp of grey.
 fn indexed(index: u8) -> String {
-    let level = |step: u8| if step == 0 { 0 } else { 55 + 40 * step };
-    match index {
-        0..=15 => PALETTE[usize::from(index)].to_owned(),
-        16..=231 => {
-            let cube = index - 16;
-            let (red, green, blue) = (cube / 36, cube / 6 % 6, cube % 6);
-            format!("#{:02x}{:02x}{:02x}", level(red), level(green), level(blue))
-        }
-        232..=255 => {
-            let grey = 8 + 10 * (index - 232);
-            format!("#{grey:02x}{grey:02x}{grey:02x}")
-        }
+    if let Some(named) = PALETTE.get(usize::from(index)) {
+        return (*named).to_owned();
     }
+    let (red, green, blue) = palette::indexed(index);
+    format!("#{red:02x}{green:02x}{blue:02x}")
 }
 
 fn escape(text: &str) -> String {
@@ -185,7 +194,7 @@ mod tests {
         let mut buffer = Buffer::empty(Rect::new(0, 0, 10, 1));
         buffer.set_string(0, 0, "a<b", Style::new().fg(Color::Red));
         buffer.set_string(3, 0, "日本", Style::new().fg(Color::Indexed(231)));
-        let svg = picture(&buffer);
+        let svg = picture(&buffer, &Theme::COLOURS);
         assert!(svg.contains("fill=\"#e06c75\">a&lt;b</text>"), "{svg}");
         assert!(
             svg.contains("textLength=\"33.6\"") && svg.contains("fill=\"#ffffff\">日本</text>"),

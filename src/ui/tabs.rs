@@ -2,6 +2,9 @@
 
 use unicode_width::UnicodeWidthStr as _;
 
+use super::keymap::Action;
+use super::keys::Keys;
+
 /// What the screen is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum View {
@@ -62,16 +65,17 @@ const BEGIN: u16 = 2;
 const NARROW: u16 = 60;
 
 /// The tabs of a screen so wide.
-pub fn tabs(width: u16, current: View) -> Vec<Tab> {
+pub fn tabs(width: u16, current: View, keys: &Keys) -> Vec<Tab> {
     let mut x = BEGIN;
     View::ALL
         .into_iter()
-        .zip(1..)
-        .map(|(view, number)| {
-            let label = if width >= NARROW || view == current {
-                format!("{number} {}", view.name())
-            } else {
-                number.to_string()
+        .map(|view| {
+            let named = width >= NARROW || view == current;
+            let label = match (keys.label(Action::View(view)), named) {
+                (Some(key), true) => format!("{key} {}", view.name()),
+                (Some(key), false) => key,
+                (None, true) => view.name().to_owned(),
+                (None, false) => view.name()[..1].to_owned(),
             };
             let width = u16::try_from(label.width()).unwrap_or(0);
             let tab = Tab {
@@ -87,8 +91,8 @@ pub fn tabs(width: u16, current: View) -> Vec<Tab> {
 }
 
 /// The view whose tab is at this column.
-pub fn at(width: u16, current: View, column: u16) -> Option<View> {
-    tabs(width, current)
+pub fn at(width: u16, current: View, keys: &Keys, column: u16) -> Option<View> {
+    tabs(width, current, keys)
         .into_iter()
         .find(|tab| (tab.x..tab.x + tab.width).contains(&column))
         .map(|tab| tab.view)
@@ -100,11 +104,13 @@ mod tests {
 
     #[test]
     fn a_click_meets_what_is_drawn() {
+        let mut keys = Keys::default();
+        keys.rebind(Action::View(View::Processes), Vec::new());
         for width in [20, 40, 120] {
             for view in View::ALL {
-                for tab in tabs(width, view) {
-                    assert_eq!(at(width, view, tab.x), Some(tab.view));
-                    assert_eq!(at(width, view, tab.x + tab.width), None);
+                for tab in tabs(width, view, &keys) {
+                    assert_eq!(at(width, view, &keys, tab.x), Some(tab.view));
+                    assert_eq!(at(width, view, &keys, tab.x + tab.width), None);
                 }
                 assert_eq!(view.next().previous(), view);
             }

@@ -1,11 +1,21 @@
-//! Colours, by what they mean. Only the sixteen that every terminal lets its user choose, so that light
-//! and dark screens both work; and nothing is said by colour alone.
+//! Colours, by what they mean. Nothing is said by colour alone, and nothing blinks.
+//!
+//! A [`Theme`] is what is drawn with. It is made of what the user chose ([`Name`]) and of what the
+//! terminal can show ([`Depth`]): colours that it has not got become the nearest ones that it has.
 
-use ratatui::style::{Color, Modifier, Style};
+mod choose;
+pub(in crate::ui) mod palette;
+
+use ratatui::buffer::Buffer;
+use ratatui::style::{Color, Style};
+
+pub use choose::{Depth, Name, first};
 
 /// How each meaning looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Theme {
+    /// What has no style of its own, and the ground below all; empty for the terminal's own colours.
+    pub base: Style,
     /// Frames, tracks, what is not available.
     pub dim: Style,
     /// Titles of columns and panels.
@@ -25,40 +35,73 @@ pub struct Theme {
 }
 
 impl Theme {
-    /// With colours.
-    pub const COLOURS: Self = Self {
-        dim: Style::new().fg(Color::DarkGray),
-        title: Style::new().add_modifier(Modifier::BOLD),
-        accent: Style::new().fg(Color::Cyan).add_modifier(Modifier::BOLD),
-        fill: Style::new().fg(Color::Cyan),
-        light: Style::new().fg(Color::Blue),
-        warning: Style::new().fg(Color::Yellow),
-        alarm: Style::new().fg(Color::Red).add_modifier(Modifier::BOLD),
-        selected: Style::new().add_modifier(Modifier::REVERSED),
-    };
+    /// The sixteen colours that every terminal lets its user choose: light and dark screens both work.
+    pub const COLOURS: Self = palette::SIXTEEN;
 
-    /// Without: bold, dim and reversed only.
-    pub const PLAIN: Self = Self {
-        dim: Style::new().add_modifier(Modifier::DIM),
-        title: Style::new().add_modifier(Modifier::BOLD),
-        accent: Style::new().add_modifier(Modifier::BOLD),
-        fill: Style::new(),
-        light: Style::new().add_modifier(Modifier::DIM),
-        warning: Style::new().add_modifier(Modifier::BOLD),
-        alarm: Style::new().add_modifier(Modifier::BOLD),
-        selected: Style::new().add_modifier(Modifier::REVERSED),
-    };
+    /// Without colours: bold, dim and reversed only.
+    pub const PLAIN: Self = palette::PLAIN;
 
-    /// The terminal's own foreground.
+    /// The theme of this name, in the colours of a terminal that can show so many.
+    pub fn of(name: Name, depth: Depth) -> Self {
+        match (depth, palette::of(name)) {
+            (_, theme @ (Self::PLAIN | Self::COLOURS)) | (Depth::Millions, theme) => theme,
+            (Depth::Indexed, theme) => theme.map(palette::nearest),
+            (Depth::Sixteen, _) => Self::COLOURS,
+            (Depth::None, _) => Self::PLAIN,
+        }
+    }
+
+    /// The ground's own foreground.
     pub fn plain(&self) -> Style {
         Style::new()
     }
 
-    /// As the environment asks: <https://no-color.org>.
-    pub fn from_env() -> Self {
-        match std::env::var_os("NO_COLOR") {
-            Some(value) if !value.is_empty() => Self::PLAIN,
-            _ => Self::COLOURS,
+    /// Gives cells that have no colours of their own those of the ground. Once, when all is drawn.
+    pub fn ground(&self, buffer: &mut Buffer) {
+        if self.base == Style::new() {
+            return;
+        }
+        for cell in &mut buffer.content {
+            if let (Color::Reset, Some(colour)) = (cell.fg, self.base.fg) {
+                cell.fg = colour;
+            }
+            if let (Color::Reset, Some(colour)) = (cell.bg, self.base.bg) {
+                cell.bg = colour;
+            }
+        }
+    }
+
+    /// Every style with what it is for.
+    pub fn styles(&self) -> [(&'static str, Style); 9] {
+        [
+            ("base", self.base),
+            ("dim", self.dim),
+            ("title", self.title),
+            ("accent", self.accent),
+            ("fill", self.fill),
+            ("light", self.light),
+            ("warning", self.warning),
+            ("alarm", self.alarm),
+            ("selected", self.selected),
+        ]
+    }
+
+    fn map(self, colour: fn(Color) -> Color) -> Self {
+        let map = |style: Style| Style {
+            fg: style.fg.map(colour),
+            bg: style.bg.map(colour),
+            ..style
+        };
+        Self {
+            base: map(self.base),
+            dim: map(self.dim),
+            title: map(self.title),
+            accent: map(self.accent),
+            fill: map(self.fill),
+            light: map(self.light),
+            warning: map(self.warning),
+            alarm: map(self.alarm),
+            selected: map(self.selected),
         }
     }
 }

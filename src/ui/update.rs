@@ -1,6 +1,8 @@
 //! Messages into state. What it cannot do itself it asks for with an [`Effect`].
 
+mod drag;
 mod editor;
+pub use drag::Drag;
 mod lists;
 mod mouse;
 
@@ -11,7 +13,8 @@ use ratatui::layout::Rect;
 
 use crate::control::worker::{Order, Outcome};
 
-use super::keymap::{self, Action};
+use super::keymap::Action;
+use super::layout::Split;
 use super::palette;
 use super::state::{Detail, Flow, Screen, Span, State};
 use super::tabs::View;
@@ -35,14 +38,17 @@ pub enum Message {
 impl Message {
     /// Whether nothing can come of it, so that the screen need not be drawn again: terminals report every
     /// move of the mouse.
-    pub fn is_idle(&self) -> bool {
-        matches!(
-            self,
-            Self::Terminal(Event::Mouse(MouseEvent {
-                kind: MouseEventKind::Moved,
-                ..
-            }))
-        )
+    pub fn is_idle(&self, state: &State) -> bool {
+        let Self::Terminal(Event::Mouse(MouseEvent { kind, .. })) = self else {
+            return false;
+        };
+        match kind {
+            MouseEventKind::Moved => true,
+            MouseEventKind::Drag(_) | MouseEventKind::Up(_) => {
+                state.drag.is_none() && state.screen != Screen::Editor
+            }
+            _ => false,
+        }
     }
 }
 
@@ -55,6 +61,8 @@ pub enum Effect {
     Flow(Flow),
     /// Change something outside.
     Order(Order),
+    /// Save the screen as a picture.
+    Save,
 }
 
 /// Takes in one message. `model` is the one on the screen.
@@ -63,10 +71,7 @@ pub fn update(state: &mut State, message: &Message, model: &Model) -> Option<Eff
         Message::Terminal(Event::Key(key)) if key.kind != KeyEventKind::Release => {
             self::key(state, *key, model)
         }
-        Message::Terminal(Event::Mouse(mouse)) => {
-            mouse::mouse(state, *mouse, model);
-            None
-        }
+        Message::Terminal(Event::Mouse(mouse)) => mouse::mouse(state, *mouse, model),
         Message::Terminal(Event::Resize(width, height)) => {
             state.area = Rect::new(0, 0, *width, *height);
             None
@@ -87,11 +92,11 @@ fn key(state: &mut State, key: KeyEvent, model: &Model) -> Option<Effect> {
     match state.screen {
         Screen::Filter => filter_key(state, key),
         Screen::Palette { at } => palette_key(state, at, key, model),
-        Screen::Help { top } => help_key(state, top, keymap::action(key)),
         Screen::Editor => editor::key(state, key, model),
         Screen::Changes { at } => editor::changes_key(state, at, key),
         Screen::Question => question_key(state, key),
-        Screen::View => act(state, keymap::action(key)?, model),
+        Screen::Help { top } => help_key(state, top, state.keys.action(key)),
+        Screen::View => act(state, state.keys.action(key)?, model),
     }
 }
 
@@ -237,6 +242,9 @@ fn act(state: &mut State, action: Action, model: &Model) -> Option<Effect> {
         Action::Edit => return editor::open(state, Knob::MemoryMax, model),
         Action::Undo => return editor::undo_last(state),
         Action::Changes => state.screen = Screen::Changes { at: 0 },
+        Action::Theme => state.next_theme(),
+        Action::Save => return Some(Effect::Save),
+        Action::EvenPanels => state.split = Split::default(),
         Action::Help => state.screen = Screen::Help { top: 0 },
         Action::Quit => return Some(Effect::Quit),
         _ => match state.view {
@@ -290,7 +298,7 @@ fn fold(state: &mut State, at: usize, model: &Model) {
             fold: Fold::Open,
             ..
         }) => {
-            state.shape.folded.insert(model.rows()[*row].path.clone());
+            state.shape.fold(&model.rows()[*row]);
         }
         Some(line) => {
             // To the parent: the nearest line above that is less indented.
@@ -306,7 +314,7 @@ fn fold(state: &mut State, at: usize, model: &Model) {
 fn unfold(state: &mut State, at: usize, model: &Model) {
     match state.lines.get(at).map(|line| (line.fold, line.row)) {
         Some((Fold::Closed, row)) => {
-            state.shape.folded.remove(&model.rows()[row].path);
+            state.shape.unfold(&model.rows()[row]);
         }
         Some((Fold::Open, _)) => state.select(at + 1, model),
         Some((Fold::Leaf, _)) | None => {}

@@ -25,6 +25,7 @@ use super::layout::Plan;
 use super::state::{Screen, State};
 use super::tabs::View;
 use super::theme::Theme;
+use super::{ascii, crumbs};
 use crate::model::Model;
 use crate::text;
 
@@ -32,6 +33,15 @@ use crate::text;
 pub fn render(frame: &mut Frame<'_>, model: &Model, state: &State, theme: &Theme) {
     let area = frame.area();
     let buffer = frame.buffer_mut();
+    draw(buffer, area, model, state, theme);
+    // Whatever was drawn: the ground below it, and what the terminal can show.
+    theme.ground(buffer);
+    if state.ascii {
+        ascii::ascii(buffer);
+    }
+}
+
+fn draw(buffer: &mut Buffer, area: Rect, model: &Model, state: &State, theme: &Theme) {
     let mut seen = state.clone();
     // The terminal may have another size than the last message said; what is drawn must fit in any case.
     seen.area = area;
@@ -53,12 +63,14 @@ pub fn render(frame: &mut Frame<'_>, model: &Model, state: &State, theme: &Theme
         ..plan.titles
     };
     match (state.screen, state.view) {
-        (Screen::Help { top: first }, _) => help::render(buffer, content, first, theme),
+        (Screen::Help { top: first }, _) => {
+            help::render(buffer, content, first, &state.keys, theme);
+        }
         (_, View::Tree) => panels(buffer, &plan, model, &seen, theme),
         (_, view) => page(buffer, view, model, &seen, theme),
     }
     if let Screen::Palette { at } = state.screen {
-        palette::render(buffer, content, &state.typed, at, theme);
+        palette::render(buffer, content, &state.typed, at, &state.keys, theme);
     }
     match (state.screen, &state.editor) {
         (Screen::Editor, Some(open)) => {
@@ -87,10 +99,7 @@ fn page(buffer: &mut Buffer, view: View, model: &Model, state: &State, theme: &T
             "OOM kills · {} of {kills}, newest first",
             state.incidents.at + 1
         ),
-        _ => {
-            let path = state.selected().map_or("", |path| path);
-            format!("{} · {}", view.name(), crumbs(path, plan.title.width))
-        }
+        _ => crumbs::title(model, state, plan.title.width).text,
     };
     separator(buffer, plan.title, &title, theme);
     match view {
@@ -101,28 +110,11 @@ fn page(buffer: &mut Buffer, view: View, model: &Model, state: &State, theme: &T
     }
 }
 
-/// `ringfence.slice › leaker`: where it is in the tree; what is too long loses its beginning.
-fn crumbs(path: &str, width: u16) -> String {
-    let path = text::sanitise(path);
-    let mut parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    if parts.is_empty() {
-        return "/".to_owned();
-    }
-    let room = usize::from(width).saturating_sub(20);
-    let mut cut = false;
-    while parts.len() > 1 && parts.join(" › ").width() > room {
-        parts.remove(0);
-        cut = true;
-    }
-    let begin = if cut { "… › " } else { "" };
-    format!("{begin}{}", parts.join(" › "))
-}
-
 fn panels(buffer: &mut Buffer, plan: &Plan, model: &Model, state: &State, theme: &Theme) {
     tree::render(buffer, plan, model, state, theme);
     if let Some(panel) = plan.selected {
-        let title = selected::title(model, state);
-        separator(buffer, panel.title, &title, theme);
+        let title = crumbs::title(model, state, panel.title.width);
+        separator(buffer, panel.title, &title.text, theme);
         selected::render(buffer, panel.area, model, state, theme);
     }
     if let Some(panel) = plan.events {

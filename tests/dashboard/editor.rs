@@ -86,7 +86,7 @@ impl Dashboard {
     }
 
     /// The demo with the editor of the leaker open.
-    fn editing(width: u16, height: u16) -> Self {
+    pub(super) fn editing(width: u16, height: u16) -> Self {
         let mut dashboard = Self::new("demo", width, height);
         let path: Arc<str> = "/ringfence.slice/leaker".into();
         dashboard.state.selection = ringfence::ui::state::Selection::Chosen(Arc::clone(&path));
@@ -222,6 +222,32 @@ fn steps_and_the_mouse_move_the_value() {
         mouse(MouseEventKind::Drag(MouseButton::Left), begin),
         "256m"
     );
+}
+
+#[test]
+fn a_click_on_a_limit_of_the_selected_cgroup_edits_it() {
+    let mut dashboard = Dashboard::new("demo", 120, 40);
+    let screen = dashboard.screen();
+    let row = screen.lines().position(|line| line.contains("● leaker"));
+    let row = u16::try_from(row.unwrap()).unwrap();
+    let mut click = |column| {
+        dashboard.send(Event::Mouse(MouseEvent {
+            kind: MouseEventKind::Down(MouseButton::Left),
+            column,
+            row,
+            modifiers: KeyModifiers::NONE,
+        }))
+    };
+    // The first one selects it.
+    assert_eq!(click(70), None);
+    let order = Order::Read("/ringfence.slice/leaker".into());
+    assert_eq!(click(70), Some(Effect::Order(order)));
+    dashboard.told(Outcome::Sheet {
+        path: "/ringfence.slice/leaker".into(),
+        sheet: Ok(Arc::new(sheet())),
+    });
+    let slot = dashboard.state.editor.as_ref().unwrap().slot().unwrap();
+    assert_eq!(slot.address.knob, Knob::MemoryMax);
 }
 
 #[test]

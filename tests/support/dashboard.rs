@@ -1,7 +1,7 @@
 //! A dashboard on a real pty, and the screen that a person would see.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::num::NonZero;
 use std::os::fd::AsFd;
 use std::process::{Child, ExitStatus};
@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use pty_process::Size;
 use pty_process::blocking as pty;
 
+use rustix::termios::{Winsize, tcsetwinsize};
+
 use super::binary;
 
 const ROWS: u16 = 40;
@@ -19,7 +21,7 @@ const COLUMNS: u16 = 120;
 /// The guest emulates its CPU: what takes a millisecond elsewhere takes twenty here.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn size(cells: u16) -> NonZero<u16> {
+fn size_of(cells: u16) -> NonZero<u16> {
     NonZero::new(cells).expect("a terminal has cells")
 }
 
@@ -53,7 +55,11 @@ impl Dashboard {
             .spawn(inside)
             .expect("ringfence");
         let keyboard = File::from(terminal.as_fd().try_clone_to_owned().expect("a copy"));
-        let screen = Arc::new(Mutex::new(vt100::Parser::new(size(ROWS), size(COLUMNS), 0)));
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(
+            size_of(ROWS),
+            size_of(COLUMNS),
+            0,
+        )));
         let seen = Arc::clone(&screen);
         let mut output = File::from(std::os::fd::OwnedFd::from(terminal));
         // Ends with EIO once nobody has the terminal open any more.
@@ -99,6 +105,30 @@ impl Dashboard {
 
     pub fn wait_for(&self, text: &str) -> Duration {
         self.wait(text, |contents| contents.contains(text))
+    }
+
+    /// Like [`keys`](Self::keys), of a dashboard that may have ended.
+    pub fn try_keys(&mut self, keys: &str) -> io::Result<()> {
+        self.keyboard.write_all(keys.as_bytes())
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("wait").is_some()
+    }
+
+    /// Gives the terminal another size.
+    pub fn resize(&mut self, rows: u16, columns: u16) {
+        let size = Winsize {
+            ws_row: rows,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&self.keyboard, size).expect("a size");
+        let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        screen
+            .screen_mut()
+            .set_size(size_of(rows), size_of(columns));
     }
 
     pub fn keys(&mut self, keys: &str) {

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 
+use crate::command::place::pointed;
 use crate::launch::spec::Spec;
 
 #[derive(Debug, Deserialize)]
@@ -23,8 +24,8 @@ pub fn read(path: &Path) -> Result<Vec<Spec>> {
 /// Parses the text of a file. Errors carry file, line and column.
 pub fn parse(name: &str, text: &str) -> Result<Vec<Spec>> {
     let file: File = toml::from_str(text).map_err(|error| {
-        let (line, column) = position(text, error.span().map_or(0, |span| span.start));
-        anyhow!("{name}:{line}:{column}: {}", error.message())
+        let at = error.span().map_or(0, |span| span.start);
+        anyhow!(pointed(name, text, at, error.message()))
     })?;
     if file.workload.is_empty() {
         bail!("{name}: no [workload.NAME] table in it");
@@ -39,19 +40,6 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<Spec>> {
             Ok(spec)
         })
         .collect()
-}
-
-/// Line and column of a byte, counted from 1.
-fn position(text: &str, byte: usize) -> (usize, usize) {
-    let before = &text[..text.floor_char_boundary(byte)];
-    let line = before.matches('\n').count() + 1;
-    let column = before
-        .chars()
-        .rev()
-        .take_while(|char| *char != '\n')
-        .count()
-        + 1;
-    (line, column)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::model::field::FieldId;
 use crate::model::process::{By, Order};
 use crate::ui::keymap::Action;
 use crate::ui::listing::Listing;
-use crate::ui::state::{Selection, State};
+use crate::ui::state::State;
 use crate::ui::tabs::View;
 use crate::ui::view::{detail, incidents, processes};
 
@@ -78,7 +78,7 @@ pub(super) fn incidents(state: &mut State, action: Action, model: &Model) {
         // To what is left of it.
         let chosen = model.incidents().nth(state.incidents.at);
         if let Some(incident) = chosen.filter(|incident| model.row(&incident.path).is_some()) {
-            state.selection = Selection::Chosen(incident.path.clone());
+            state.go_to(&incident.path, model);
             state.view = View::Detail;
         }
         return;

@@ -3,10 +3,13 @@
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 
-use super::{editor, lists, scroll_help, toggle};
+use super::{Effect, drag, editor, lists, scroll_help, toggle};
+use crate::kernel::cgroup::knob::Knob;
 use crate::model::Model;
+use crate::model::field::FieldId;
 use crate::model::tree::Sort;
 use crate::ui::columns;
+use crate::ui::crumbs;
 use crate::ui::keymap::Action;
 use crate::ui::state::{Screen, Selection, State};
 use crate::ui::tabs::{self, View};
@@ -15,30 +18,35 @@ use crate::ui::view::{incidents, processes};
 /// Lines that one turn of the wheel scrolls.
 const WHEEL: usize = 3;
 
-pub(super) fn mouse(state: &mut State, mouse: MouseEvent, model: &Model) {
+pub(super) fn mouse(state: &mut State, mouse: MouseEvent, model: &Model) -> Option<Effect> {
+    if mouse.kind == MouseEventKind::Up(MouseButton::Left) {
+        drag::release(state);
+    }
     if let Screen::Help { top } = state.screen {
         match mouse.kind {
             MouseEventKind::ScrollUp => scroll_help(state, top.saturating_sub(WHEEL)),
             MouseEventKind::ScrollDown => scroll_help(state, top + WHEEL),
             _ => {}
         }
-        return;
+        return None;
     }
     if state.screen == Screen::Editor {
         editor::mouse(state, mouse);
-        return;
+        return None;
     }
     if let Screen::Palette { .. } | Screen::Question | Screen::Changes { .. } = state.screen {
-        return;
+        return None;
     }
     match mouse.kind {
         MouseEventKind::ScrollUp => wheel(state, Action::Up, model),
         MouseEventKind::ScrollDown => wheel(state, Action::Down, model),
         MouseEventKind::Down(MouseButton::Left) => {
-            click(state, Position::new(mouse.column, mouse.row), model);
+            return click(state, Position::new(mouse.column, mouse.row), model);
         }
+        MouseEventKind::Drag(MouseButton::Left) => drag::to(state, mouse.row, model),
         _ => {}
     }
+    None
 }
 
 fn wheel(state: &mut State, action: Action, model: &Model) {
@@ -61,20 +69,25 @@ fn wheel(state: &mut State, action: Action, model: &Model) {
     }
 }
 
-fn click(state: &mut State, at: Position, model: &Model) {
-    let Some(page) = state.page_plan(model) else {
-        return;
-    };
+fn click(state: &mut State, at: Position, model: &Model) -> Option<Effect> {
+    if let Some(path) = crumbs::at(state, model, at) {
+        state.go_to(&path, model);
+        return None;
+    }
+    if drag::grab(state, at, model) {
+        return None;
+    }
+    let page = state.page_plan(model)?;
     if page.footer.contains(at) {
         // While something is typed, the line is for that.
         if state.screen == Screen::View {
-            let found = tabs::at(state.area.width, state.view, at.x);
+            let found = tabs::at(state.area.width, state.view, &state.keys, at.x);
             state.view = found.unwrap_or(state.view);
         }
-        return;
+        return None;
     }
     match state.view {
-        View::Tree => click_tree(state, at, model),
+        View::Tree => return click_tree(state, at, model),
         View::Detail => {}
         View::Processes => click_processes(state, at, page.area, model),
         View::Incidents => {
@@ -88,6 +101,7 @@ fn click(state: &mut State, at: Position, model: &Model) {
             }
         }
     }
+    None
 }
 
 /// Which line of an area is at this position.
@@ -95,17 +109,15 @@ fn line_at(area: Rect, at: Position) -> Option<usize> {
     area.contains(at).then(|| usize::from(at.y - area.y))
 }
 
-fn click_tree(state: &mut State, position: Position, model: &Model) {
+fn click_tree(state: &mut State, position: Position, model: &Model) -> Option<Effect> {
     let at = state.cursor(model);
-    let Some(plan) = state.plan(model) else {
-        return;
-    };
+    let plan = state.plan(model)?;
+    let x = position.x.saturating_sub(plan.titles.x);
+    let columns = columns::fit(state.preset, plan.tree.width);
+    let hit = columns
+        .iter()
+        .find(|column| (column.x..column.x + column.width).contains(&x));
     if plan.titles.contains(position) {
-        let x = position.x - plan.titles.x;
-        let columns = columns::fit(state.preset, plan.tree.width);
-        let hit = columns
-            .iter()
-            .find(|column| (column.x..column.x + column.width).contains(&x));
         if let Some(column) = hit {
             let sort = state.shape.sort;
             state.shape.sort = Sort {
@@ -114,18 +126,33 @@ fn click_tree(state: &mut State, position: Position, model: &Model) {
                 reversed: sort.by == column.field.id && !sort.reversed,
             };
         }
-        return;
+        return None;
     }
-    let Some(line) = line_at(plan.tree, position) else {
-        return;
-    };
-    let clicked = state.top + line;
+    let clicked = state.top + line_at(plan.tree, position)?;
     let chosen = matches!(state.selection, Selection::Chosen(_));
     if clicked == at && chosen {
+        // On a limit of the selected one: that limit; elsewhere, its fold.
+        if let Some(knob) = hit.and_then(|column| limited_by(column.field.id)) {
+            return editor::open(state, knob, model);
+        }
         toggle(state, at, model);
     } else if clicked < state.lines.len() {
         state.select(clicked, model);
     }
+    None
+}
+
+/// The limit that a column is about.
+fn limited_by(field: FieldId) -> Option<Knob> {
+    Some(match field {
+        FieldId::MemoryLimit | FieldId::Max => Knob::MemoryMax,
+        FieldId::Swap => Knob::SwapMax,
+        FieldId::CpuLimit | FieldId::Throttled => Knob::CpuMax,
+        FieldId::CpuWeight => Knob::CpuWeight,
+        FieldId::Io => Knob::IoMax,
+        FieldId::Pids => Knob::PidsMax,
+        _ => return None,
+    })
 }
 
 fn click_processes(state: &mut State, at: Position, area: Rect, model: &Model) {

@@ -3,6 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
+use ratatui::widgets::{Clear, Widget as _};
 
 use super::{put, rule, wrap};
 use crate::text;
@@ -38,8 +39,8 @@ pub(super) fn frame(
     let inner = inside(area, size)?;
     let (width, height) = (inner.width + 4, inner.height + 2);
     let outer = Rect::new(inner.x - 2, inner.y - 1, width, height);
+    Clear.render(outer, buffer);
     for y in outer.top()..outer.bottom() {
-        buffer.set_string(outer.x, y, " ".repeat(width.into()), theme.plain());
         buffer.set_string(outer.left(), y, "│", theme.accent);
         buffer.set_string(outer.right() - 1, y, "│", theme.accent);
     }

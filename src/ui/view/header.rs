@@ -8,9 +8,10 @@ use unicode_width::UnicodeWidthStr as _;
 use super::{pad, rule};
 use crate::kernel::unit::{Bytes, Reading};
 use crate::model::Model;
-use crate::model::field::Preset;
+use crate::model::field::{FieldId, Preset};
 use crate::text;
 use crate::ui::cell;
+use crate::ui::keymap::Action;
 use crate::ui::state::{Flow, Screen, State};
 use crate::ui::tabs::{self, View};
 use crate::ui::theme::Theme;
@@ -171,7 +172,13 @@ pub fn footer(buffer: &mut Buffer, area: Rect, state: &State, theme: &Theme) {
                 Span::styled("▏", theme.accent),
             ])
         }
-        Screen::Help { .. } => Line::styled("↑ ↓ scroll · any other key closes", theme.dim),
+        Screen::Help { .. } => {
+            let scroll = hint(state, &[Action::Up, Action::Down], "scroll");
+            let parts = scroll
+                .into_iter()
+                .chain(["any other key closes".to_owned()]);
+            Line::styled(parts.collect::<Vec<_>>().join(" · "), theme.dim)
+        }
         Screen::Palette { .. } => Line::styled("↑ ↓ choose · Enter runs · Esc closes", theme.dim),
         Screen::Editor => Line::styled(editor_hints(state), theme.dim),
         Screen::Changes { .. } => {
@@ -207,7 +214,7 @@ fn editor_hints(state: &State) -> &'static str {
 /// The names of the views, the current one reversed.
 fn tab_strip(width: u16, state: &State, theme: &Theme) -> Line<'static> {
     let mut spans = Vec::new();
-    for tab in tabs::tabs(width, state.view) {
+    for tab in tabs::tabs(width, state.view, &state.keys) {
         if !spans.is_empty() {
             spans.push(Span::raw("  "));
         }
@@ -228,7 +235,7 @@ fn hints(state: &State, room: usize) -> String {
         if !state.shape.filter.is_empty() {
             let filter = text::sanitise(state.shape.filter.text());
             parts.push(format!("filter: {}", text::fit(&filter, 20)));
-            parts.push("Esc clears".to_owned());
+            parts.extend(hint(state, &[Action::Back], "clears"));
         }
         if state.shape.faults {
             parts.push("faults only".to_owned());
@@ -237,28 +244,60 @@ fn hints(state: &State, room: usize) -> String {
             parts.push(format!("columns: {}", state.preset.name()));
         }
     }
-    let keys: &[&str] = match state.view {
+    if state.other_theme {
+        parts.push(format!("theme: {}", state.theme));
+    }
+    let hints: &[(&[Action], &str)] = match state.view {
         View::Tree => &[
-            "? help",
-            "q quit",
-            "/ filter",
-            "F faults",
-            "C columns",
-            ": commands",
+            (&[Action::Help], "help"),
+            (&[Action::Quit], "quit"),
+            (&[Action::Filter], "filter"),
+            (&[Action::Faults], "faults"),
+            (&[Action::Columns], "columns"),
+            (&[Action::Palette], "commands"),
         ],
-        View::Detail => &["? help", "Esc tree", "↑ ↓ scroll", "z hours", ": commands"],
+        View::Detail => &[
+            (&[Action::Help], "help"),
+            (&[Action::Back], "tree"),
+            (&[Action::Up, Action::Down], "scroll"),
+            (&[Action::Span], "hours"),
+            (&[Action::Palette], "commands"),
+        ],
         View::Processes => &[
-            "? help",
-            "Esc tree",
-            "c m n p sort",
-            "r reverse",
-            ": commands",
+            (&[Action::Help], "help"),
+            (&[Action::Back], "tree"),
+            (
+                &[
+                    Action::Sort(FieldId::Cpu),
+                    Action::Sort(FieldId::Memory),
+                    Action::Sort(FieldId::Name),
+                    Action::Sort(FieldId::Pids),
+                ],
+                "sort",
+            ),
+            (&[Action::Reverse], "reverse"),
+            (&[Action::Palette], "commands"),
         ],
-        View::Incidents => &["? help", "Esc tree", "↑ ↓ choose", "Enter its cgroup"],
+        View::Incidents => &[
+            (&[Action::Help], "help"),
+            (&[Action::Back], "tree"),
+            (&[Action::Up, Action::Down], "choose"),
+            (&[Action::Detail], "its cgroup"),
+        ],
     };
-    parts.extend(keys.iter().map(|key| (*key).to_owned()));
+    let hints = hints.iter();
+    parts.extend(hints.filter_map(|(actions, what)| hint(state, actions, what)));
     while !parts.is_empty() && parts.join(" · ").width() > room {
         parts.pop();
     }
     parts.join(" · ")
+}
+
+/// `↑ ↓ scroll`: the first key of each action; nothing where none of them has one.
+fn hint(state: &State, actions: &[Action], what: &str) -> Option<String> {
+    let keys = actions
+        .iter()
+        .filter_map(|action| state.keys.label(*action));
+    let keys: Vec<String> = keys.collect();
+    (!keys.is_empty()).then(|| format!("{} {what}", keys.join(" ")))
 }

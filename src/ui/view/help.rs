@@ -8,7 +8,7 @@ use super::{pad, put, wrap};
 use crate::model::field::FIELDS;
 use crate::model::filter::FORMS;
 use crate::text;
-use crate::ui::keymap::{self, KEYMAP};
+use crate::ui::keys::Keys;
 use crate::ui::theme::Theme;
 
 /// Columns of the keys, with what they do.
@@ -17,8 +17,8 @@ const KEYS: u16 = 48;
 const BESIDE: u16 = 100;
 
 /// Draws the page from this line on.
-pub(super) fn render(buffer: &mut Buffer, area: Rect, top: usize, theme: &Theme) {
-    let lines = page(area.width, theme);
+pub(super) fn render(buffer: &mut Buffer, area: Rect, top: usize, keys: &Keys, theme: &Theme) {
+    let lines = page(area.width, keys, theme);
     let last = lines.len().saturating_sub(area.height.into());
     let shown = lines.iter().skip(top.min(last));
     for (line, y) in shown.zip(0..area.height) {
@@ -28,15 +28,15 @@ pub(super) fn render(buffer: &mut Buffer, area: Rect, top: usize, theme: &Theme)
 
 /// How many lines the page has on a terminal of this width.
 pub fn lines(width: u16) -> usize {
-    page(width.saturating_sub(4), &Theme::PLAIN).len()
+    page(width.saturating_sub(4), &Keys::default(), &Theme::PLAIN).len()
 }
 
-fn page(width: u16, theme: &Theme) -> Vec<Line<'static>> {
+fn page(width: u16, bound: &Keys, theme: &Theme) -> Vec<Line<'static>> {
     if width < BESIDE {
-        let keys = keys(width, theme).into_iter();
+        let keys = keys(width, bound, theme).into_iter();
         return keys.chain(columns(width, theme)).collect();
     }
-    let mut left = keys(KEYS, theme);
+    let mut left = keys(KEYS, bound, theme);
     let right = columns(width - KEYS, theme);
     left.resize(left.len().max(right.len()), Line::default());
     for (line, beside) in left.iter_mut().zip(right) {
@@ -47,12 +47,12 @@ fn page(width: u16, theme: &Theme) -> Vec<Line<'static>> {
     left
 }
 
-fn keys(width: u16, theme: &Theme) -> Vec<Line<'static>> {
-    let entries = KEYMAP.iter().map(|binding| {
-        let keys: Vec<String> = binding.keys.iter().map(|key| keymap::label(*key)).collect();
-        (keys.join(" "), binding.about)
+fn keys(width: u16, bound: &Keys, theme: &Theme) -> Vec<Line<'static>> {
+    let columns = bound.columns();
+    let entries = bound.all().map(|(binding, _)| {
+        let keys = bound.labels(binding.action);
+        entry(&keys, columns, binding.about, width, theme)
     });
-    let entries = entries.map(|(keys, about)| entry(&keys, 7, about, width, theme));
     titled("KEYS", entries, theme)
 }
 

@@ -13,9 +13,7 @@ use super::{pad, put};
 use crate::kernel::unit::Bytes;
 use crate::model::field;
 use crate::model::history::Point;
-use crate::model::row::last_part;
 use crate::model::{Model, Row};
-use crate::names::{self, Role, owner};
 use crate::sample::ProcessSample;
 use crate::text;
 use crate::ui::cell;
@@ -84,28 +82,6 @@ pub fn render(buffer: &mut Buffer, area: Rect, model: &Model, state: &State, the
             theme,
         );
     }
-}
-
-/// Its path; before that, what it is, where its name there does not say so:
-/// `web · docker container 0123456789ab · /docker/0123456789abcdef…`.
-pub fn title(model: &Model, state: &State) -> String {
-    let Some(path) = state.selected() else {
-        return String::new();
-    };
-    let label = model.label(path);
-    let shown = if label == last_part(path) {
-        path.to_string()
-    } else {
-        let identity = names::identify(path);
-        let what = identity.what();
-        match identity.id.as_deref() {
-            Some(id) if matches!(identity.role, Role::Container | Role::Pod) => {
-                format!("{label} · {what} {} · {path}", owner::short(id))
-            }
-            _ => format!("{label} · {what} · {path}"),
-        }
-    };
-    text::sanitise(&shown).into_owned()
 }
 
 /// The ceiling of the chart: the effective limit, or the last one known.

@@ -14,6 +14,7 @@ use crate::model::{Model, Row};
 use crate::text;
 use crate::ui::cell;
 use crate::ui::columns::{self, Column};
+use crate::ui::keymap::Action;
 use crate::ui::layout::Plan;
 use crate::ui::state::State;
 use crate::ui::theme::Theme;
@@ -23,10 +24,13 @@ pub fn render(buffer: &mut Buffer, plan: &Plan, model: &Model, state: &State, th
     titles(buffer, plan.titles, &columns, state, theme);
     if state.lines.is_empty() {
         let text = match (model.sample(), state.shape.filter.is_empty()) {
-            (None, _) => "waiting for the first sample …",
-            (Some(_), false) => "nothing matches the filter",
-            (Some(_), true) if state.shape.faults => "no faults: F shows all",
-            (Some(_), true) => "nothing there yet",
+            (None, _) => "waiting for the first sample …".to_owned(),
+            (Some(_), false) => "nothing matches the filter".to_owned(),
+            (Some(_), true) if state.shape.faults => match state.keys.label(Action::Faults) {
+                Some(key) => format!("no faults: {key} shows all"),
+                None => "no faults".to_owned(),
+            },
+            (Some(_), true) => "nothing there yet".to_owned(),
         };
         put(buffer, plan.tree, 0, &Line::styled(text, theme.dim));
         return;

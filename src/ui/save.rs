@@ -1,0 +1,174 @@
+//! The screen as a picture in a file.
+
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use ratatui::backend::TestBackend;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::state::State;
+use super::theme::Theme;
+use super::{svg, view};
+use crate::kernel::clock;
+use crate::model::{Model, Note, Severity};
+
+/// So many pictures of one second are enough.
+const MOST: u32 = 1000;
+
+/// The screen, exactly as it is drawn, as an SVG document.
+pub fn draw(model: &Model, state: &State, theme: &Theme) -> anyhow::Result<String> {
+    let area = state.area;
+    let mut terminal = ratatui::Terminal::new(TestBackend::new(area.width, area.height))?;
+    let drawn = terminal.draw(|frame| view::render(frame, model, state, theme))?;
+    Ok(svg::picture(drawn.buffer, theme))
+}
+
+/// Writes pictures beside the loop, and tells where they went.
+pub(super) struct Saves {
+    folder: PathBuf,
+    tell: UnboundedSender<Note>,
+    told: UnboundedReceiver<Note>,
+}
+
+impl Saves {
+    /// Into this folder.
+    pub fn new(folder: PathBuf) -> Self {
+        let (tell, told) = unbounded_channel();
+        Self { folder, tell, told }
+    }
+
+    /// What became of a picture. Waits for ever where none is being written.
+    pub async fn next(&mut self) -> Note {
+        match self.told.recv().await {
+            Some(note) => note,
+            // This one has a sender of its own.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Writes a picture: on a thread of its own, since a disk may be slow.
+    pub fn save(&self, picture: anyhow::Result<String>) {
+        let (tell, folder) = (self.tell.clone(), self.folder.clone());
+        tokio::task::spawn_blocking(move || {
+            let time = SystemTime::now();
+            let written = picture.and_then(|picture| {
+                Ok(write(&folder, &name(time, clock::utc_offset()), &picture)?)
+            });
+            let (severity, text) = match written {
+                Ok(path) => (Severity::Info, format!("saved {}", path.display())),
+                Err(error) => (
+                    Severity::Warning,
+                    format!("the screen was not saved: {error:#}"),
+                ),
+            };
+            // Nobody listens any more: the dashboard is closed.
+            let _ = tell.send(Note {
+                time,
+                severity,
+                text,
+                cgroup: None,
+            });
+        });
+    }
+}
+
+/// Writes a new file; where there is one of that name, `-2` is added, or `-3` ….
+pub fn write(folder: &Path, name: &str, picture: &str) -> io::Result<PathBuf> {
+    for number in 1..=MOST {
+        let name = match number {
+            1 => format!("{name}.svg"),
+            number => format!("{name}-{number}.svg"),
+        };
+        let path = folder.join(name);
+        match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Ok(mut file) => return file.write_all(picture.as_bytes()).map(|()| path),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                return Err(io::Error::new(
+                    error.kind(),
+                    format!("{}: {error}", path.display()),
+                ));
+            }
+        }
+    }
+    Err(io::Error::new(
+        ErrorKind::AlreadyExists,
+        format!("{name}-{MOST}.svg: there are too many"),
+    ))
+}
+
+/// `ringfence-20260731-142359`, in a time zone so many seconds ahead of UTC.
+pub fn name(time: SystemTime, utc_offset: i32) -> String {
+    let seconds = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+        .saturating_add_signed(utc_offset.into());
+    let (year, month, day) = date(seconds / 86_400);
+    let second = seconds % 86_400;
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("ringfence-{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}")
+}
+
+/// The date so many days after 1 January 1970, by Howard Hinnant's `civil_from_days`.
+fn date(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
+    (400 * era + year + next, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_became_of_a_picture_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut saves = Saves::new(folder.path().to_owned());
+            saves.save(Ok("a picture".to_owned()));
+            let note = saves.next().await;
+            let path = note.text.strip_prefix("saved ").unwrap();
+            assert!(path.starts_with(folder.path().to_str().unwrap()), "{path}");
+            assert_eq!(std::fs::read_to_string(path).unwrap(), "a picture");
+            assert_eq!(note.severity, Severity::Info);
+
+            let mut nowhere = Saves::new("/no/such/folder".into());
+            nowhere.save(Ok(String::new()));
+            let note = nowhere.next().await;
+            assert_eq!(note.severity, Severity::Warning);
+            let why = "the screen was not saved: /no/such/folder/ringfence-";
+            assert!(note.text.starts_with(why), "{}", note.text);
+        });
+    }
+
+    #[test]
+    fn files_are_named_by_local_time() {
+        for (seconds, offset, expected) in [
+            (0, 0, "ringfence-19700101-000000"),
+            (951_782_399, 0, "ringfence-20000228-235959"),
+            (951_782_400, 0, "ringfence-20000229-000000"),
+            (1_785_507_839, 7200, "ringfence-20260731-162359"),
+            (1_798_761_599, 1, "ringfence-20270101-000000"),
+        ] {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            assert_eq!(name(time, offset), expected);
+        }
+    }
+}
