@@ -14,6 +14,7 @@ pub mod keymap;
 pub mod keys;
 pub mod layout;
 pub mod listing;
+pub mod menu;
 pub mod palette;
 pub mod plain;
 pub mod question;

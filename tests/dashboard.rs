@@ -1,5 +1,7 @@
 //! The dashboard without a terminal: whole screens as people see them, and what must never happen.
 
+#[path = "dashboard/acts.rs"]
+mod acts;
 mod common;
 #[path = "dashboard/editor.rs"]
 mod editor;

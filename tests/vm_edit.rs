@@ -14,16 +14,7 @@ const DOWN: &str = "\x1b[B";
 
 /// A dashboard with the cgroup selected and its editor open.
 fn edit(dashboard: &mut Dashboard, name: &str) {
-    // Before the first sample there is nothing to choose from.
-    dashboard.wait_for(&format!(" {name} "));
-    dashboard.keys(&format!("/{name}\r"));
-    dashboard.wait_for(&format!("filter: {name}"));
-    dashboard.keys("G");
-    dashboard.wait(name, |contents| {
-        contents
-            .lines()
-            .any(|line| line.starts_with('├') && line.contains(&format!("{name} ─")))
-    });
+    dashboard.select(name);
     dashboard.keys("e");
     dashboard.wait("the limits", |contents| {
         contents.contains(&format!("limits of {name}")) && contents.contains("io.max vda wbps")

@@ -9,6 +9,8 @@ use std::thread;
 use anyhow::Context as _;
 use tokio::sync::mpsc;
 
+use super::act::survey::Survey;
+use super::act::{self, Act, Chosen, Ground, Target};
 use super::make::{Made, make};
 use super::sheet::{Sheet, all_addresses};
 use crate::model::change::Change;
@@ -29,6 +31,10 @@ pub enum Order {
         /// For who ordered: the change that this undoes.
         undoes: Option<usize>,
     },
+    /// See who would be hit, and what speaks against it.
+    Look(Target, Option<Chosen>),
+    /// Do something to a cgroup or a process.
+    Act(Act),
 }
 
 /// What came of an order. Errors are sentences for people, and may hold foreign text.
@@ -52,6 +58,20 @@ pub enum Outcome {
         /// What came of it.
         made: Result<Made, String>,
     },
+    /// A cgroup was looked at.
+    Looked {
+        /// The cgroup.
+        target: Target,
+        /// What was seen, or why nothing was.
+        survey: Result<Arc<Survey>, String>,
+    },
+    /// Something was done, is under way, or was refused: one sentence. One order may have several.
+    Acted {
+        /// What was ordered.
+        act: Act,
+        /// What came of it so far.
+        said: Result<String, String>,
+    },
 }
 
 /// A running worker. Dropping it ends the thread after the order it is at.
@@ -71,8 +91,7 @@ impl Worker {
             .name("control".into())
             .spawn(move || {
                 for order in orders {
-                    // Nobody listens any more: nobody ordered either.
-                    let _ = answers.send(order.carry_out(&mount));
+                    order.carry_out(&mount, &answers);
                 }
             })
             .context("start the thread that changes limits")?;
@@ -90,8 +109,8 @@ impl Worker {
 }
 
 impl Order {
-    fn carry_out(self, mount: &Path) -> Outcome {
-        match self {
+    fn carry_out(self, mount: &Path, answers: &mpsc::UnboundedSender<Outcome>) {
+        let outcome = match self {
             Self::Read(path) => Outcome::Sheet {
                 sheet: Sheet::read(
                     mount,
@@ -113,6 +132,15 @@ impl Order {
                 made: make(&sheet, &changes, persist).map_err(|error| format!("{error:#}")),
                 changes,
             },
-        }
+            Self::Look(target, chosen) => Outcome::Looked {
+                survey: Survey::look(&Ground::new(mount), &target, chosen.as_ref())
+                    .map(Arc::new)
+                    .map_err(|error| format!("{error:#}")),
+                target,
+            },
+            Self::Act(act) => return act::start(act, mount, answers),
+        };
+        // Where nobody listens any more, nobody ordered either.
+        let _ = answers.send(outcome);
     }
 }

@@ -7,6 +7,7 @@ pub mod handle;
 pub mod hierarchy;
 pub mod knob;
 pub mod standing;
+pub mod subtree;
 pub mod tree;
 
 use super::parse;

@@ -1,5 +1,7 @@
 //! What `/proc/PID` tells about a process.
 
+pub mod held;
+
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
@@ -21,6 +23,31 @@ pub struct IdRange {
 pub fn catches(proc: &Path, pid: u32, signal: Signal) -> Option<bool> {
     let caught = status(proc, pid)?.sigcgt;
     Some(caught & (1 << (signal as i32 - 1)) != 0)
+}
+
+/// Whether a signal surely passes it by: there is no handler for it, and no thread of it holds it back or
+/// waits for it, as the reapers of containers do. True of the PID 1 of a pid namespace; any other process,
+/// the signal's default action may end. `false` where it cannot be told: it may not be read, or is running
+/// and so perhaps on its way from a wait.
+pub fn is_deaf(proc: &Path, pid: u32, signal: Signal) -> bool {
+    // While a thread waits in sigtimedwait, the kernel shows what it waits for as not held back.
+    let waits = format!("{} ", libc::SYS_rt_sigtimedwait);
+    let deaf = |task: &Path| {
+        let holds_back = || {
+            let status = Process::new_with_root(task.to_owned()).and_then(|task| task.status());
+            status.map_or(true, |status| {
+                (status.sigcgt | status.sigblk) & (1 << (signal as i32 - 1)) != 0
+            })
+        };
+        let rests = || {
+            let call = std::fs::read_to_string(task.join("syscall")).unwrap_or_default();
+            call.starts_with(|char: char| char.is_ascii_digit()) && !call.starts_with(&waits)
+        };
+        // Around the look at its call, as it may be on its way from or to it.
+        !holds_back() && rests() && !holds_back()
+    };
+    let tasks = std::fs::read_dir(proc.join(pid.to_string()).join("task"));
+    tasks.is_ok_and(|tasks| tasks.flatten().all(|task| deaf(&task.path())))
 }
 
 /// Whether it was forked and never came to its exec. Readable also while it is a zombie.
@@ -93,4 +120,29 @@ fn open(proc: &Path, pid: u32) -> Option<Process> {
 
 fn status(proc: &Path, pid: u32) -> Option<Status> {
     open(proc, pid)?.status().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn only_who_surely_takes_no_notice_is_deaf() {
+        let proc = Path::new("/proc");
+        assert!(!is_deaf(proc, u32::MAX, Signal::SIGUSR2));
+        // It is running, and may be on its way from anything.
+        assert!(!is_deaf(proc, std::process::id(), Signal::SIGUSR2));
+        let mut sleep = std::process::Command::new("sleep")
+            .arg("100")
+            .spawn()
+            .unwrap();
+        let begin = Instant::now();
+        while !is_deaf(proc, sleep.id(), Signal::SIGUSR2) {
+            assert!(begin.elapsed() < Duration::from_secs(10));
+        }
+        sleep.kill().unwrap();
+        sleep.wait().unwrap();
+    }
 }

@@ -59,6 +59,29 @@ impl Unit {
     /// The command that tells systemd: until the next boot, or for good. `as_root` is for who is not the
     /// user whose unit it is.
     pub fn command(&self, properties: &[String], persist: bool, as_root: bool) -> Telling {
+        let mut words = self.systemctl("set-property", as_root);
+        if !persist {
+            words.push("--runtime".to_owned());
+        }
+        words.push(self.name.clone());
+        words.extend(properties.iter().cloned());
+        Telling(words)
+    }
+
+    /// What sort of unit it is: `service`, `scope`, `slice`.
+    pub fn kind(&self) -> &str {
+        self.name.rsplit('.').next().unwrap_or_default()
+    }
+
+    /// The command that stops it, and waits until it has stopped. `as_root` as for
+    /// [`command`](Self::command).
+    pub fn stop(&self, as_root: bool) -> Telling {
+        let mut words = self.systemctl("stop", as_root);
+        words.push(self.name.clone());
+        Telling(words)
+    }
+
+    fn systemctl(&self, verb: &str, as_root: bool) -> Vec<String> {
         let mut words = vec!["systemctl".to_owned()];
         if let Some(uid) = self.of_user {
             words.push("--user".to_owned());
@@ -67,13 +90,8 @@ impl Unit {
                 words.push(format!("--machine={uid}@"));
             }
         }
-        words.push("set-property".to_owned());
-        if !persist {
-            words.push("--runtime".to_owned());
-        }
-        words.push(self.name.clone());
-        words.extend(properties.iter().cloned());
-        Telling(words)
+        words.push(verb.to_owned());
+        words
     }
 }
 
@@ -86,7 +104,7 @@ fn manager_of(path: &Path) -> Option<u32> {
         .ok()
 }
 
-/// A command that tells systemd of limits.
+/// A command that tells systemd something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Telling(Vec<String>);
 

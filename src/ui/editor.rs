@@ -185,9 +185,11 @@ impl Editor {
         let sheet = self.sheet()?;
         let line = sheet.line(slot.address)?;
         let value = amount(line.value()?, slot.part);
-        let above = line.chain.iter().skip(1);
-        let above = above.filter_map(|standing| amount(standing.value.value()?, slot.part));
         let knob = slot.address.knob;
+        // What is protected above bounds nothing: more can be asked for, and be had one day.
+        let protects = matches!(knob, Knob::MemoryLow | Knob::MemoryMin);
+        let above = line.chain.iter().skip(1).filter(|_| !protects);
+        let above = above.filter_map(|standing| amount(standing.value.value()?, slot.part));
         let host = sheet.host(knob);
         let bound = above.chain(host).reduce(f64::min);
         let used = self.used(slot);

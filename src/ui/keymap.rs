@@ -65,6 +65,16 @@ pub enum Action {
     Save,
     /// The panels as high as at first.
     EvenPanels,
+    /// Freeze the selected cgroup, or thaw it.
+    Freeze,
+    /// Stop it: TERM, a grace, the kill.
+    Stop,
+    /// Choose among all that can be done to it, or to the chosen process.
+    Acts,
+    /// Reclaim memory from it.
+    Reclaim,
+    /// Move its processes, or the chosen one, to its parent.
+    MoveUp,
     /// Show the keys.
     Help,
     /// Leave.
@@ -106,8 +116,8 @@ pub struct Binding {
 
 use KeyCode::Char;
 
-/// Every binding, in the order of the help. Ctrl-C always quits.
-pub static KEYMAP: [Binding; 38] = [
+/// Every binding, in the order of the help. Ctrl-C always quits, and Ctrl-S always saves.
+pub static KEYMAP: [Binding; 43] = [
     bind(&[KeyCode::Up, Char('k')], Action::Up, "line up"),
     bind(&[KeyCode::Down, Char('j')], Action::Down, "line down"),
     bind(&[KeyCode::PageUp], Action::PageUp, "page up"),
@@ -195,9 +205,26 @@ pub static KEYMAP: [Binding; 38] = [
         Action::Changes,
         "changes of this run; undo any",
     ),
+    bind(&[Char('f')], Action::Freeze, "freeze, or thaw"),
+    bind(&[Char('s')], Action::Stop, "stop: TERM, 10 s, kill; asks"),
+    bind(
+        &[Char('x'), KeyCode::F(9)],
+        Action::Acts,
+        "act: stop, kill, signal…; asks",
+    ),
+    bind(&[Char('R')], Action::Reclaim, "reclaim memory"),
+    bind(
+        &[Char('M')],
+        Action::MoveUp,
+        "move processes to the parent; asks",
+    ),
     bind(&[Char('Z')], Action::Pause, "pause the screen"),
     bind(&[Char('T')], Action::Theme, "theme: next"),
-    bind(&[Char('S')], Action::Save, "save the screen as SVG"),
+    bind(
+        &[Char('S')],
+        Action::Save,
+        "save the screen as SVG; C-s in dialogs",
+    ),
     bind(
         &[Char('=')],
         Action::EvenPanels,

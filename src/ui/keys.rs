@@ -53,6 +53,12 @@ impl Key {
         held: KeyModifiers::CONTROL,
     };
 
+    /// Always saves the screen.
+    const SAVE: Self = Self {
+        code: KeyCode::Char('s'),
+        held: KeyModifiers::CONTROL,
+    };
+
     /// A key by itself.
     pub const fn plain(code: KeyCode) -> Self {
         Self {
@@ -170,6 +176,7 @@ impl FromStr for Key {
                 "`{text}` cannot be told from `{same}` by a terminal"
             )),
             None if key == Self::QUIT => Err(format!("`{text}` always quits")),
+            None if key == Self::SAVE => Err(format!("`{text}` always saves the screen")),
             None => Ok(key),
         }
     }
@@ -192,11 +199,14 @@ impl Default for Keys {
 }
 
 impl Keys {
-    /// What a key asks for. Ctrl-C always quits.
+    /// What a key asks for. Ctrl-C always quits, Ctrl-S always saves the screen.
     pub fn action(&self, event: KeyEvent) -> Option<Action> {
         let key = Key::of(event);
         if key == Key::QUIT {
             return Some(Action::Quit);
+        }
+        if key == Key::SAVE {
+            return Some(Action::Save);
         }
         self.all()
             .find(|(_, keys)| keys.contains(&key))
@@ -309,6 +319,7 @@ mod tests {
             ("hyper-k", "is not a key"),
             ("ctrl-", "is not a key"),
             ("ctrl-c", "always quits"),
+            ("ctrl-s", "always saves"),
             ("ctrl-i", "cannot be told from `tab`"),
             ("shift-F9", "letters and with tab"),
         ] {

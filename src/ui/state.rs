@@ -11,6 +11,7 @@ use super::editor::{Done, Editor};
 use super::keys::Keys;
 use super::layout::{self, Edge, Page, Plan, Split};
 use super::listing::Listing;
+use super::menu::Menu;
 use super::question::Question;
 use super::settings::Fold;
 use super::tabs::View;
@@ -50,6 +51,8 @@ pub enum Screen {
         /// Which of them is chosen, the newest first.
         at: usize,
     },
+    /// To the menu of what can be done.
+    Menu,
     /// To the question: `y` goes on, `n` and Esc do not.
     Question,
 }
@@ -141,6 +144,10 @@ pub struct State {
     pub done: Vec<Done>,
     /// Which of them is about to be undone.
     pub undoing: Option<usize>,
+    /// What can be done, where it was asked for.
+    pub menu: Option<Menu>,
+    /// What was said last, until the next key, where the event log is not seen.
+    pub told: Option<String>,
     /// What is asked before something that cannot be taken back.
     pub question: Option<Question>,
     /// What is to be said in the event log, until the loop does.
@@ -273,12 +280,11 @@ impl State {
         layout::page(self.area, self.notice(model).is_some())
     }
 
-    /// One sentence on top: what is wrong with the filter, or why columns are empty.
+    /// One sentence on top: what was just said, what is wrong with the filter, or why columns are empty.
     pub fn notice(&self, model: &Model) -> Option<String> {
-        self.shape
-            .filter
-            .error()
-            .map(str::to_owned)
+        self.told
+            .clone()
+            .or_else(|| self.shape.filter.error().map(str::to_owned))
             .or_else(|| model.host().missing_because())
     }
 

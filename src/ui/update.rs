@@ -1,5 +1,6 @@
 //! Messages into state. What it cannot do itself it asks for with an [`Effect`].
 
+mod acts;
 mod drag;
 mod editor;
 pub use drag::Drag;
@@ -76,6 +77,9 @@ pub fn update(state: &mut State, message: &Message, model: &Model) -> Option<Eff
             state.area = Rect::new(0, 0, *width, *height);
             None
         }
+        Message::Control(outcome @ (Outcome::Looked { .. } | Outcome::Acted { .. })) => {
+            acts::outcome(state, outcome, model)
+        }
         Message::Control(outcome) => editor::outcome(state, outcome, model),
         Message::Terminal(Event::Paste(text)) => {
             paste(state, text);
@@ -89,11 +93,19 @@ pub fn update(state: &mut State, message: &Message, model: &Model) -> Option<Eff
 }
 
 fn key(state: &mut State, key: KeyEvent, model: &Model) -> Option<Effect> {
+    state.told = None;
+    // Whatever is open, these are heard.
+    match key.code {
+        KeyCode::Char('c') if !is_text(key) => return Some(Effect::Quit),
+        KeyCode::Char('s') if !is_text(key) => return Some(Effect::Save),
+        _ => {}
+    }
     match state.screen {
         Screen::Filter => filter_key(state, key),
         Screen::Palette { at } => palette_key(state, at, key, model),
         Screen::Editor => editor::key(state, key, model),
         Screen::Changes { at } => editor::changes_key(state, at, key),
+        Screen::Menu => acts::key(state, key),
         Screen::Question => question_key(state, key),
         Screen::Help { top } => help_key(state, top, state.keys.action(key)),
         Screen::View => act(state, state.keys.action(key)?, model),
@@ -124,7 +136,6 @@ fn palette_key(state: &mut State, at: usize, key: KeyEvent, model: &Model) -> Op
     let last = found.len().saturating_sub(1);
     let mut to = 0;
     match key.code {
-        KeyCode::Char('c') if !is_text(key) => return Some(Effect::Quit),
         KeyCode::Char(char) if is_text(key) => state.typed.push(char),
         KeyCode::Backspace => {
             state.typed.pop();
@@ -150,7 +161,6 @@ fn palette_key(state: &mut State, at: usize, key: KeyEvent, model: &Model) -> Op
 fn question_key(state: &mut State, key: KeyEvent) -> Option<Effect> {
     let mut question = state.question.take()?;
     match key.code {
-        KeyCode::Char('c') if !is_text(key) => return Some(Effect::Quit),
         KeyCode::Char('y' | 'Y') if is_text(key) => {
             question.asks.remove(0);
             if question.asks.is_empty() {
@@ -191,7 +201,6 @@ fn scroll_help(state: &mut State, top: usize) {
 
 fn filter_key(state: &mut State, key: KeyEvent) -> Option<Effect> {
     match key.code {
-        KeyCode::Char('c') if !is_text(key) => return Some(Effect::Quit),
         KeyCode::Char(char) if is_text(key) => state.shape.filter.push(char),
         KeyCode::Backspace => state.shape.filter.pop(),
         KeyCode::Enter => state.screen = Screen::View,
@@ -245,6 +254,9 @@ fn act(state: &mut State, action: Action, model: &Model) -> Option<Effect> {
         Action::Theme => state.next_theme(),
         Action::Save => return Some(Effect::Save),
         Action::EvenPanels => state.split = Split::default(),
+        Action::Freeze | Action::Stop | Action::Acts | Action::Reclaim | Action::MoveUp => {
+            return acts::begin(state, action, model);
+        }
         Action::Help => state.screen = Screen::Help { top: 0 },
         Action::Quit => return Some(Effect::Quit),
         _ => match state.view {

@@ -8,6 +8,7 @@ mod events;
 mod header;
 pub mod help;
 pub mod incidents;
+mod menu;
 mod palette;
 pub mod processes;
 mod selected;
@@ -80,6 +81,9 @@ fn draw(buffer: &mut Buffer, area: Rect, model: &Model, state: &State, theme: &T
             editor::changes(buffer, content, model, state, at, theme);
         }
         _ => {}
+    }
+    if let (Screen::Menu, Some(open)) = (state.screen, &state.menu) {
+        menu::render(buffer, content, open, theme);
     }
     if let (Screen::Question, Some(question)) = (state.screen, &state.question) {
         dialog::question(buffer, content, question, theme);

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::num::NonZero;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, sleep};
@@ -35,6 +36,15 @@ pub struct Dashboard {
 impl Dashboard {
     pub fn start(arguments: &[&str]) -> Self {
         Self::of(pty::Command::new(binary()).args(arguments))
+    }
+
+    /// In this working directory.
+    pub fn start_in(folder: &Path, arguments: &[&str]) -> Self {
+        Self::of(
+            pty::Command::new(binary())
+                .args(arguments)
+                .current_dir(folder),
+        )
     }
 
     /// As an ordinary user.
@@ -133,6 +143,20 @@ impl Dashboard {
 
     pub fn keys(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).expect("keys");
+    }
+
+    /// Selects a cgroup by its name, with a filter that stays.
+    pub fn select(&mut self, name: &str) {
+        // Before the first sample there is nothing to choose from.
+        self.wait_for(&format!(" {name} "));
+        self.keys(&format!("/{name}\r"));
+        self.wait_for(&format!("filter: {name} · "));
+        self.keys("G");
+        self.wait("the selection", |contents| {
+            contents
+                .lines()
+                .any(|line| line.starts_with('├') && line.contains(&format!("{name} ─")))
+        });
     }
 
     /// Waits for its end, and checks that the terminal is as before.

@@ -7,6 +7,7 @@ mod demo;
 mod guest;
 mod host;
 mod kernel;
+mod pictures;
 mod qemu;
 mod session;
 mod setup;
@@ -40,6 +41,8 @@ enum Task {
     Demo(demo::Args),
     /// Run the tests, those that limit and kill on real kernels
     Test(test::Args),
+    /// Take the README's pictures anew, from a run in the virtual machine
+    Pictures(pictures::Args),
     /// Measure
     Bench(bench::Args),
 }
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Task::Vm(args) => vm::run(&args),
         Task::Demo(args) => demo::run(args),
         Task::Test(args) => test::run(&args),
+        Task::Pictures(args) => pictures::run(&args),
         Task::Bench(args) => bench::run(&args),
     };
     match result {

@@ -280,9 +280,25 @@ fn guest_command(suites: &[String], arguments: &[OsString]) -> Vec<OsString> {
     let mut command: Vec<OsString> = ["env", "RINGFENCE=/bin/ringfence", "RUST_BACKTRACE=0"]
         .map(OsString::from)
         .to_vec();
+    command.extend(for_suites(std::env::vars_os()));
     command.extend(["/bin/sh".into(), "-c".into(), script.into(), "tests".into()]);
     command.extend(arguments.iter().cloned());
     command
+}
+
+/// What suites are told by the environment: `RINGFENCE_MONKEY=600`.
+fn for_suites(
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> impl Iterator<Item = OsString> {
+    let told = |name: &OsString| name.as_encoded_bytes().starts_with(b"RINGFENCE_");
+    environment
+        .into_iter()
+        .filter(move |(name, _)| told(name))
+        .map(|(mut word, value)| {
+            word.push("=");
+            word.push(value);
+            word
+        })
 }
 
 /// Passes output on to stdout, and counts whole lines.

@@ -292,7 +292,7 @@ mod tests {
         let config = parse(
             "c.toml",
             "theme = 'high-contrast'\nascii = false\ninterval = 2\ncolumns = 'memory'\n\
-             sort = '-memory'\nfold = 'closed'\nkeys.quit = 'x'\n",
+             sort = '-memory'\nfold = 'closed'\nkeys.quit = 'y'\n",
         );
         let config = config.unwrap();
         assert_eq!(config.interval, Some(Duration::from_secs(2)));
@@ -306,7 +306,7 @@ mod tests {
             reversed: true,
         };
         assert_eq!(settings.sort, sort);
-        assert_eq!(settings.keys.labels(Action::Quit), "x");
+        assert_eq!(settings.keys.labels(Action::Quit), "y");
         assert_eq!(parse("c.toml", "").unwrap(), Config::default());
         assert_eq!(
             parse("c.toml", "theme = 'auto'\nascii = 'auto'").unwrap(),
@@ -350,11 +350,11 @@ mod tests {
             ),
             ("keys = 1", "c.toml:1:8: keys: a table is wanted"),
             (
-                "[keys]\nquitt = ['x']",
+                "[keys]\nquitt = ['y']",
                 "c.toml:2:1: there is no action `quitt`; did you mean `quit`?",
             ),
             (
-                "[keys]\nquit = ['x', 'hyper-x']",
+                "[keys]\nquit = ['y', 'hyper-x']",
                 "c.toml:2:14: quit: `hyper-x` is not a key",
             ),
             (
@@ -370,8 +370,8 @@ mod tests {
                 "c.toml:2:8: `k` is bound to both `up` and `quit`; `up` has it by default, and can be given another",
             ),
             (
-                "[keys]\nhelp = ['x']\nquit = ['x']",
-                "c.toml:3:8: `x` is bound to both `help` and `quit`",
+                "[keys]\nhelp = ['y']\nquit = ['y']",
+                "c.toml:3:8: `y` is bound to both `help` and `quit`",
             ),
             ("fold = [", "c.toml:1:9: unclosed array"),
         ] {
@@ -383,7 +383,7 @@ mod tests {
                 problems[0]
             );
         }
-        let text = "fold = 'x'\nthme = 1\n[keys]\nquit = ['k']\nquitt = []\n";
+        let text = "fold = 'y'\nthme = 1\n[keys]\nquit = ['k']\nquitt = []\n";
         let lines: Vec<String> = problems(text)
             .iter()
             .map(|problem| problem.split(':').nth(1).unwrap_or_default().to_owned())

@@ -95,6 +95,11 @@ impl Reference {
     }
 }
 
+/// Which pid namespace a process is in; `None` where that may not be read.
+pub fn pid_namespace(proc: &Path, pid: u32) -> Option<u64> {
+    inode(proc, &pid.to_string(), Kind::Pid)
+}
+
 /// The inode behind `PROC/PID/ns/KIND`.
 fn inode(proc: &Path, pid: &str, kind: Kind) -> Option<u64> {
     let path = proc.join(pid).join("ns").join(kind.name());

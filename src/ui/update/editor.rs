@@ -52,10 +52,7 @@ pub(super) fn key(state: &mut State, key: KeyEvent, model: &Model) -> Option<Eff
         state.screen = Screen::View;
         return None;
     };
-    if !is_text(key) {
-        return (key.code == KeyCode::Char('c')).then_some(Effect::Quit);
-    }
-    if key.modifiers.contains(KeyModifiers::ALT) {
+    if !is_text(key) || key.modifiers.contains(KeyModifiers::ALT) {
         return None;
     }
     match key.code {
@@ -187,7 +184,6 @@ fn undo(state: &mut State, at: usize) -> Option<Effect> {
 pub(super) fn changes_key(state: &mut State, at: usize, key: KeyEvent) -> Option<Effect> {
     let last = state.done.len().saturating_sub(1);
     let to = match key.code {
-        KeyCode::Char('c') if !is_text(key) => return Some(Effect::Quit),
         KeyCode::Up | KeyCode::Char('k') => at.saturating_sub(1),
         KeyCode::Down | KeyCode::Char('j') => (at + 1).min(last),
         KeyCode::Home | KeyCode::Char('g') => 0,
@@ -291,6 +287,7 @@ pub(super) fn outcome(state: &mut State, outcome: &Outcome, model: &Model) -> Op
             editor.busy = true;
             Some(Effect::Order(Order::Read(Arc::clone(&editor.path))))
         }
+        Outcome::Looked { .. } | Outcome::Acted { .. } => None,
     }
 }
 

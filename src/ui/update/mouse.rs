@@ -34,7 +34,9 @@ pub(super) fn mouse(state: &mut State, mouse: MouseEvent, model: &Model) -> Opti
         editor::mouse(state, mouse);
         return None;
     }
-    if let Screen::Palette { .. } | Screen::Question | Screen::Changes { .. } = state.screen {
+    if let Screen::Palette { .. } | Screen::Menu | Screen::Question | Screen::Changes { .. } =
+        state.screen
+    {
         return None;
     }
     match mouse.kind {

@@ -12,6 +12,7 @@ use crate::model::field::{FieldId, Preset};
 use crate::text;
 use crate::ui::cell;
 use crate::ui::keymap::Action;
+use crate::ui::menu::Menu;
 use crate::ui::state::{Flow, Screen, State};
 use crate::ui::tabs::{self, View};
 use crate::ui::theme::Theme;
@@ -184,6 +185,7 @@ pub fn footer(buffer: &mut Buffer, area: Rect, state: &State, theme: &Theme) {
         Screen::Changes { .. } => {
             Line::styled("↑ ↓ choose · u undoes it · any other key closes", theme.dim)
         }
+        Screen::Menu => Line::styled(menu_hints(state), theme.dim),
         Screen::Question => Line::styled("y yes · n or Esc no", theme.dim),
         Screen::View => {
             let mut line = tab_strip(area.width, state, theme);
@@ -208,6 +210,16 @@ fn editor_hints(state: &State) -> &'static str {
             "type · + − step · Enter writes · Tab for good · Esc closes"
         }
         _ => "type a value · + − step · Enter writes · Esc closes",
+    }
+}
+
+/// What the keys do in the menu.
+fn menu_hints(state: &State) -> &'static str {
+    match &state.menu {
+        None | Some(Menu::Looking { .. }) => "Esc closes",
+        Some(Menu::Choice { .. }) => "↑ ↓ choose · Enter · Esc closes",
+        Some(Menu::Amount(_)) => "type a size · ↑ ↓ step · Enter · Esc",
+        Some(Menu::Told { .. }) => "any key closes",
     }
 }
 

@@ -15,7 +15,16 @@ const GROUPS: [(&str, &[&str]); 2] = [
         "limits",
         &["knobs", "vm_limits", "vm_edit", "vm_systemd", "vm_podman"],
     ),
-    ("ui", &["dashboard", "terminal", "vm_edit"]),
+    (
+        "ui",
+        &[
+            "dashboard",
+            "terminal",
+            "vm_edit",
+            "vm_pictures",
+            "vm_monkey",
+        ],
+    ),
 ];
 
 /// Whether a suite is meant by what was typed: a group, or how its name begins.

@@ -1,0 +1,261 @@
+//! Acting from the dashboard, on a real terminal and real workloads: `cargo xtask test vm_dashboard_actions`.
+
+#[allow(dead_code, reason = "each suite uses its part")]
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use ringfence::kernel::cgroup::tree::Cgroup;
+use support::dashboard::Dashboard;
+use support::{Host, Workload, wait_until};
+
+const WAIT: &str = "echo ready; while :; do sleep 0.05; done";
+/// PID 1 and one child that stays.
+const TWO: &str = "sleep 1000 & echo ready; wait";
+
+/// A dashboard in which this cgroup is selected.
+fn dashboard(name: &str) -> Dashboard {
+    let mut dashboard = Dashboard::start(&["top", "--interval", "1"]);
+    dashboard.select(name);
+    dashboard
+}
+
+fn alive(workload: &Workload) -> bool {
+    workload.read("cgroup.events").contains("populated 1")
+}
+
+fn quit(mut dashboard: Dashboard) {
+    dashboard.keys("q");
+    assert!(dashboard.end().success());
+}
+
+#[test]
+fn a_kill_names_who_dies_and_waits_for_a_yes() {
+    let host = Host::new();
+    let victim = host.start("victim", &[], TWO);
+    let pids = victim.pids();
+    assert_eq!(pids.len(), 2);
+    let mut dashboard = dashboard("victim");
+    for key in ["x", "\x1b[20~"] {
+        dashboard.keys(key);
+        dashboard.wait_for("kill the cgroup: 2 processes");
+        dashboard.keys("j\r");
+        dashboard.wait("the question", |contents| {
+            contents.contains("kill /ringfence.slice/victim")
+                && contents.contains("Kill 2 processes? (y / n)")
+                && pids
+                    .iter()
+                    .zip(1..)
+                    .all(|(pid, inside)| contents.contains(&format!(" {pid} ({inside} inside) s")))
+        });
+        eprintln!("{}", dashboard.contents());
+        dashboard.keys("n");
+        dashboard.wait("no question", |contents| !contents.contains("(y / n)"));
+        assert!(alive(&victim));
+    }
+    dashboard.keys("x");
+    dashboard.wait_for("kill the cgroup");
+    dashboard.keys("j\r");
+    dashboard.wait_for("(y / n)");
+    dashboard.keys("y");
+    assert_eq!(victim.finish().code, 137);
+    dashboard.wait_for("killed 2 processes of /ringfence.slice/victim");
+    quit(dashboard);
+}
+
+#[test]
+fn a_stop_tells_of_term_and_of_the_end() {
+    let host = Host::new();
+    let script = format!("trap 'echo bye; exit 0' TERM; {WAIT}");
+    let polite = host.start("polite", &[], &script);
+    let mut dashboard = dashboard("polite");
+    dashboard.keys("s");
+    dashboard.wait_for("stop /ringfence.slice/polite");
+    dashboard.wait_for("what still runs after 10 s is killed.");
+    dashboard.keys("n");
+    dashboard.wait("no question", |contents| !contents.contains("(y / n)"));
+    assert!(alive(&polite));
+    dashboard.keys("s");
+    dashboard.wait_for("(y / n)");
+    dashboard.keys("y");
+    let done = polite.finish();
+    assert_eq!((done.code, &*done.stdout), (0, "bye\n"), "{done:?}");
+    dashboard.wait_for("TERM sent to 1 process of /ringfence.slice/polite");
+    dashboard.wait_for("/ringfence.slice/polite has ended, ");
+    quit(dashboard);
+}
+
+#[test]
+fn others_are_served_while_one_waits_for_its_grace() {
+    let host = Host::new();
+    let busy = host.start("busy", &[], &format!("trap : TERM; {WAIT}"));
+    let mut dashboard = dashboard("busy");
+    dashboard.keys("s");
+    dashboard.wait_for("(y / n)");
+    dashboard.keys("y");
+    dashboard.wait_for("TERM sent to 1 process of /ringfence.slice/busy");
+    dashboard.keys("f");
+    dashboard.wait_for("❄ busy");
+    assert!(alive(&busy));
+    assert_eq!(busy.finish().code, 137);
+    dashboard.wait_for("after 10 s: killed");
+    quit(dashboard);
+}
+
+#[test]
+fn a_cgroup_freezes_and_thaws_by_one_key() {
+    let host = Host::new();
+    let still = host.start("still", &[], WAIT);
+    let mut dashboard = dashboard("still");
+    dashboard.keys("f");
+    dashboard.wait_for("❄ still");
+    dashboard.wait_for("froze /ringfence.slice/still: ");
+    assert!(still.read("cgroup.events").contains("frozen 1"));
+    dashboard.keys("f");
+    dashboard.wait_for("○ still");
+    dashboard.wait_for("thawed /ringfence.slice/still");
+    assert!(still.read("cgroup.events").contains("frozen 0"));
+    quit(dashboard);
+    still.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(still.finish().code, 137);
+}
+
+#[test]
+fn one_process_gets_one_signal() {
+    let host = Host::new();
+    let mut heard = host.start(
+        "heard",
+        &[],
+        "trap 'echo got it' USR1; sleep 1000 & echo ready; while :; do wait; done",
+    );
+    let pids = heard.pids();
+    let mut dashboard = dashboard("heard");
+    dashboard.keys("3");
+    dashboard.wait_for(&format!("namespaces of {}", pids[0]));
+    dashboard.keys("x");
+    dashboard.wait_for("signal USR1");
+    dashboard.keys("jjjjjj\r");
+    dashboard.wait_for(&format!(
+        "Send USR1 to pid {} (1 inside) sh? (y / n)",
+        pids[0]
+    ));
+    eprintln!("{}", dashboard.contents());
+    dashboard.keys("y");
+    assert_eq!(heard.next_line(), "got it");
+    dashboard.wait_for(&format!("USR1 sent to pid {} (1 inside) sh", pids[0]));
+    // The child alone.
+    dashboard.keys("j");
+    dashboard.wait_for(&format!("namespaces of {}", pids[1]));
+    dashboard.keys("x");
+    dashboard.wait_for("signal KILL");
+    dashboard.keys("j\r");
+    dashboard.wait_for(&format!(
+        "Send KILL to pid {} (2 inside) sleep? (y / n)",
+        pids[1]
+    ));
+    dashboard.keys("y");
+    wait_until("the child is gone", || heard.pids() == pids[..1]);
+    // Its PID 1, of which the question says that others would die with it.
+    dashboard.keys("g");
+    dashboard.wait_for(&format!("namespaces of {}", pids[0]));
+    dashboard.keys("x");
+    dashboard.wait_for("signal KILL");
+    dashboard.keys("j\r");
+    dashboard.wait_for("Send KILL to pid");
+    dashboard.keys("y");
+    assert_eq!(heard.finish().code, 137);
+    quit(dashboard);
+}
+
+#[test]
+fn memory_is_reclaimed_by_the_amount() {
+    let host = Host::new();
+    let script = format!("dd if=/dev/zero of=/big bs=1M count=32 2>/dev/null; sync; {WAIT}");
+    let cache = host.start("cache", &["-m", "96m"], &script);
+    let mut dashboard = dashboard("cache");
+    let now = || cache.read("memory.current").parse::<u64>().expect("a size");
+    let before = now();
+    dashboard.keys("R");
+    dashboard.wait_for("reclaim memory of /ringfence.slice/cache");
+    eprintln!("{}", dashboard.contents());
+    dashboard.keys("16m\r");
+    dashboard.wait_for("of 16M came back from /ringfence.slice/cache: ");
+    assert!(now() + (12 << 20) <= before, "{before} → {}", now());
+    quit(dashboard);
+    cache.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(cache.finish().code, 137);
+}
+
+/// A cgroup of the test's own, removed at its end.
+struct Own(Cgroup);
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let _ = self.0.remove();
+    }
+}
+
+#[test]
+fn ringfences_own_cgroup_is_refused_and_what_is_moved_loses_its_limits() {
+    let _host = Host::new();
+    let own = Own(Cgroup::create("/sys/fs/cgroup/inhabited").expect("a cgroup"));
+    let below = Cgroup::create("/sys/fs/cgroup/inhabited/leaf").expect("a cgroup");
+    let mut child = std::process::Command::new("sleep")
+        .arg("1000")
+        .spawn()
+        .expect("sleep");
+    let pid = child.id().to_string();
+    below.write("cgroup.procs", &pid).expect("moved");
+    let mut dashboard = dashboard("leaf");
+    dashboard.keys("M");
+    dashboard.wait_for("Move 1 process to /inhabited? (y / n)");
+    dashboard.wait_for(&format!(" {pid} sleep"));
+    dashboard.keys("n");
+    dashboard.wait("no question", |contents| !contents.contains("(y / n)"));
+    assert_eq!(below.processes().expect("pids").len(), 1);
+    dashboard.keys("M");
+    dashboard.wait_for("(y / n)");
+    dashboard.keys("y");
+    dashboard.wait_for("moved 1 process from /inhabited/leaf to /inhabited");
+    assert!(below.processes().expect("pids").is_empty());
+
+    let inhabitant = dashboard.child.id();
+    own.0
+        .write("cgroup.procs", &inhabitant.to_string())
+        .expect("moved");
+    dashboard.keys("h");
+    dashboard.wait_for("├ inhabited ─");
+    let refusal = format!("/inhabited holds ringfence itself (pid {inhabitant} ringfence)");
+    let holds = |dashboard: &Dashboard| {
+        dashboard.wait("the refusal", |contents| {
+            let words: Vec<&str> = contents
+                .split(|char: char| char.is_whitespace() || char == '│')
+                .filter(|word| !word.is_empty())
+                .collect();
+            words.join(" ").contains(&refusal) && !contents.contains("(y / n)")
+        })
+    };
+    for key in ["s", "M"] {
+        dashboard.keys(key);
+        holds(&dashboard);
+        eprintln!("{}", dashboard.contents());
+        // It is no question: a yes only closes it.
+        dashboard.keys("y");
+        dashboard.wait("the tree", |contents| !contents.contains("left alone"));
+    }
+    dashboard.keys("x");
+    dashboard.wait_for("kill the cgroup: 2 processes");
+    dashboard.keys("j\r");
+    holds(&dashboard);
+    dashboard.keys("\x1b");
+    dashboard.wait("the tree", |contents| !contents.contains("kill the cgroup"));
+    dashboard.keys("f");
+    holds(&dashboard);
+    let procs = fs::read_to_string(Path::new("/sys/fs/cgroup/inhabited/cgroup.procs"));
+    assert_eq!(procs.expect("pids").lines().count(), 2);
+    quit(dashboard);
+    child.kill().expect("killed");
+    child.wait().expect("waited for");
+    drop(own);
+}
