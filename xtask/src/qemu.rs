@@ -177,7 +177,7 @@ impl Qemu {
             .lines()
             .filter(|line| !line.trim().is_empty())
             .collect();
-        let last = match panic_line(&console) {
+        let last = match panic_line(&console).map(|panic| first_sign(&console[..=panic])) {
             Some(line) => &console[line..(line + CONSOLE_LINES).min(console.len())],
             None => &console[console.len().saturating_sub(CONSOLE_LINES)..],
         };
@@ -195,6 +195,21 @@ fn panic_line(console: &[&str]) -> Option<usize> {
     console
         .iter()
         .position(|line| line.contains("Kernel panic"))
+}
+
+/// Where the lines begin that say why, before the one that only says that it is over.
+fn first_sign(console: &[&str]) -> usize {
+    const SIGNS: [&str; 5] = [
+        "BUG: ",
+        "Oops",
+        "general protection fault",
+        "invalid opcode",
+        "stack segment",
+    ];
+    console
+        .iter()
+        .position(|line| SIGNS.iter().any(|sign| line.contains(sign)))
+        .unwrap_or(console.len() - 1)
 }
 
 impl Drop for Qemu {
@@ -232,6 +247,13 @@ mod tests {
             printable(b"\x1bc\x1b[?7l\x1b[2JSeaBIOS\r\n[    0.1] panic\n"),
             "SeaBIOS\n[    0.1] panic\n"
         );
+    }
+
+    #[test]
+    fn a_panic_is_told_from_its_first_sign_on() {
+        let why = ["booting", "BUG: kernel NULL pointer", "Kernel panic"];
+        assert_eq!(first_sign(&why), 1);
+        assert_eq!(first_sign(&["booting", "Kernel panic"]), 1);
     }
 
     #[test]
