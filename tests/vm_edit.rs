@@ -76,7 +76,7 @@ fn a_limit_below_usage_is_asked_for_twice_kills_and_is_undone() {
     dashboard.wait("the new value", |contents| {
         contents
             .lines()
-            .any(|line| line.contains("memory.max") && line.contains(" 16m "))
+            .any(|line| line.contains("│ memory.max  ") && line.contains(" 16m "))
     });
     dashboard.keys("\x1b");
     dashboard.wait("the event log", |contents| {
@@ -121,7 +121,7 @@ fn steps_bars_and_the_list_of_changes() {
     dashboard.wait("the value", |contents| {
         contents
             .lines()
-            .any(|line| line.contains("cpu.max") && line.contains(" 0.75 "))
+            .any(|line| line.contains("│ cpu.max  ") && line.contains(" 0.75 ─"))
     });
     // The bar is held where the mouse is: press, drag and let go, in SGR coordinates from 1.
     let contents = dashboard.contents();

@@ -271,8 +271,12 @@ pub(super) fn outcome(state: &mut State, outcome: &Outcome, model: &Model) -> Op
                         .editor
                         .as_mut()
                         .filter(|editor| editor.path == *path)?;
-                    editor.typed.clear();
-                    editor.refused = None;
+                    // What is typed for another knob by now stays.
+                    let slot = editor.slot().map(|slot| slot.address);
+                    if changes.iter().any(|change| Some(change.address) == slot) {
+                        editor.typed.clear();
+                        editor.refused = None;
+                    }
                 }
                 Err(why) => {
                     state.say(format!("limit not set  {}  {why}", model.label(path)));
