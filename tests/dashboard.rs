@@ -336,7 +336,7 @@ fn a_selected_workload_that_restarts_stays_selected() {
     dashboard.key(KeyCode::Down);
     dashboard.key(KeyCode::Down);
     assert_eq!(dashboard.selected(), "/ringfence.slice/leaker");
-    let mut next = |change: &dyn Fn(&mut Vec<CgroupSample>)| {
+    let next = |dashboard: &mut Dashboard, change: &dyn Fn(&mut Vec<CgroupSample>)| {
         let mut next = sample.clone();
         next.since_boot = dashboard.model.sample().unwrap().since_boot + Duration::from_secs(1);
         change(&mut next.cgroups);
@@ -344,18 +344,29 @@ fn a_selected_workload_that_restarts_stays_selected() {
         update(&mut dashboard.state, &Message::Model, &dashboard.model);
         dashboard.screen()
     };
-    let away = next(&|cgroups| cgroups.retain(|cgroup| !cgroup.path.ends_with("leaker")));
+    let away = next(&mut dashboard, &|cgroups| {
+        cgroups.retain(|cgroup| !cgroup.path.ends_with("leaker"))
+    });
     assert!(away.contains("├ ringfence.slice › leaker ─"), "{away}");
     assert!(
         away.contains("it may come back") && away.contains("┄✖"),
         "{away}"
     );
-    let back = next(&|_| {});
+    for (width, height) in [(40, 15), (120, 8), (20, 5), (120, 40)] {
+        dashboard.state.area = Rect::new(0, 0, width, height);
+        for view in "2341".chars() {
+            dashboard.key(KeyCode::Char(view));
+            dashboard.screen();
+        }
+    }
+    let back = next(&mut dashboard, &|_| {});
     assert!(
         back.contains("● leaker") && !back.contains("it may come back"),
         "{back}"
     );
-    next(&|cgroups| cgroups.retain(|cgroup| !cgroup.path.ends_with("leaker")));
+    next(&mut dashboard, &|cgroups| {
+        cgroups.retain(|cgroup| !cgroup.path.ends_with("leaker"))
+    });
     dashboard.key(KeyCode::Down);
     assert_eq!(dashboard.selected(), "/ringfence.slice/spinner");
 }

@@ -225,8 +225,10 @@ fn a_monkey_breaks_nothing() {
         if dashboard.try_keys(&keys).is_err() || dashboard.has_ended() {
             // It was told to quit, and gave the terminal back.
             left += 1;
+            sleep(Duration::from_millis(100));
+            let said = dashboard.contents();
             let status = dashboard.end();
-            assert!(status.success(), "{status} after {hits} hits");
+            assert!(status.success(), "{status} after {hits} hits:\n{said}");
             dashboard = Dashboard::start(&["top", "--interval", "0.2"]);
             dashboard.wait_for("● live");
             sizes.push((40, 120));

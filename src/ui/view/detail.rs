@@ -82,6 +82,8 @@ fn heights(sections: &[sections::Section], area: Rect) -> (Rect, u16) {
     } else {
         lines(sections)
     };
+    // Of what is gone there are no sections, and one line says so.
+    let below = below.max(1);
     // What is left over is for the charts.
     let rows = if wide { 1 } else { 2 };
     let each = (area.height.saturating_sub(below) / rows).clamp(CHART.0, CHART.1);
