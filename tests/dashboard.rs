@@ -345,7 +345,7 @@ fn a_selected_workload_that_restarts_stays_selected() {
         dashboard.screen()
     };
     let away = next(&mut dashboard, &|cgroups| {
-        cgroups.retain(|cgroup| !cgroup.path.ends_with("leaker"))
+        cgroups.retain(|cgroup| !cgroup.path.ends_with("leaker"));
     });
     assert!(away.contains("├ ringfence.slice › leaker ─"), "{away}");
     assert!(
@@ -365,7 +365,7 @@ fn a_selected_workload_that_restarts_stays_selected() {
         "{back}"
     );
     next(&mut dashboard, &|cgroups| {
-        cgroups.retain(|cgroup| !cgroup.path.ends_with("leaker"))
+        cgroups.retain(|cgroup| !cgroup.path.ends_with("leaker"));
     });
     dashboard.key(KeyCode::Down);
     assert_eq!(dashboard.selected(), "/ringfence.slice/spinner");

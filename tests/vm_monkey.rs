@@ -165,6 +165,7 @@ fn hit(dice: &mut Dice, rows: u16, columns: u16) -> String {
             "\x1b[",
             "\x1b[<0;",
             "\u{0}",
+            "q",
             "\x1b[99999;99999H",
             "\x1b]0;x\x07",
             "\x18",
