@@ -170,7 +170,7 @@ impl Model {
 
     fn oom_kill(&mut self, kill: &OomKill) {
         let at = self.since_boot(kill.time);
-        let track = self.tracks.entry(kill.path.clone()).or_default();
+        let track = self.tracks.entry(kill.path.value.clone()).or_default();
         track.kills.tell(kill.cgroup, kill.kills, kill.time);
         track.peaks.oom_kills = track.peaks.oom_kills.max(track.kills.total());
         if let Some(at) = at {
@@ -179,7 +179,7 @@ impl Model {
         let row = self.index.get(&kill.cgroup).map(|&at| &self.rows[at]);
         let label = |path: &str| self.label(path).into_owned();
         let number = self.incidents.back().map_or(1, |last| last.number + 1);
-        let history = &self.tracks[&kill.path].history;
+        let history = &self.tracks[&kill.path.value].history;
         let incident = Incident::new(number, at.unwrap_or_default(), kill, row, history, &label);
         let notes = oom::notes(kill, row, &label);
         if self.incidents.len() == incident::INCIDENTS {

@@ -17,7 +17,7 @@ use crate::kernel::pressure::Pressure;
 use crate::kernel::unit::{Bytes, Micros, Reading};
 
 pub use cgroup::{CgroupSample, Presence, ProcessSample};
-pub use event::{Event, OomKill, Victim};
+pub use event::{Event, Fact, Fired, Means, OomKill, Victim};
 
 /// One instant of a host: raw counters, as the kernel gave them.
 #[derive(Debug, Clone)]

@@ -274,8 +274,8 @@ fn a_kill_that_no_counter_can_tell_is_told_by_the_log() {
         assert!(start.elapsed() < Duration::from_secs(5));
         std::thread::sleep(Duration::from_millis(1));
     };
-    assert_eq!((&*kill.path, kill.kills), ("/", 1));
-    assert_eq!(kill.limit_path, None);
+    assert_eq!((&*kill.path.value, kill.kills), ("/", 1));
+    assert_eq!(kill.limit_path(), None);
     assert_eq!(kill.victims[0].comm, "tail");
 }
 

@@ -357,6 +357,8 @@ fn oom_lines_of_real_kernels_even_with_hostile_names() {
             assert_eq!(
                 lines.next(),
                 Some(OomLine::Killed(OomVictim {
+                    uid: Some(0),
+                    oom_score_adj: Some(0),
                     memcg: true,
                     pid,
                     comm: comm.into(),

@@ -15,7 +15,7 @@ use ringfence::kernel::kmsg::OomLine;
 use ringfence::kernel::kmsg::reader::{Next, Reader};
 use ringfence::kernel::unit::{Bytes, Limit, Reading};
 use ringfence::sample::live::{Interest, Live, Options};
-use ringfence::sample::{CgroupSample, Event, OomKill, Presence, Sample};
+use ringfence::sample::{CgroupSample, Event, Fired, OomKill, Presence, Sample};
 
 const ROOT: &str = "/sys/fs/cgroup";
 const MIB: u64 = 1 << 20;
@@ -179,7 +179,7 @@ fn kills_within(live: &mut Live, wanted: RangeInclusive<u64>) -> Vec<(OomKill, I
     while start.elapsed() < Duration::from_secs(30) {
         while let Ok(event) = live.events.try_recv() {
             match event {
-                Event::OomKill(kill) => kills.push((kill, Instant::now())),
+                Event::OomKill(kill) => kills.push((*kill, Instant::now())),
                 Event::Notice { text, .. } => eprintln!("notice: {text}"),
             }
         }
@@ -341,7 +341,7 @@ fn without_watches_changes_are_found_by_looking() {
     let told = kills(&mut live, 1);
     hog.wait().unwrap();
     fs::write(limit, before).unwrap();
-    assert_eq!(&*told[0].0.path, a.path());
+    assert_eq!(&*told[0].0.path.value, a.path());
     assert_eq!(told[0].0.victims.len(), 1);
     drop((below, a, b));
 }
@@ -368,7 +368,7 @@ fn with_few_fds_everything_is_still_read() {
     let told = kills(&mut live, 1);
     hog.wait().unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
-    assert_eq!(&*told[0].0.path, leaves[39].path());
+    assert_eq!(&*told[0].0.path.value, leaves[39].path());
 }
 
 #[test]
@@ -423,16 +423,16 @@ fn a_kill_is_told_at_once_with_its_cgroup_its_limit_and_both_pids() {
         );
         // The first may wait for the program's own pages, where another test used up the memory.
         assert!(round == 0 || latency < 0.1, "{latency} s");
-        assert_eq!(&*kill.path, leaf.path());
+        assert_eq!(&*kill.path.value, leaf.path());
         assert_eq!(kill.cgroup, row(&newest(&live), &leaf.path()).id);
         assert_eq!(kill.kills, 1);
-        assert_eq!(kill.limit_path.as_deref(), Some(&*leaf.path()));
-        assert_eq!(kill.limit, Some(Limit::At(Bytes(20 * MIB))));
+        assert_eq!(kill.limit_path().map(AsRef::as_ref), Some(&*leaf.path()));
+        assert_eq!(kill.limit(), Some(Limit::At(Bytes(20 * MIB))));
         assert_eq!(kill.victims.len(), 1);
         assert_eq!(kill.victims[0].pid, victim);
         assert_eq!(kill.victims[0].inner_pid, Some(1));
         assert_eq!(kill.victims[0].comm, "tail");
-        assert!(kill.victims[0].rss > Bytes(10 * MIB), "{kill:?}");
+        assert!(kill.victims[0].rss() > Bytes(10 * MIB), "{kill:?}");
     }
     assert_eq!(leaf.oom_kills(), 4);
     assert!(live.events.try_recv().is_err(), "told twice");
@@ -458,10 +458,10 @@ fn kills_of_a_cgroup_removed_at_once_are_not_lost() {
             fs::remove_dir(&leaf.0).unwrap();
             let told = kills(&mut live, 1);
             let kill = &told[0].0;
-            assert_eq!(&*kill.path, leaf.path(), "below {parent:?}");
+            assert_eq!(&*kill.path.value, leaf.path(), "below {parent:?}");
             assert_eq!(kill.victims.len(), 1);
             assert_eq!(kill.victims[0].pid, hog.id());
-            assert_eq!(kill.limit_path.as_deref(), Some(&*leaf.path()));
+            assert_eq!(kill.limit_path().map(AsRef::as_ref), Some(&*leaf.path()));
         }
     }
 }
@@ -479,7 +479,7 @@ fn kills_of_a_removed_cgroup_are_counted_without_the_log() {
         hog.wait().unwrap();
         fs::remove_dir(&leaf.0).unwrap();
         let told = kills(&mut live, 1);
-        assert_eq!(&*told[0].0.path, leaf.path());
+        assert_eq!(&*told[0].0.path.value, leaf.path());
         assert_eq!(told[0].0.victims, []);
     }
 }
@@ -511,12 +511,16 @@ fn many_kills_in_few_cgroups_are_counted_and_never_merged() {
     for leaf in &leaves {
         let here: Vec<_> = told
             .iter()
-            .filter(|(kill, _)| *kill.path == *leaf.path())
+            .filter(|(kill, _)| *kill.path.value == *leaf.path())
             .collect();
         let count: u64 = here.iter().map(|(kill, _)| kill.kills).sum();
         assert_eq!(count, leaf.oom_kills());
         for (kill, _) in here {
-            assert_eq!(kill.limit_path.as_deref(), Some(&*leaf.path()), "{kill:?}");
+            assert_eq!(
+                kill.limit_path().map(AsRef::as_ref),
+                Some(&*leaf.path()),
+                "{kill:?}"
+            );
             pids.extend(kill.victims.iter().map(|victim| victim.pid));
         }
     }
@@ -571,9 +575,13 @@ fn an_ancestors_limit_is_named_where_it_binds() {
         let told = kills(&mut live, 1);
         hog.wait().unwrap();
         let kill = &told[0].0;
-        assert_eq!(&*kill.path, leaf.path(), "kmsg {kmsg}");
-        assert_eq!(kill.limit_path.as_deref(), Some("/rf-above"), "kmsg {kmsg}");
-        assert_eq!(kill.limit, Some(Limit::At(Bytes(20 * MIB))));
+        assert_eq!(&*kill.path.value, leaf.path(), "kmsg {kmsg}");
+        assert_eq!(
+            kill.limit_path().map(AsRef::as_ref),
+            Some("/rf-above"),
+            "kmsg {kmsg}"
+        );
+        assert_eq!(kill.limit(), Some(Limit::At(Bytes(20 * MIB))));
         assert_eq!(kill.victims.len(), usize::from(kmsg));
     }
 }
@@ -632,8 +640,11 @@ fn when_the_host_runs_out_no_limit_is_blamed() {
         hog.wait().unwrap();
         let kill = &told[0].0;
         let path = if root { "/".to_owned() } else { leaf.path() };
-        assert_eq!(*kill.path, *path);
-        assert_eq!((&kill.limit_path, kill.limit), (&None, None));
+        assert_eq!(*kill.path.value, *path);
+        assert_eq!(
+            kill.fired.as_ref().map(|fired| &fired.value),
+            Some(&Fired::Host)
+        );
         assert_eq!(kill.victims[0].comm, "tail");
     }
 }

@@ -82,6 +82,10 @@ pub struct OomVictim {
     pub file_rss: Bytes,
     /// Resident shared memory.
     pub shmem_rss: Bytes,
+    /// Its user on the host.
+    pub uid: Option<u32>,
+    /// Its `oom_score_adj`, from -1000 to 1000.
+    pub oom_score_adj: Option<i32>,
 }
 
 impl OomVictim {
@@ -187,8 +191,16 @@ impl OomVictim {
             anon_rss: size("anon-rss:")?,
             file_rss: size("file-rss:")?,
             shmem_rss: size("shmem-rss:")?,
+            uid: word(sizes, "UID:"),
+            oom_score_adj: word(sizes, "oom_score_adj:"),
         })
     }
+}
+
+/// The word behind a key, where it is a number of the wanted kind.
+fn word<T: std::str::FromStr>(text: &str, key: &str) -> Option<T> {
+    let (_, rest) = text.split_once(key)?;
+    rest.split([' ', ',']).next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -218,6 +230,7 @@ mod tests {
         };
         assert_eq!((victim.pid, victim.comm.as_str()), (77, "a) total-vm:1"));
         assert_eq!(victim.rss(), Bytes(7 * 1024));
+        assert_eq!((victim.uid, victim.oom_score_adj), (Some(0), Some(0)));
     }
 
     #[test]

@@ -1,14 +1,12 @@
 //! OOM kills as a time line: each with what was known about it, kept when its cgroup is gone.
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::history::History;
 use super::oom;
 use super::row::Row;
-use crate::kernel::cgroup::CgroupId;
 use crate::kernel::unit::{Bytes, Limit, Reading};
-use crate::sample::{OomKill, Victim};
+use crate::sample::OomKill;
 
 /// How many incidents are kept; each takes less than 6 KiB.
 pub const INCIDENTS: usize = 200;
@@ -17,31 +15,55 @@ pub const BEFORE: Duration = Duration::from_mins(2);
 /// How many points of it.
 const POINTS: usize = 240;
 
-/// One or more kills in one cgroup.
+/// One or more kills in one cgroup, with what came before and after.
 #[derive(Debug, Clone)]
 pub struct Incident {
     /// The how-manieth it is, counted from 1: its identity.
     pub number: u64,
-    /// When.
-    pub time: SystemTime,
     /// When, on the clock that counts from boot.
     pub at: Duration,
-    /// The victims' cgroup.
-    pub cgroup: CgroupId,
-    /// Its path. Foreign text.
-    pub path: Arc<str>,
-    /// How many processes were killed.
-    pub kills: u64,
-    /// Those that the kernel log names. Foreign text inside.
-    pub victims: Vec<Victim>,
+    /// What the kernel told. Foreign text inside.
+    pub kill: OomKill,
+    /// What people called the victims' cgroup. Foreign text.
+    pub name: String,
     /// Whose limit it was, in words. Foreign text inside.
     pub limit: String,
-    /// The path of the cgroup whose limit was hit, where that is certain. Foreign text.
-    pub limit_path: Option<Arc<str>>,
     /// The limit, or the one that most likely was it.
     pub limit_bytes: Option<Bytes>,
-    /// `memory.current` of the victims' cgroup before it: seconds before, bytes; oldest first.
-    pub before: Vec<(f32, f32)>,
+    /// The victims' cgroup before it, oldest first.
+    pub before: Vec<Moment>,
+    /// What became of it; `None` until that is known.
+    pub outcome: Option<Outcome>,
+}
+
+/// A cgroup some time before a kill.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Moment {
+    /// Seconds before the kill.
+    pub age: f32,
+    /// `memory.current` in bytes.
+    pub memory: f32,
+    /// Share of time that some task waited for memory, 0 to 100.
+    pub stall: Option<f32>,
+}
+
+/// What happened after a kill.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Others in the cgroup live on.
+    Survived {
+        /// How many processes and threads, with those in cgroups below.
+        left: u64,
+    },
+    /// Nobody is left in the cgroup.
+    Emptied,
+    /// The cgroup is gone.
+    Removed,
+    /// The cgroup is in use again, or a new one of its name is there.
+    Restarted {
+        /// How long after the kill.
+        after: Duration,
+    },
 }
 
 impl Incident {
@@ -57,36 +79,37 @@ impl Incident {
             Some(Reading::Value(ceiling)) => Some(ceiling.binding.limit),
             _ => None,
         };
-        let points: Vec<(f32, f32)> = history
+        let points: Vec<Moment> = history
             .points()
             .filter(|point| point.at <= at && at.saturating_sub(point.at) <= BEFORE)
             .filter_map(|point| {
                 let age = at.saturating_sub(point.at).as_secs_f32();
                 // A chart needs no more digits.
                 #[allow(clippy::cast_precision_loss)]
-                point.memory.map(|memory| (age, memory.0 as f32))
+                point.memory.map(|memory| Moment {
+                    age,
+                    memory: memory.0 as f32,
+                    stall: None,
+                })
             })
             .collect();
         let surplus = points.len().saturating_sub(POINTS);
         Self {
             number,
-            time: kill.time,
             at,
-            cgroup: kill.cgroup,
-            path: Arc::clone(&kill.path),
-            kills: kill.kills,
-            victims: kill.victims.clone(),
+            name: label(&kill.path.value),
             limit: oom::limit(kill, row, label),
-            limit_path: kill.limit_path.clone(),
-            limit_bytes: kill.limit.and_then(Limit::value).or_else(likely),
+            limit_bytes: kill.limit().and_then(Limit::value).or_else(likely),
             before: points[surplus..].to_vec(),
+            outcome: None,
+            kill: kill.clone(),
         }
     }
 
     /// The largest value in each of `columns` equal slices of the past, newest last.
     pub fn columns(&self, columns: usize) -> Vec<Option<f64>> {
         let mut values: Vec<Option<f64>> = vec![None; columns];
-        for (age, memory) in &self.before {
+        for Moment { age, memory, .. } in &self.before {
             let share = f64::from(*age) / BEFORE.as_secs_f64();
             // Truncation is meant: the age is a share between 0 and 1.
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -102,7 +125,7 @@ impl Incident {
     /// How much memory grew per second over what is known of the past; below 0 where it shrank.
     pub fn growth(&self) -> Option<f64> {
         let (first, last) = (self.before.first()?, self.before.last()?);
-        let seconds = f64::from(first.0 - last.0);
-        (seconds > 0.0).then(|| f64::from(last.1 - first.1) / seconds)
+        let seconds = f64::from(first.age - last.age);
+        (seconds > 0.0).then(|| f64::from(last.memory - first.memory) / seconds)
     }
 }

@@ -37,7 +37,7 @@ pub struct Note {
 /// `row` is the victims' cgroup, where it is known: without a kernel log its limits tell whose it was.
 /// `label` says what to call a path.
 pub fn notes(kill: &OomKill, row: Option<&Row>, label: &dyn Fn(&str) -> String) -> Vec<Note> {
-    let name = label(&kill.path);
+    let name = label(&kill.path.value);
     let limit = limit(kill, row, label);
     let note = |text: String| Note {
         time: kill.time,
@@ -75,15 +75,15 @@ fn about(victim: &Victim) -> String {
         "pid {}{inside} {} · rss {}",
         victim.pid,
         victim.comm,
-        text::bytes(victim.rss)
+        text::bytes(victim.rss())
     )
 }
 
 /// `limit memory.max 64M of leaker`
 pub fn limit(kill: &OomKill, row: Option<&Row>, label: &dyn Fn(&str) -> String) -> String {
-    if let Some(path) = &kill.limit_path {
+    if let Some(path) = kill.limit_path() {
         let size = kill
-            .limit
+            .limit()
             .map_or_else(String::new, |limit| format!(" {}", text::limit(limit)));
         return format!("limit memory.max{size} of {}", label(path));
     }
@@ -94,7 +94,7 @@ pub fn limit(kill: &OomKill, row: Option<&Row>, label: &dyn Fn(&str) -> String) 
     let size = text::bytes(binding.limit);
     let path = match &binding.of {
         Of::Host => return format!("limit probably the host's {size}"),
-        Of::Own => &kill.path,
+        Of::Own => &kill.path.value,
         Of::Ancestor(path) => path,
     };
     format!("limit probably memory.max {size} of {}", label(path))

@@ -25,7 +25,7 @@ pub use counters::Counters;
 use log::{Log, Logged};
 
 use super::tree::{Life, Tree};
-use super::{CgroupSample, OomKill};
+use super::{CgroupSample, Fact, Means, OomKill};
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::file::File;
 use crate::kernel::kmsg::OomSummary;
@@ -61,7 +61,7 @@ pub struct Oom {
 #[derive(Debug)]
 struct Pending {
     cgroup: CgroupId,
-    path: Arc<str>,
+    path: Fact<Arc<str>>,
     kills: u64,
     time: SystemTime,
     until: Instant,
@@ -171,6 +171,7 @@ impl Oom {
         };
         if look.kills > 0 {
             let path = Arc::clone(&node.path);
+            let path = Fact::new(path, Means::Counter);
             self.count(tree, id, path, None, id, look.kills, now);
         }
         if look.at_limit {
@@ -191,7 +192,7 @@ impl Oom {
         &mut self,
         tree: &mut Tree,
         cgroup: CgroupId,
-        path: Arc<str>,
+        path: Fact<Arc<str>>,
         memory_max: Option<Limit<Bytes>>,
         from: CgroupId,
         kills: u64,
@@ -202,7 +203,8 @@ impl Oom {
                 node.counters.attribute(kills);
             }
         }
-        let same = |pending: &&mut Pending| pending.cgroup == cgroup && pending.path == path;
+        let same =
+            |pending: &&mut Pending| pending.cgroup == cgroup && pending.path.value == path.value;
         if let Some(pending) = self.pending.iter_mut().find(same) {
             pending.kills += kills;
             return;
@@ -315,7 +317,7 @@ impl Oom {
             };
             self.pending.push(Pending {
                 cgroup,
-                path,
+                path: Fact::new(path, Means::KernelLog),
                 kills: 1,
                 time: SystemTime::now(),
                 until: now,

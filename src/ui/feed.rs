@@ -124,7 +124,7 @@ impl Feed {
     /// Whether an event is about what is shown.
     fn concerns(&self, event: &Event) -> bool {
         match (event, &self.root) {
-            (Event::OomKill(kill), Some(root)) => tree::is_in(&kill.path, root),
+            (Event::OomKill(kill), Some(root)) => tree::is_in(&kill.path.value, root),
             (Event::OomKill(_) | Event::Notice { .. }, _) => true,
         }
     }

@@ -13,7 +13,9 @@ use ringfence::kernel::cgroup::hierarchy::Mode;
 use ringfence::kernel::io::Device;
 use ringfence::kernel::unit::{Bytes, Limit, Micros, Reading};
 use ringfence::model::{Model, Note, Severity};
-use ringfence::sample::{CgroupSample, Event, HostSample, OomKill, Presence, Sample, Victim};
+use ringfence::sample::{
+    CgroupSample, Event, Fact, Fired, HostSample, Means, OomKill, Presence, Sample, Victim,
+};
 use serde::Deserialize;
 
 use apply::{apply, pressure};
@@ -296,13 +298,19 @@ fn limit(text: &str) -> Limit<Bytes> {
 fn events(step: &Step, cgroups: &BTreeMap<String, CgroupSample>) -> Vec<Result<Event, Note>> {
     let time = clock(step.at + 0.5);
     let kills = step.oom.iter().map(|oom| {
-        Ok(Event::OomKill(OomKill {
+        Ok(Event::OomKill(Box::new(OomKill {
             time,
             cgroup: cgroups[&oom.path].id,
-            path: oom.path.as_str().into(),
+            path: Fact::new(oom.path.as_str().into(), Means::Counter),
+            logged_at: None,
+            group: None,
+            memory_stat: None,
             kills: oom.kills.unwrap_or(1),
-            limit_path: oom.limit_path.as_deref().map(Into::into),
-            limit: oom.limit.as_deref().map(limit),
+            fired: oom.limit_path.as_deref().map(|path| {
+                let max = oom.limit.as_deref().map(limit);
+                let path = path.into();
+                Fact::new(Fired::Cgroup { path, max }, Means::KernelLog)
+            }),
             victims: oom
                 .victims
                 .iter()
@@ -310,10 +318,15 @@ fn events(step: &Step, cgroups: &BTreeMap<String, CgroupSample>) -> Vec<Result<E
                     pid: *pid,
                     inner_pid: Some(*inside),
                     comm: comm.clone(),
-                    rss: size(rss),
+                    anon: size(rss),
+                    file: Bytes(0),
+                    shmem: Bytes(0),
+                    uid: None,
+                    oom_score_adj: None,
+                    from: Means::KernelLog,
                 })
                 .collect(),
-        }))
+        })))
     });
     let notes = step.note.iter().map(|text| {
         Err(Note {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::kernel::kmsg::{OomLine, OomSummary, OomVictim};
 use crate::kernel::task;
-use crate::sample::Victim;
+use crate::sample::{Means, Victim};
 
 /// How long a line waits for the others and for a counter.
 const FORGET_AFTER: Duration = Duration::from_secs(1);
@@ -36,7 +36,12 @@ impl Logged {
             pid: self.pid,
             inner_pid: self.inner_pid,
             comm: verdict.comm.clone(),
-            rss: verdict.rss(),
+            anon: verdict.anon_rss,
+            file: verdict.file_rss,
+            shmem: verdict.shmem_rss,
+            uid: verdict.uid,
+            oom_score_adj: verdict.oom_score_adj,
+            from: Means::KernelLog,
         })
     }
 }

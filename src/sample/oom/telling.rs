@@ -8,9 +8,9 @@ use super::log::Logged;
 use super::{Oom, Pending, living};
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::file::File;
-use crate::kernel::unit::{Limit, Reading};
-use crate::sample::OomKill;
+use crate::kernel::unit::{Bytes, Limit, Reading};
 use crate::sample::tree::Tree;
+use crate::sample::{Fact, Fired, Means, OomKill};
 
 /// A kill at a limit comes within this time of the counter that says that the limit was hit.
 const RAN_OUT_WITHIN: Duration = Duration::from_secs(2);
@@ -20,7 +20,7 @@ impl Oom {
     pub(super) fn join(&mut self) {
         for pending in &mut self.pending {
             while (pending.logged.len() as u64) < pending.kills {
-                let path = &pending.path;
+                let path = &pending.path.value;
                 let Some(kill) = self.log.claim(|kill| kill.path.as_ref() == Some(path)) else {
                     break;
                 };
@@ -49,7 +49,7 @@ impl Oom {
             .pending
             .iter()
             .filter(|pending| pending.is_ready(now) && pending.summary().is_none())
-            .flat_map(|pending| living(tree, &pending.path))
+            .flat_map(|pending| living(tree, &pending.path.value))
             .collect();
         for id in unnamed {
             self.look(tree, id, now);
@@ -73,7 +73,7 @@ impl Oom {
                 if missing > 0 && self.log_readable {
                     let owed = self
                         .owed
-                        .entry(Arc::clone(&pending.path))
+                        .entry(Arc::clone(&pending.path.value))
                         .or_insert((0, now));
                     *owed = (owed.0 + missing, now);
                 }
@@ -83,15 +83,33 @@ impl Oom {
     }
 
     fn tell(&self, tree: &mut Tree, pending: Pending, now: Instant) -> OomKill {
-        let summary = pending.summary();
+        OomKill {
+            time: pending.time,
+            logged_at: None,
+            cgroup: pending.cgroup,
+            fired: self.fired(tree, &pending, now),
+            path: pending.path,
+            kills: pending.kills,
+            group: None,
+            victims: pending.logged.iter().filter_map(Logged::victim).collect(),
+            memory_stat: None,
+        }
+    }
+
+    /// What ran out, and how that is known.
+    fn fired(&self, tree: &mut Tree, pending: &Pending, now: Instant) -> Option<Fact<Fired>> {
+        let host = Some(Fact::new(Fired::Host, Means::KernelLog));
         let whole_host = pending
             .logged
             .iter()
             .filter_map(|kill| kill.verdict.as_ref())
             .any(|verdict| !verdict.memcg);
-        let limit_path: Option<Arc<str>> = match summary {
-            Some(summary) => summary.oom_memcg.as_deref().map(Arc::from),
-            None if whole_host => None,
+        let (path, from): (Arc<str>, Means) = match pending.summary() {
+            Some(summary) => match summary.oom_memcg.as_deref() {
+                Some(path) => (path.into(), Means::KernelLog),
+                None => return host,
+            },
+            None if whole_host => return host,
             // The log is rate-limited; the `oom` counter of the cgroup that ran out is not.
             None => {
                 let ran_out = |id: &CgroupId| {
@@ -99,32 +117,30 @@ impl Oom {
                     let at = node.counters.ran_out_at?;
                     (now.duration_since(at) < RAN_OUT_WITHIN).then(|| Arc::clone(&node.path))
                 };
-                living(tree, &pending.path).find_map(|id| ran_out(&id))
+                let path = living(tree, &pending.path.value).find_map(|id| ran_out(&id))?;
+                (path, Means::Counter)
             }
         };
-        let limit = limit_path.as_ref().and_then(|path| {
-            if let Some((node, reader)) = tree.by_path(path).and_then(|id| tree.node_mut(id)) {
-                let max = |text: &[u8]| Limit::parse(text, "memory.max");
-                let read = node.handle.get(reader, File::MemoryMax, max);
-                if let Ok(Reading::Value(limit)) = read {
-                    return Some(limit);
-                }
+        let max = self.memory_max(tree, pending, &path);
+        Some(Fact::new(Fired::Cgroup { path, max }, from))
+    }
+
+    /// The `memory.max` of a cgroup, also of one that is gone.
+    fn memory_max(
+        &self,
+        tree: &mut Tree,
+        pending: &Pending,
+        path: &Arc<str>,
+    ) -> Option<Limit<Bytes>> {
+        if let Some((node, reader)) = tree.by_path(path).and_then(|id| tree.node_mut(id)) {
+            let max = |text: &[u8]| Limit::parse(text, "memory.max");
+            if let Ok(Reading::Value(limit)) = node.handle.get(reader, File::MemoryMax, max) {
+                return Some(limit);
             }
-            if *path == pending.path {
-                return pending
-                    .memory_max
-                    .or_else(|| self.grave(|grave| grave.path == *path)?.memory_max);
-            }
-            self.grave(|grave| grave.path == *path)?.memory_max
-        });
-        OomKill {
-            time: pending.time,
-            cgroup: pending.cgroup,
-            path: pending.path,
-            kills: pending.kills,
-            limit_path,
-            limit,
-            victims: pending.logged.iter().filter_map(Logged::victim).collect(),
         }
+        pending
+            .memory_max
+            .filter(|_| *path == pending.path.value)
+            .or_else(|| self.grave(|grave| grave.path == *path)?.memory_max)
     }
 }

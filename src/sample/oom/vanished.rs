@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::{GRACE, Grave, Oom};
 use crate::kernel::cgroup::CgroupId;
 use crate::sample::tree::{Life, Tree};
+use crate::sample::{Fact, Means};
 
 /// Longer ago than this, a dead cgroup has nothing to do with a kill that is counted now.
 const DIED_WITHIN: Duration = Duration::from_secs(5);
@@ -54,7 +55,7 @@ impl Oom {
                 .as_ref()
                 .filter(|path| path.starts_with(&prefix))?;
             let taken = self.pending.iter().any(|pending| {
-                pending.logged.len() as u64 == pending.kills && pending.path == *path
+                pending.logged.len() as u64 == pending.kills && pending.path.value == *path
             });
             (kill.verdict.is_some() && tree.by_path(path).is_none() && !taken)
                 .then(|| Arc::clone(path))
@@ -62,7 +63,8 @@ impl Oom {
         if let Some(path) = named {
             let grave = self.grave(|grave| grave.path == path);
             let (cgroup, max) = grave.map_or((id, None), |grave| (grave.cgroup, grave.memory_max));
-            self.count(tree, cgroup, Arc::clone(&path), max, id, 1, now);
+            let path = Fact::new(path, Means::KernelLog);
+            self.count(tree, cgroup, path, max, id, 1, now);
             self.join();
             return true;
         }
@@ -77,6 +79,7 @@ impl Oom {
             (grave.cgroup, grave.path, grave.memory_max)
         });
         let kills = unexplained(tree, id);
+        let path = Fact::new(path, Means::Inferred);
         self.count(tree, cgroup, path, max, id, kills, now);
         true
     }

@@ -50,7 +50,7 @@ impl Worker {
         self.mourn(tree, now);
         self.read_kmsg(tree, now);
         for kill in self.oom.settle(tree, now) {
-            let _ = self.events.send(Event::OomKill(kill));
+            let _ = self.events.send(Event::OomKill(Box::new(kill)));
         }
         self.mourn(tree, now);
         for text in std::mem::take(&mut tree.notices) {

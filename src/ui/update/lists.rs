@@ -77,8 +77,10 @@ pub(super) fn incidents(state: &mut State, action: Action, model: &Model) {
     if action == Action::Detail {
         // To what is left of it.
         let chosen = model.incidents().nth(state.incidents.at);
-        if let Some(incident) = chosen.filter(|incident| model.row(&incident.path).is_some()) {
-            state.go_to(&incident.path, model);
+        if let Some(incident) =
+            chosen.filter(|incident| model.row(&incident.kill.path.value).is_some())
+        {
+            state.go_to(&incident.kill.path.value, model);
             state.view = View::Detail;
         }
         return;

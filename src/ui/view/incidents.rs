@@ -123,9 +123,9 @@ fn axis(
 }
 
 fn entry(incident: &Incident, model: &Model, width: u16, theme: &Theme) -> Line<'static> {
-    let name = text::sanitise(&model.label(&incident.path)).into_owned();
+    let name = text::sanitise(&model.label(&incident.kill.path.value)).into_owned();
     let name_width = if width >= 60 { 16 } else { 10 };
-    let mut about = match incident.victims.first() {
+    let mut about = match incident.kill.victims.first() {
         Some(victim) => {
             let inside = match victim.inner_pid {
                 Some(pid) if pid != victim.pid => format!(" ({pid} inside)"),
@@ -135,17 +135,17 @@ fn entry(incident: &Incident, model: &Model, width: u16, theme: &Theme) -> Line<
             format!(
                 "pid {}{inside} {comm} · rss {}",
                 victim.pid,
-                text::bytes(victim.rss)
+                text::bytes(victim.rss())
             )
         }
         None => "not named by the kernel log".to_owned(),
     };
-    if incident.kills > 1 {
-        about = format!("{} killed: {about}", incident.kills);
+    if incident.kill.kills > 1 {
+        about = format!("{} killed: {about}", incident.kill.kills);
     }
     let room = usize::from(width).saturating_sub(11 + name_width + 1);
     Line::from(vec![
-        Span::styled(model.clock(incident.time), theme.dim),
+        Span::styled(model.clock(incident.kill.time), theme.dim),
         Span::styled(" ✖ ", theme.alarm),
         Span::raw(pad(&name, name_width, false)),
         Span::raw(" "),
@@ -193,26 +193,26 @@ fn chosen(buffer: &mut Buffer, area: Rect, model: &Model, incident: &Incident, t
 }
 
 fn told(incident: &Incident, model: &Model, width: u16, theme: &Theme) -> Vec<Line<'static>> {
-    let path = text::sanitise(&incident.path).into_owned();
+    let path = text::sanitise(&incident.kill.path.value).into_owned();
     let limit = text::sanitise(&incident.limit).into_owned();
-    let killed = match incident.kills {
+    let killed = match incident.kill.kills {
         1 => "1 process".to_owned(),
         kills => format!("{kills} processes"),
     };
     let mut facts = vec![
         (
             "killed",
-            format!("{killed} at {}", model.clock(incident.time)),
+            format!("{killed} at {}", model.clock(incident.kill.time)),
         ),
         ("cgroup", path),
         ("why", limit),
     ];
-    if let Some(owner) = &incident.limit_path {
-        let own = **owner == *incident.path;
+    if let Some(owner) = incident.kill.limit_path() {
+        let own = **owner == *incident.kill.path.value;
         let whose = if own { "its own" } else { "an ancestor's" };
         facts.push(("limit of", format!("{} ({whose})", text::sanitise(owner))));
     }
-    for victim in &incident.victims {
+    for victim in &incident.kill.victims {
         let inside = victim.inner_pid.map_or_else(
             || "not known inside".to_owned(),
             |pid| format!("{pid} inside"),
@@ -223,17 +223,17 @@ fn told(incident: &Incident, model: &Model, width: u16, theme: &Theme) -> Vec<Li
                 "pid {} on the host, {inside} · {} · rss {}",
                 victim.pid,
                 text::sanitise(&victim.comm),
-                text::bytes(victim.rss)
+                text::bytes(victim.rss())
             ),
         ));
     }
-    let named = u64::try_from(incident.victims.len()).unwrap_or(u64::MAX);
-    let nameless = incident.kills.saturating_sub(named);
+    let named = u64::try_from(incident.kill.victims.len()).unwrap_or(u64::MAX);
+    let nameless = incident.kill.kills.saturating_sub(named);
     if nameless > 0 {
         facts.push(("", format!("{nameless} not named by the kernel log")));
     }
     if let Some(growth) = incident.growth().filter(|growth| *growth >= 1.0) {
-        let seconds = incident.before.first().map_or(0.0, |first| first.0);
+        let seconds = incident.before.first().map_or(0.0, |first| first.age);
         facts.push((
             "before",
             format!(
