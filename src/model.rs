@@ -33,7 +33,7 @@ use std::time::{Duration, SystemTime};
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::memory::MemoryStat;
 use crate::names;
-use crate::sample::{Event, OomKill, Presence, Sample};
+use crate::sample::{Event, Fact, Means, OomKill, Presence, Sample};
 
 pub use history::History;
 pub use host::Host;
@@ -129,12 +129,15 @@ impl Model {
                 at: sample.since_boot,
                 memory: row.memory.current.value().copied(),
                 cpu: row.cpu.value().copied(),
+                limit: incident::likely_limit(row),
+                stall: incident::stall(cgroup, then),
             });
         }
         self.process_cpu = before
             .as_ref()
             .map_or_else(process::Cpu::new, |before| process::cpu(before, &sample));
         self.index = row::index(&sample);
+        incident::follow(&mut self.incidents, &sample, &self.index);
         self.forget(&sample);
         self.sample = Some(sample);
     }
@@ -179,13 +182,16 @@ impl Model {
         let row = self.index.get(&kill.cgroup).map(|&at| &self.rows[at]);
         let label = |path: &str| self.label(path).into_owned();
         let number = self.incidents.back().map_or(1, |last| last.number + 1);
-        let history = &self.tracks[&kill.path.value].history;
-        let incident = Incident::new(number, at.unwrap_or_default(), kill, row, history, &label);
-        let notes = oom::notes(kill, row, &label);
-        if self.incidents.len() == incident::INCIDENTS {
-            self.incidents.pop_front();
+        let track = &self.tracks[&kill.path.value];
+        let mut incident = Incident::new(number, at.unwrap_or_default(), kill, row, &label);
+        incident.look_back(&track.history);
+        if let (None, Some((id, stat))) = (incident.kill.memory_stat, track.memory_stat)
+            && id == kill.cgroup
+        {
+            incident.kill.memory_stat = Some(Fact::new(stat, Means::Seen));
         }
-        self.incidents.push_back(incident);
+        let notes = oom::notes(kill, row, &label);
+        incident::push(&mut self.incidents, incident);
         for note in notes {
             self.note(note);
         }

@@ -200,6 +200,24 @@ fn every_view_on_three_terminals() {
 }
 
 #[test]
+fn incidents_say_all_that_is_known_and_what_is_not() {
+    for (name, keys) in [
+        ("group", ""),
+        ("unnamed", "j"),
+        ("host", "jj"),
+        ("vanished", "jjj"),
+    ] {
+        for (width, height) in SIZES {
+            let dashboard = Dashboard::new("incidents", width, height).keys(&format!("4{keys}"));
+            insta::assert_snapshot!(
+                format!("incident_{name}_{width}x{height}"),
+                dashboard.screen()
+            );
+        }
+    }
+}
+
+#[test]
 fn a_filter_keeps_what_is_above() {
     let typing = Dashboard::new("demo", 80, 24).keys("/CRON");
     assert_eq!(typing.state.screen, Screen::Filter);

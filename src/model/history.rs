@@ -1,8 +1,8 @@
 //! The past of each cgroup, with a mark for each OOM kill: ten minutes in full, hours in coarse.
 //!
 //! The bound: a path keeps at most 1200 points of the last ten minutes (so all of them, at two a second),
-//! one peak a minute for six hours, and 600 kills. A point takes 12 bytes, a kill 4: less than 40 KiB a
-//! path with what the rings reserve, and about 16 KiB at the usual one sample a second.
+//! one peak a minute for six hours, and 600 kills. A point takes 20 bytes, a kill 4: less than 65 KiB a
+//! path with what the rings reserve, and about 28 KiB at the usual one sample a second.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -29,6 +29,10 @@ pub struct Point {
     pub memory: Option<Bytes>,
     /// CPU, 100 is one core.
     pub cpu: Option<Percent>,
+    /// The memory limit that binds.
+    pub limit: Option<Bytes>,
+    /// Share of the time since the point before that some task waited for memory.
+    pub stall: Option<Percent>,
 }
 
 /// Rings of points, oldest first, and the OOM kills among them.
@@ -42,12 +46,14 @@ pub struct History {
 /// Time since boot in tenths of a second: enough for 13 years.
 type Tenths = u32;
 
-/// A point in 12 bytes. A chart needs no more digits than these have; NaN is no value.
+/// A point in 20 bytes. A chart needs no more digits than these have; NaN is no value.
 #[derive(Debug, Clone, Copy)]
 struct Packed {
     at: Tenths,
     memory: f32,
     cpu: f32,
+    limit: f32,
+    stall: f32,
 }
 
 fn tenths(at: Duration) -> Tenths {
@@ -62,10 +68,14 @@ impl From<Point> for Packed {
     // Rounded on purpose.
     #[allow(clippy::cast_possible_truncation)]
     fn from(point: Point) -> Self {
+        let bytes = |bytes: Option<Bytes>| bytes.map_or(f32::NAN, |bytes| bytes.0 as f32);
+        let percent = |percent: Option<Percent>| percent.map_or(f32::NAN, |of| of.0 as f32);
         Self {
             at: tenths(point.at),
-            memory: point.memory.map_or(f32::NAN, |memory| memory.0 as f32),
-            cpu: point.cpu.map_or(f32::NAN, |cpu| cpu.0 as f32),
+            memory: bytes(point.memory),
+            cpu: percent(point.cpu),
+            limit: bytes(point.limit),
+            stall: percent(point.stall),
         }
     }
 }
@@ -75,10 +85,14 @@ impl From<Packed> for Point {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     fn from(packed: Packed) -> Self {
         let value = |value: f32| (!value.is_nan()).then_some(value);
+        let bytes = |packed: f32| value(packed).map(|bytes| Bytes(bytes as u64));
+        let percent = |packed: f32| value(packed).map(|percent| Percent(percent.into()));
         Self {
             at: duration(packed.at),
-            memory: value(packed.memory).map(|memory| Bytes(memory as u64)),
-            cpu: value(packed.cpu).map(|cpu| Percent(cpu.into())),
+            memory: bytes(packed.memory),
+            cpu: percent(packed.cpu),
+            limit: bytes(packed.limit),
+            stall: percent(packed.stall),
         }
     }
 }
@@ -96,6 +110,8 @@ impl History {
             Some(last) if duration(last.at) + COARSE > point.at && last.at <= packed.at => {
                 last.memory = last.memory.max(packed.memory);
                 last.cpu = last.cpu.max(packed.cpu);
+                last.limit = packed.limit;
+                last.stall = last.stall.max(packed.stall);
             }
             _ => self.coarse.push_back(packed),
         }
@@ -188,6 +204,8 @@ mod tests {
             at: Duration::from_secs(seconds),
             memory: Some(Bytes(seconds)),
             cpu: None,
+            limit: None,
+            stall: None,
         }
     }
 
@@ -202,7 +220,7 @@ mod tests {
         assert_eq!(history.points().count(), POINTS);
         (0..5000).for_each(|second| history.mark_oom(Duration::from_secs(second)));
         assert_eq!(history.ooms().count(), OOMS);
-        assert_eq!(size_of::<Packed>(), 12);
+        assert_eq!(size_of::<Packed>(), 20);
     }
 
     #[test]

@@ -1,19 +1,26 @@
-//! OOM kills as a time line: each with what was known about it, kept when its cgroup is gone.
+//! OOM kills as a time line: each with what went before, what was known about it and what came after,
+//! kept when its cgroup is gone.
 
+mod after;
+mod before;
+
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::history::History;
 use super::oom;
 use super::row::Row;
 use crate::kernel::unit::{Bytes, Limit, Reading};
-use crate::sample::OomKill;
+use crate::sample::{Fired, OomKill};
 
-/// How many incidents are kept; each takes less than 6 KiB.
+pub(super) use after::follow;
+pub use after::{Outcome, Sequel};
+pub(super) use before::stall;
+pub use before::{BEFORE, Growth, LimitChange, Moment};
+
+/// How many incidents are kept; each takes less than 8 KiB once the next one is there.
 pub const INCIDENTS: usize = 200;
-/// How long a past each keeps.
-pub const BEFORE: Duration = Duration::from_mins(2);
-/// How many points of it.
-const POINTS: usize = 240;
+/// How many victims are kept of all incidents but the newest.
+const VICTIMS: usize = 32;
 
 /// One or more kills in one cgroup, with what came before and after.
 #[derive(Debug, Clone)]
@@ -33,37 +40,9 @@ pub struct Incident {
     /// The victims' cgroup before it, oldest first.
     pub before: Vec<Moment>,
     /// What became of it; `None` until that is known.
-    pub outcome: Option<Outcome>,
-}
-
-/// A cgroup some time before a kill.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Moment {
-    /// Seconds before the kill.
-    pub age: f32,
-    /// `memory.current` in bytes.
-    pub memory: f32,
-    /// Share of time that some task waited for memory, 0 to 100.
-    pub stall: Option<f32>,
-}
-
-/// What happened after a kill.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// Others in the cgroup live on.
-    Survived {
-        /// How many processes and threads, with those in cgroups below.
-        left: u64,
-    },
-    /// Nobody is left in the cgroup.
-    Emptied,
-    /// The cgroup is gone.
-    Removed,
-    /// The cgroup is in use again, or a new one of its name is there.
-    Restarted {
-        /// How long after the kill.
-        after: Duration,
-    },
+    pub sequel: Option<Sequel>,
+    /// How many processes and threads the cgroup had when it was last read.
+    lived: Option<u64>,
 }
 
 impl Incident {
@@ -72,60 +51,58 @@ impl Incident {
         at: Duration,
         kill: &OomKill,
         row: Option<&Row>,
-        history: &History,
         label: &dyn Fn(&str) -> String,
     ) -> Self {
-        let likely = || match row.map(|row| &row.memory_limit) {
-            Some(Reading::Value(ceiling)) => Some(ceiling.binding.limit),
-            _ => None,
-        };
-        let points: Vec<Moment> = history
-            .points()
-            .filter(|point| point.at <= at && at.saturating_sub(point.at) <= BEFORE)
-            .filter_map(|point| {
-                let age = at.saturating_sub(point.at).as_secs_f32();
-                // A chart needs no more digits.
-                #[allow(clippy::cast_precision_loss)]
-                point.memory.map(|memory| Moment {
-                    age,
-                    memory: memory.0 as f32,
-                    stall: None,
-                })
-            })
-            .collect();
-        let surplus = points.len().saturating_sub(POINTS);
+        let host = matches!(&kill.fired, Some(fired) if fired.value == Fired::Host);
+        let likely = || row.filter(|_| !host).and_then(likely_limit);
         Self {
             number,
             at,
             name: label(&kill.path.value),
             limit: oom::limit(kill, row, label),
             limit_bytes: kill.limit().and_then(Limit::value).or_else(likely),
-            before: points[surplus..].to_vec(),
-            outcome: None,
+            before: Vec::new(),
+            sequel: None,
+            lived: row.and_then(|row| row.pids.value().copied()),
             kill: kill.clone(),
         }
     }
 
-    /// The largest value in each of `columns` equal slices of the past, newest last.
-    pub fn columns(&self, columns: usize) -> Vec<Option<f64>> {
-        let mut values: Vec<Option<f64>> = vec![None; columns];
-        for Moment { age, memory, .. } in &self.before {
-            let share = f64::from(*age) / BEFORE.as_secs_f64();
-            // Truncation is meant: the age is a share between 0 and 1.
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            let back = (share * columns as f64) as usize;
-            if let Some(index) = columns.checked_sub(back + 1) {
-                let memory = f64::from(*memory);
-                values[index] = Some(values[index].map_or(memory, |other| other.max(memory)));
-            }
+    /// Whether the limit that was hit is the victims' own; `None` where that is not known.
+    pub fn is_own_limit(&self) -> Option<bool> {
+        match &self.kill.fired.as_ref()?.value {
+            Fired::Cgroup { path, .. } => Some(*path == self.kill.path.value),
+            Fired::Host => Some(false),
         }
-        values
     }
 
-    /// How much memory grew per second over what is known of the past; below 0 where it shrank.
-    pub fn growth(&self) -> Option<f64> {
-        let (first, last) = (self.before.first()?, self.before.last()?);
-        let seconds = f64::from(first.age - last.age);
-        (seconds > 0.0).then(|| f64::from(last.memory - first.memory) / seconds)
+    /// Whether the first process of a pid namespace was among the victims: the kernel then kills
+    /// everybody in there, and whoever waits for it is told of `SIGKILL`, which shells and runtimes call
+    /// exit 137.
+    ///
+    /// <https://man7.org/linux/man-pages/man7/pid_namespaces.7.html>
+    pub fn killed_init(&self) -> bool {
+        let mut victims = self.kill.victims.iter();
+        victims.any(|victim| victim.inner_pid == Some(1) && victim.pid != 1)
+    }
+}
+
+/// Adds the newest; of the older ones, the oldest go and long lists of victims are cut.
+pub(super) fn push(incidents: &mut VecDeque<Incident>, incident: Incident) {
+    if incidents.len() == INCIDENTS {
+        incidents.pop_front();
+    }
+    if let Some(last) = incidents.back_mut() {
+        last.kill.victims.truncate(VICTIMS);
+        last.kill.victims.shrink_to_fit();
+    }
+    incidents.push_back(incident);
+}
+
+/// The memory limit that stops a cgroup first.
+pub(super) fn likely_limit(row: &Row) -> Option<Bytes> {
+    match &row.memory_limit {
+        Reading::Value(ceiling) => Some(ceiling.binding.limit),
+        Reading::NotAvailable | Reading::Unreadable(_) => None,
     }
 }

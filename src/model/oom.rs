@@ -6,7 +6,7 @@ use super::limit::Of;
 use super::row::Row;
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::unit::Reading;
-use crate::sample::{OomKill, Victim};
+use crate::sample::{Fired, OomKill, Victim};
 use crate::text;
 
 /// How much a note matters.
@@ -81,6 +81,13 @@ fn about(victim: &Victim) -> String {
 
 /// `limit memory.max 64M of leaker`
 pub fn limit(kill: &OomKill, row: Option<&Row>, label: &dyn Fn(&str) -> String) -> String {
+    if kill
+        .fired
+        .as_ref()
+        .is_some_and(|fired| fired.value == Fired::Host)
+    {
+        return "the host ran out of memory".to_owned();
+    }
     if let Some(path) = kill.limit_path() {
         let size = kill
             .limit()

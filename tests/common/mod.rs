@@ -148,6 +148,24 @@ pub struct Oom {
     /// `PID INSIDE COMM RSS`
     #[serde(default)]
     pub victims: Vec<(u32, u32, String, String)>,
+    pub group: Option<bool>,
+    /// The host ran out.
+    #[serde(default)]
+    pub host: bool,
+    /// How the path is known.
+    pub known: Option<String>,
+}
+
+impl Oom {
+    fn known(&self) -> Means {
+        match self.known.as_deref() {
+            None => Means::Counter,
+            Some("log") => Means::KernelLog,
+            Some("trace") => Means::Tracepoint,
+            Some("inferred") => Means::Inferred,
+            Some(other) => panic!("known: {other}"),
+        }
+    }
 }
 
 /// The device of all scenarios.
@@ -301,16 +319,20 @@ fn events(step: &Step, cgroups: &BTreeMap<String, CgroupSample>) -> Vec<Result<E
         Ok(Event::OomKill(Box::new(OomKill {
             time,
             cgroup: cgroups[&oom.path].id,
-            path: Fact::new(oom.path.as_str().into(), Means::Counter),
+            path: Fact::new(oom.path.as_str().into(), oom.known()),
             logged_at: None,
-            group: None,
+            group: oom.group.map(|group| Fact::new(group, Means::Counter)),
             memory_stat: None,
             kills: oom.kills.unwrap_or(1),
-            fired: oom.limit_path.as_deref().map(|path| {
-                let max = oom.limit.as_deref().map(limit);
-                let path = path.into();
-                Fact::new(Fired::Cgroup { path, max }, Means::KernelLog)
-            }),
+            fired: match &oom.limit_path {
+                _ if oom.host => Some(Fact::new(Fired::Host, Means::KernelLog)),
+                Some(path) => {
+                    let max = oom.limit.as_deref().map(limit);
+                    let path = path.as_str().into();
+                    Some(Fact::new(Fired::Cgroup { path, max }, Means::KernelLog))
+                }
+                None => None,
+            },
             victims: oom
                 .victims
                 .iter()
@@ -321,8 +343,8 @@ fn events(step: &Step, cgroups: &BTreeMap<String, CgroupSample>) -> Vec<Result<E
                     anon: size(rss),
                     file: Bytes(0),
                     shmem: Bytes(0),
-                    uid: None,
-                    oom_score_adj: None,
+                    uid: Some(0),
+                    oom_score_adj: Some(0),
                     from: Means::KernelLog,
                 })
                 .collect(),

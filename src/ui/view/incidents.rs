@@ -1,4 +1,6 @@
-//! The OOM kills on a time line, newest first, and the chosen one with all that is known about it.
+//! The OOM kills on a time line, newest first, and below it the chosen one in full.
+
+mod chosen;
 
 use std::time::Duration;
 
@@ -7,10 +9,8 @@ use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
-use super::chart::{self, Chart};
-use super::{pad, put, wrap};
-use crate::model::incident::BEFORE;
-use crate::model::{Incident, Model, field};
+use super::{pad, put};
+use crate::model::{Incident, Model};
 use crate::text;
 use crate::ui::state::State;
 use crate::ui::theme::Theme;
@@ -19,8 +19,6 @@ use crate::ui::theme::Theme;
 const AXIS: u16 = 2;
 /// The axis shows at least so much.
 const LEAST: Duration = Duration::from_mins(2);
-/// From this width on, the chart stands beside the words.
-const BESIDE: u16 = 100;
 
 /// The part of the view that the list has, with so many entries.
 pub fn list(area: Rect, entries: usize) -> Rect {
@@ -66,7 +64,7 @@ pub(super) fn render(buffer: &mut Buffer, area: Rect, model: &Model, state: &Sta
         height: area.bottom().saturating_sub(list.bottom() + 1),
         ..area
     };
-    chosen(buffer, below, model, incidents[at], theme);
+    chosen::render(buffer, below, model, incidents[at], theme);
 }
 
 /// `┄┄✖┄┄┄✖┄┄┄┄┄`, with the times at its ends; the chosen one is ◆.
@@ -138,7 +136,7 @@ fn entry(incident: &Incident, model: &Model, width: u16, theme: &Theme) -> Line<
                 text::bytes(victim.rss())
             )
         }
-        None => "not named by the kernel log".to_owned(),
+        None => "victim unknown".to_owned(),
     };
     if incident.kill.kills > 1 {
         about = format!("{} killed: {about}", incident.kill.kills);
@@ -151,142 +149,4 @@ fn entry(incident: &Incident, model: &Model, width: u16, theme: &Theme) -> Line<
         Span::raw(" "),
         Span::raw(text::fit(&about, room).into_owned()),
     ])
-}
-
-/// Everything that is known about one.
-fn chosen(buffer: &mut Buffer, area: Rect, model: &Model, incident: &Incident, theme: &Theme) {
-    if area.height == 0 {
-        return;
-    }
-    let wide = area.width >= BESIDE;
-    let words = if wide {
-        Rect {
-            width: area.width / 2 - 2,
-            ..area
-        }
-    } else {
-        area
-    };
-    let lines = told(incident, model, words.width, theme);
-    for (line, y) in lines.iter().zip(0..words.height) {
-        put(buffer, words, y, line);
-    }
-    let used = u16::try_from(lines.len()).unwrap_or(u16::MAX);
-    let beside = if wide {
-        let half = area.width / 2;
-        Rect {
-            x: area.x + half,
-            width: area.width - half,
-            height: area.height.min(14),
-            ..area
-        }
-    } else {
-        Rect {
-            y: area.y + used.min(area.height),
-            height: area.height.saturating_sub(used).min(12),
-            ..area
-        }
-    };
-    if beside.height > chart::LEAST {
-        before(buffer, beside, incident, theme);
-    }
-}
-
-fn told(incident: &Incident, model: &Model, width: u16, theme: &Theme) -> Vec<Line<'static>> {
-    let path = text::sanitise(&incident.kill.path.value).into_owned();
-    let limit = text::sanitise(&incident.limit).into_owned();
-    let killed = match incident.kill.kills {
-        1 => "1 process".to_owned(),
-        kills => format!("{kills} processes"),
-    };
-    let mut facts = vec![
-        (
-            "killed",
-            format!("{killed} at {}", model.clock(incident.kill.time)),
-        ),
-        ("cgroup", path),
-        ("why", limit),
-    ];
-    if let Some(owner) = incident.kill.limit_path() {
-        let own = **owner == *incident.kill.path.value;
-        let whose = if own { "its own" } else { "an ancestor's" };
-        facts.push(("limit of", format!("{} ({whose})", text::sanitise(owner))));
-    }
-    for victim in &incident.kill.victims {
-        let inside = victim.inner_pid.map_or_else(
-            || "not known inside".to_owned(),
-            |pid| format!("{pid} inside"),
-        );
-        facts.push((
-            "victim",
-            format!(
-                "pid {} on the host, {inside} · {} · rss {}",
-                victim.pid,
-                text::sanitise(&victim.comm),
-                text::bytes(victim.rss())
-            ),
-        ));
-    }
-    let named = u64::try_from(incident.kill.victims.len()).unwrap_or(u64::MAX);
-    let nameless = incident.kill.kills.saturating_sub(named);
-    if nameless > 0 {
-        facts.push(("", format!("{nameless} not named by the kernel log")));
-    }
-    if let Some(growth) = incident.growth().filter(|growth| *growth >= 1.0) {
-        let seconds = incident.before.first().map_or(0.0, |first| first.age);
-        facts.push((
-            "before",
-            format!(
-                "grew {}/s on average over {seconds:.0} s",
-                field::rate(growth)
-            ),
-        ));
-    }
-    let room = usize::from(width).saturating_sub(9);
-    facts
-        .into_iter()
-        .flat_map(|(what, about)| {
-            let lines = wrap(&about, room, room);
-            lines.into_iter().enumerate().map(move |(at, text)| {
-                let what = if at == 0 { what } else { "" };
-                Line::from(vec![
-                    Span::styled(pad(what, 9, false), theme.dim),
-                    Span::raw(text),
-                ])
-            })
-        })
-        .collect()
-}
-
-/// The victims' cgroup's memory up to the kill, at the right end.
-fn before(buffer: &mut Buffer, area: Rect, incident: &Incident, theme: &Theme) {
-    let title = format!("memory in the {} min before", BEFORE.as_secs() / 60);
-    put(buffer, area, 0, &Line::styled(title, theme.title));
-    let width = usize::from(chart::columns(area.width));
-    let values = incident.columns(width);
-    if values.iter().all(Option::is_none) {
-        let text = Line::styled("not seen before it was killed", theme.dim);
-        put(buffer, area, 1, &text);
-        return;
-    }
-    let mut kills = vec![false; width];
-    if let Some(last) = kills.last_mut() {
-        *last = true;
-    }
-    Chart {
-        values: &values,
-        kills: &kills,
-        limit: incident.limit_bytes.map(|limit| limit.0 as f64),
-        scale: field::rate,
-        caption: String::new(),
-    }
-    .render(
-        buffer,
-        Rect {
-            y: area.y + 1,
-            height: area.height - 1,
-            ..area
-        },
-        theme,
-    );
 }
