@@ -1,8 +1,9 @@
 //! `ringfence set` on a real kernel, as root: `cargo xtask test vm_limits`.
 
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use ringfence::kernel::cgroup::apply::{Write, apply};
@@ -411,4 +412,70 @@ fn the_kernels_own_refusals_are_said_in_words() {
         (own.read("io.max"), own.read("cpu.idle")),
         (String::new(), "1".into())
     );
+}
+
+/// A process with nine tenths of a CPU reserved, in the cgroup at `dir`.
+fn reserve_a_cpu(dir: &Path) -> Child {
+    const SECOND: u64 = 1_000_000_000;
+    let procs = dir.join("cgroup.procs");
+    let mut sleep = Command::new("sleep");
+    sleep.arg("1000");
+    let enter = move || {
+        fs::write(&procs, "0")?;
+        // SAFETY: all zeroes is a valid `sched_attr`, which is numbers only.
+        let mut attr: libc::sched_attr = unsafe { std::mem::zeroed() };
+        attr.size = u32::try_from(size_of::<libc::sched_attr>()).unwrap();
+        attr.sched_policy = u32::try_from(libc::SCHED_DEADLINE).unwrap();
+        attr.sched_runtime = SECOND / 10 * 9;
+        attr.sched_deadline = SECOND;
+        attr.sched_period = SECOND;
+        // SAFETY: the kernel reads as much as `size` says.
+        match unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) } {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        }
+    };
+    // SAFETY: two system calls, between fork and exec of a test.
+    unsafe { sleep.pre_exec(enter) };
+    sleep.spawn().unwrap()
+}
+
+/// EBUSY: two CPUs of a cgroup's own, two tasks that have reserved nearly all of them, and one CPU to be
+/// taken away.
+#[test]
+fn a_cpu_that_is_reserved_cannot_be_taken_away() {
+    let _host = Host::new();
+    let third = Path::new("/sys/devices/system/cpu/cpu2/online");
+    fs::write(third, "1").unwrap();
+    fs::write(Path::new(MOUNT).join("cgroup.subtree_control"), "+cpuset").unwrap();
+    let dir = Path::new(MOUNT).join("reserved");
+    fs::create_dir(&dir).unwrap();
+    for (file, text) in [("cpuset.cpus", "1-2"), ("cpuset.cpus.partition", "root")] {
+        fs::write(dir.join(file), text).unwrap();
+    }
+    assert_eq!(read(dir.join("cpuset.cpus.partition")), "root");
+    let mut tasks = [reserve_a_cpu(&dir), reserve_a_cpu(&dir)];
+    let done = set(&["/reserved", "cpuset.cpus=1"]);
+    let dry = set(&["/reserved", "cpuset.cpus=1", "--dry-run"]);
+    let cpus = read(dir.join("cpuset.cpus"));
+    for task in &mut tasks {
+        task.kill().unwrap();
+        task.wait().unwrap();
+    }
+    // Once nobody holds it, it can.
+    let after = set(&["/reserved", "cpuset.cpus=1"]);
+    let taken = read(dir.join("cpuset.cpus"));
+    fs::write(dir.join("cpuset.cpus.partition"), "member").unwrap();
+    fs::remove_dir(&dir).unwrap();
+    fs::write(third, "0").unwrap();
+    done.fails(
+        125,
+        &[
+            "the kernel refused `1` for cpuset.cpus: it is in use",
+            "SCHED_DEADLINE",
+            "nothing was changed",
+        ],
+    );
+    assert_eq!((cpus.as_str(), dry.code), ("1-2", 0));
+    assert_eq!((after.code, taken.as_str()), (0, "1"), "{after:?}");
 }

@@ -143,8 +143,8 @@ fn explain(cgroup: &Cgroup, mount: &std::path::Path, write: &Write, error: &Erro
             mount.join("io.cost.qos").display()
         ),
         Errno::EBUSY => format!(
-            "{refused}: it is in use in a way that forbids the change (memory that cannot be taken back, or \
-             CPUs that somebody holds exclusively)"
+            "{refused}: it is in use in a way that forbids the change (CPUs whose time SCHED_DEADLINE tasks have \
+             reserved, for instance)"
         ),
         _ => error.to_string(),
     }
