@@ -165,8 +165,8 @@ fn all_four_views_over_a_real_workload() {
     dashboard.wait("the kill", |contents| {
         contents.contains("├ OOM kills · 1 of ")
             && contents.contains("limit memory.max 32M of leaker")
-            && contents.contains(" on the host, ")
-            && contents.contains("/ringfence.slice/leaker (its own)")
+            && contents.contains("of leaker, its own")
+            && contents.contains("after    PID 1 inside was killed (exit 137); ")
     });
     eprintln!("{}", dashboard.contents());
     // Escape and a digit sent together would be Alt with it.

@@ -5,6 +5,7 @@
 //! The verdict (never rate-limited) has the sizes:
 //! `Memory cgroup out of memory: Killed process 123 (python3) total-vm:…kB, anon-rss:…kB, …`.
 
+pub mod dump;
 pub mod reader;
 
 use std::time::Duration;

@@ -41,8 +41,6 @@ pub struct Incident {
     pub before: Vec<Moment>,
     /// What became of it; `None` until that is known.
     pub sequel: Option<Sequel>,
-    /// How many processes and threads the cgroup had when it was last read.
-    lived: Option<u64>,
 }
 
 impl Incident {
@@ -63,7 +61,6 @@ impl Incident {
             limit_bytes: kill.limit().and_then(Limit::value).or_else(likely),
             before: Vec::new(),
             sequel: None,
-            lived: row.and_then(|row| row.pids.value().copied()),
             kill: kill.clone(),
         }
     }

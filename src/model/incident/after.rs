@@ -50,18 +50,12 @@ impl Incident {
         }
     }
 
-    /// Whether it is certain that nobody of the cgroup lived on.
-    fn killed_everybody(&self) -> bool {
-        let group = self.kill.group.is_some_and(|group| group.value);
-        group || self.lived.is_some_and(|lived| self.kill.kills >= lived)
-    }
-
     fn outcome(&self, own: Option<&CgroupSample>, heir: Option<&CgroupSample>) -> Option<Outcome> {
         let last = self.sequel.as_ref().map(|sequel| &sequel.outcome);
         let was_empty = matches!(last, Some(Outcome::Ended | Outcome::Removed));
-        let nobody_left = was_empty || self.killed_everybody();
+        let group = self.kill.group.is_some_and(|group| group.value);
         match (own.map(is_populated), heir.map(is_populated)) {
-            (Some(Some(true)), _) if nobody_left => Some(Outcome::Restarted),
+            (Some(Some(true)), _) if was_empty || group => Some(Outcome::Restarted),
             (Some(Some(true)), _) => Some(Outcome::Survived {
                 left: own.and_then(|own| own.pids_current.value().copied()),
             }),

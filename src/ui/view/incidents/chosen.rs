@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::kernel::memory::MemoryStat;
 use crate::model::incident::{BEFORE, Outcome};
 use crate::model::{Incident, Model, field};
-use crate::sample::{Fact, Fired, Means, Victim};
+use crate::sample::{Means, Victim};
 use crate::text;
 use crate::ui::theme::Theme;
 use crate::ui::view::chart::{self, Chart};
@@ -116,19 +116,10 @@ fn facts(incident: &Incident, model: &Model) -> Vec<Told> {
         ),
         Told::new(
             "why",
-            text::sanitise(&incident.limit).into_owned(),
+            why(incident),
             kill.fired.as_ref().map(|fired| fired.from),
         ),
     ];
-    if let Some(Fact {
-        value: Fired::Cgroup { path, .. },
-        ..
-    }) = &kill.fired
-        && incident.is_own_limit() == Some(false)
-    {
-        let words = format!("{} (an ancestor's limit)", text::sanitise(path));
-        facts.push(Told::new("limit of", words, None));
-    }
     facts.extend(victim(incident));
     facts.push(Told::new("after", future(incident), None));
     facts.extend(past(incident).map(|words| Told::new("before", words, None)));
@@ -138,6 +129,16 @@ fn facts(incident: &Incident, model: &Model) -> Vec<Told> {
     }
     facts.extend(others(incident));
     facts
+}
+
+/// `limit memory.max 90M of app, an ancestor: /app`
+fn why(incident: &Incident) -> String {
+    let limit = text::sanitise(&incident.limit);
+    match (incident.is_own_limit(), incident.kill.limit_path()) {
+        (Some(true), _) => format!("{limit}, its own"),
+        (Some(false), Some(path)) => format!("{limit}, an ancestor: {}", text::sanitise(path)),
+        _ => limit.into_owned(),
+    }
 }
 
 /// `3 processes at 12:02:50, the whole cgroup (memory.oom.group)`
@@ -195,12 +196,14 @@ fn others(incident: &Incident) -> Vec<Told> {
 
 /// `pid 48213 (1 inside) ringfence`
 fn who(victim: &Victim) -> String {
-    let inside = victim
-        .inner_pid
-        .map_or_else(|| "?".to_owned(), |pid| pid.to_string());
+    let inside = match victim.inner_pid {
+        None => " (? inside)".to_owned(),
+        Some(pid) if pid == victim.pid => String::new(),
+        Some(pid) => format!(" ({pid} inside)"),
+    };
     let comm = text::sanitise(&victim.comm);
     format!(
-        "pid {} ({inside} inside) {comm} · rss {}",
+        "pid {}{inside} {comm} · rss {}",
         victim.pid,
         text::bytes(victim.rss())
     )

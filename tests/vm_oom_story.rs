@@ -1,0 +1,107 @@
+//! OOM kills in full, on the screen of the dashboard: who, why, what went before and what came after.
+//! `cargo xtask test vm_oom_story`.
+
+#[allow(dead_code, reason = "each suite uses its part")]
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use support::dashboard::Dashboard;
+use support::own::Own;
+use support::{Host, binary};
+
+/// Opens the time line and waits until the newest kill is told so.
+fn wait_for_story(dashboard: &mut Dashboard, words: &[&str]) {
+    dashboard.wait(&format!("{words:?}"), |contents| {
+        words.iter().all(|words| contents.contains(words))
+    });
+    eprintln!("{}", dashboard.contents());
+}
+
+fn leave(mut dashboard: Dashboard) {
+    dashboard.keys("q");
+    assert!(dashboard.end().success());
+}
+
+#[test]
+fn a_workload_that_grew_died_at_its_own_limit_and_was_started_again() {
+    let host = Host::new();
+    let mut dashboard = Dashboard::start(&["top", "--interval", "0.5"]);
+    dashboard.wait_for("● live");
+    let spec = r#"{"name": "leaker", "memory": "32m", "restart": "on-failure", "stop-timeout": 1,
+        "command": ["BINARY", "load", "memory", "--size", "64m", "--rate", "6m"]}"#;
+    let binary = binary();
+    let supervisor = host.supervise(&spec.replace("BINARY", &binary.to_string_lossy()));
+    dashboard.wait_for("✖ OOM kill  leaker");
+    dashboard.keys("4");
+    wait_for_story(
+        &mut dashboard,
+        &[
+            "killed   1 process at ",
+            "cgroup   /ringfence.slice/leaker",
+            "why      limit memory.max 32M of leaker, its own",
+            " (1 inside) ringfence · rss ",
+            "+ shmem 0B · oom_score_adj 0 · uid 0",
+            "after    PID 1 inside was killed (exit 137); started again within ",
+            "before   grew ",
+            "memory   anon ",
+            "┄✖",
+        ],
+    );
+    leave(dashboard);
+    supervisor.stop();
+}
+
+#[test]
+fn a_child_that_died_at_an_ancestors_limit_leaves_its_parent_behind() {
+    let _host = Host::new();
+    let own = Own::new();
+    fs::write(own.above.join("memory.max"), "24M").unwrap();
+    own.write("memory.max", "64M");
+    let mut dashboard = Dashboard::start(&["top", "--interval", "0.5"]);
+    dashboard.wait_for(" own ");
+    let mut shell = own.start("tail /dev/zero; while :; do sleep 1; done");
+    dashboard.wait_for("✖ OOM kill  own");
+    dashboard.keys("4");
+    wait_for_story(
+        &mut dashboard,
+        &[
+            "killed   1 process at ",
+            "why      limit memory.max 24M of above, an ancestor: /above",
+            " tail · rss ",
+            "after    survived: ",
+        ],
+    );
+    leave(dashboard);
+    own.write("cgroup.kill", "1");
+    shell.wait().unwrap();
+}
+
+#[test]
+fn a_group_kill_names_all_who_went_with_the_victim() {
+    let _host = Host::new();
+    let own = Own::new();
+    own.write("memory.max", "24M");
+    own.write("memory.oom.group", "1");
+    let mut dashboard = Dashboard::start(&["top", "--interval", "0.5"]);
+    dashboard.wait_for(" own ");
+    let mut shell = own.start("sleep 100 & sleep 101 & sleep 1; exec tail /dev/zero");
+    dashboard.wait_for("✖ OOM kill  own");
+    dashboard.keys("4");
+    wait_for_story(
+        &mut dashboard,
+        &[
+            "killed   3 processes at ",
+            "the whole cgroup",
+            "why      limit memory.max 24M of own, its own",
+            " tail · rss ",
+            "also     pid ",
+            " sleep · rss ",
+            "after    nobody is left in the cgroup",
+        ],
+    );
+    leave(dashboard);
+    assert!(!shell.wait().unwrap().success());
+    assert!(Path::new(&own.dir).exists());
+}
