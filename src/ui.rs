@@ -71,15 +71,17 @@ pub struct Options {
 /// is given back knows the peaks.
 pub fn dashboard(
     live: Live,
-    control: Worker,
+    mut control: Worker,
     options: &Options,
     notes: Option<UnboundedReceiver<Note>>,
 ) -> anyhow::Result<Model> {
-    runtime()?.block_on(async {
+    let model = runtime()?.block_on(async {
         let feed = Feed::new(live, notes, options)?;
         let mut terminal = Terminal::enter().context("cannot take over the terminal")?;
-        watch(&mut terminal, feed, control, options).await
-    })
+        watch(&mut terminal, feed, &mut control, options).await
+    });
+    control.finish(|| eprintln!("ringfence: finishing what was begun"));
+    model
 }
 
 /// Writes a table each interval and a line for each event, until the reader goes away, a signal comes,
@@ -149,7 +151,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 async fn watch(
     terminal: &mut Terminal,
     mut feed: Feed,
-    mut control: Worker,
+    control: &mut Worker,
     options: &Options,
 ) -> anyhow::Result<Model> {
     let size = terminal.size().context("cannot ask the terminal's size")?;

@@ -103,6 +103,23 @@ fn others_are_served_while_one_waits_for_its_grace() {
     quit(dashboard);
 }
 
+/// Leaving does not leave a stop without its kill.
+#[test]
+fn a_stop_is_finished_by_who_leaves() {
+    let host = Host::new();
+    let busy = host.start("busy", &[], &format!("trap : TERM; {WAIT}"));
+    let mut dashboard = dashboard("busy");
+    dashboard.keys("s");
+    dashboard.wait_for("(y / n)");
+    dashboard.keys("y");
+    dashboard.wait_for("TERM sent to 1 process of /ringfence.slice/busy");
+    dashboard.keys("q");
+    dashboard.wait_for("ringfence: finishing what was begun");
+    assert!(alive(&busy));
+    assert!(dashboard.end().success());
+    assert_eq!(busy.finish().code, 137);
+}
+
 #[test]
 fn a_cgroup_freezes_and_thaws_by_one_key() {
     let host = Host::new();

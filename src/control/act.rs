@@ -16,7 +16,7 @@ pub mod survey;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -130,11 +130,16 @@ pub fn short(signal: Signal) -> &'static str {
     signal.as_str().trim_start_matches("SIG")
 }
 
-/// Begins something, and answers when it is done. What takes long has a thread of its own: leaving
-/// ringfence ends it, a stop then without its kill.
-pub(super) fn start(act: Act, mount: &Path, answers: &UnboundedSender<Outcome>) {
+/// Begins something, and answers when it is done. What takes long has a thread of its own. Gives the
+/// thread of a stop: whoever leaves must not leave it without its kill.
+pub(super) fn start(
+    act: Act,
+    mount: &Path,
+    answers: &UnboundedSender<Outcome>,
+) -> Option<JoinHandle<()>> {
     let ground = Ground::new(mount);
     let long = act.takes_long();
+    let stops = matches!(act, Act::Stop(..));
     let refused = (act.clone(), answers.clone());
     let answers = answers.clone();
     let work = move || {
@@ -147,10 +152,16 @@ pub(super) fn start(act: Act, mount: &Path, answers: &UnboundedSender<Outcome>) 
     };
     if !long {
         work();
-    } else if let Err(error) = thread::Builder::new().name("act".into()).spawn(work) {
-        let (act, answers) = refused;
-        let said = Err(format!("{act}: no thread could be started: {error}"));
-        let _ = answers.send(Outcome::Acted { act, said });
+        return None;
+    }
+    match thread::Builder::new().name("act".into()).spawn(work) {
+        Ok(thread) => Some(thread).filter(|_| stops),
+        Err(error) => {
+            let (act, answers) = refused;
+            let said = Err(format!("{act}: no thread could be started: {error}"));
+            let _ = answers.send(Outcome::Acted { act, said });
+            None
+        }
     }
 }
 

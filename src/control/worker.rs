@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc as orders;
-use std::thread;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::sync::mpsc;
@@ -74,10 +75,14 @@ pub enum Outcome {
     },
 }
 
+/// The longest that [`finish`](Worker::finish) waits: a stop's grace, and a little for the kill.
+const FINISH: Duration = Duration::from_secs(15);
+
 /// A running worker. Dropping it ends the thread after the order it is at.
 #[derive(Debug)]
 pub struct Worker {
     orders: orders::Sender<Order>,
+    thread: JoinHandle<()>,
     /// What came of the orders.
     pub outcomes: mpsc::UnboundedReceiver<Outcome>,
 }
@@ -87,18 +92,41 @@ impl Worker {
     pub fn start(mount: PathBuf) -> anyhow::Result<Self> {
         let (sender, orders) = orders::channel::<Order>();
         let (answers, outcomes) = mpsc::unbounded_channel();
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("control".into())
             .spawn(move || {
+                let mut stops: Vec<JoinHandle<()>> = Vec::new();
                 for order in orders {
-                    order.carry_out(&mount, &answers);
+                    stops.retain(|stop| !stop.is_finished());
+                    stops.extend(order.carry_out(&mount, &answers));
+                }
+                for stop in stops {
+                    let _ = stop.join();
                 }
             })
             .context("start the thread that changes limits")?;
         Ok(Self {
             orders: sender,
+            thread,
             outcomes,
         })
+    }
+
+    /// Takes no more orders, and waits for what was ordered and for stops that are in their grace, 15 s at
+    /// most. `waiting` is called once where that takes more than a moment.
+    pub fn finish(self, waiting: impl FnOnce()) {
+        let Self { orders, thread, .. } = self;
+        drop(orders);
+        let begin = Instant::now();
+        let mut waiting = Some(waiting);
+        while !thread.is_finished() && begin.elapsed() < FINISH {
+            if begin.elapsed() > Duration::from_millis(200)
+                && let Some(waiting) = waiting.take()
+            {
+                waiting();
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Gives an order. It is carried out after those before it.
@@ -109,7 +137,11 @@ impl Worker {
 }
 
 impl Order {
-    fn carry_out(self, mount: &Path, answers: &mpsc::UnboundedSender<Outcome>) {
+    fn carry_out(
+        self,
+        mount: &Path,
+        answers: &mpsc::UnboundedSender<Outcome>,
+    ) -> Option<JoinHandle<()>> {
         let outcome = match self {
             Self::Read(path) => Outcome::Sheet {
                 sheet: Sheet::read(
@@ -142,5 +174,6 @@ impl Order {
         };
         // Where nobody listens any more, nobody ordered either.
         let _ = answers.send(outcome);
+        None
     }
 }
