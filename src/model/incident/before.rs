@@ -53,7 +53,7 @@ pub struct LimitChange {
 impl Incident {
     /// Takes over the past of the victims' cgroup.
     pub(in crate::model) fn look_back(&mut self, history: &History) {
-        let points: Vec<Moment> = history
+        let mut points: Vec<Moment> = history
             .points()
             .filter(|point| point.at <= self.at && self.at.saturating_sub(point.at) <= BEFORE)
             .filter_map(|point| {
@@ -67,6 +67,12 @@ impl Incident {
                 })
             })
             .collect();
+        // A sweep may come between the kill and the word of it: then its victims are gone already.
+        if let [.., before, last] = &points[..]
+            && last.memory < BEGAN_ANEW * before.memory
+        {
+            points.pop();
+        }
         let surplus = points.len().saturating_sub(POINTS);
         self.before = points[surplus..].to_vec();
     }
@@ -193,6 +199,10 @@ mod tests {
         let wobbly = [(100, 400), (120, 400), (110, 400), (130, 400)];
         let rate = incident(&wobbly).growth().unwrap().rate;
         assert!((rate - 10.0).abs() < 1e-9, "{rate}");
+        // The last reading was after the kill.
+        let late = [(100, 400), (110, 400), (120, 400), (3, 400)];
+        let seconds = incident(&late).growth().unwrap().seconds;
+        assert!((seconds - 2.0).abs() < 1e-6, "{seconds}");
         assert_eq!(incident(&[]).growth(), None);
         assert_eq!(incident(&[(5, 5)]).growth(), None);
     }
