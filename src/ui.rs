@@ -28,18 +28,22 @@ pub mod theme;
 pub mod update;
 pub mod view;
 
-use std::io::Write;
+use std::future::poll_fn;
+use std::io::{self, Write};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use crossterm::event::EventStream;
+use crossterm::event::{Event, EventStream};
 use futures_util::StreamExt as _;
 use ratatui::layout::Rect;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::control::worker::Worker;
 use crate::kernel::clock;
+use crate::kernel::watch::is_over;
 use crate::model::{Model, Note, Severity};
 use crate::sample::live::{Interest, Live};
 use feed::{Feed, News};
@@ -147,6 +151,17 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("cannot start the event loop")
 }
 
+/// What comes from the terminal next; `None` where that is gone. crossterm would read for ever from it.
+async fn typed(input: &mut EventStream) -> Option<io::Result<Event>> {
+    poll_fn(|context| {
+        if is_over(io::stdin().as_fd()) {
+            return Poll::Ready(None);
+        }
+        input.poll_next_unpin(context)
+    })
+    .await
+}
+
 /// The loop: draw, wait, update. Nothing is drawn that nothing has changed.
 async fn watch(
     terminal: &mut Terminal,
@@ -189,7 +204,7 @@ async fn watch(
                 feed.drain(&mut model);
                 Message::Model
             }
-            event = input.next() => match event {
+            event = typed(&mut input) => match event {
                 Some(event) => Message::Terminal(event.context("cannot read the keys")?),
                 None => return Ok(model),
             },

@@ -130,6 +130,16 @@ pub fn wait(fds: &[BorrowedFd<'_>], timeout: Duration) {
     let _ = poll(&mut fds, timeout);
 }
 
+/// Whether the other end of a terminal or of a pipe is gone (`POLLHUP`, `POLLERR`).
+pub fn is_over(fd: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::new(fd, PollFlags::empty())];
+    let gone = PollFlags::POLLHUP | PollFlags::POLLERR;
+    poll(&mut fds, PollTimeout::ZERO).is_ok()
+        && fds[0]
+            .revents()
+            .is_some_and(|events| events.intersects(gone))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,6 +156,14 @@ mod tests {
         let changes = watcher.changes().unwrap();
         assert_eq!(changes[0], Change::Child(watch, "a".into()));
         assert!(changes.contains(&Change::File(watch, "memory.max".into())));
+    }
+
+    #[test]
+    fn a_pipe_is_over_when_its_other_end_is_gone() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        assert!(!is_over(reader.as_fd()));
+        drop(writer);
+        assert!(is_over(reader.as_fd()));
     }
 
     #[test]
