@@ -36,6 +36,14 @@ pub fn limit(limit: Limit<Bytes>) -> String {
     limit.value().map_or_else(|| "max".to_owned(), bytes)
 }
 
+/// `1 process`, `3 processes`
+pub fn processes(count: usize) -> String {
+    match count {
+        1 => "1 process".to_owned(),
+        count => format!("{count} processes"),
+    }
+}
+
 /// A foreign name made harmless: control characters (escape sequences, newlines), bidirectional
 /// overrides and characters without width become visible `\u{…}` escapes; all else is kept.
 pub fn sanitise(name: &str) -> Cow<'_, str> {

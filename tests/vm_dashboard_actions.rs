@@ -86,15 +86,21 @@ fn a_stop_tells_of_term_and_of_the_end() {
     quit(dashboard);
 }
 
-#[test]
-fn others_are_served_while_one_waits_for_its_grace() {
-    let host = Host::new();
+/// A workload that does not heed TERM, which was just told to stop.
+fn stop_the_deaf(host: &Host) -> (Workload, Dashboard) {
     let busy = host.start("busy", &[], &format!("trap : TERM; {WAIT}"));
     let mut dashboard = dashboard("busy");
     dashboard.keys("s");
     dashboard.wait_for("(y / n)");
     dashboard.keys("y");
     dashboard.wait_for("TERM sent to 1 process of /ringfence.slice/busy");
+    (busy, dashboard)
+}
+
+#[test]
+fn others_are_served_while_one_waits_for_its_grace() {
+    let host = Host::new();
+    let (busy, mut dashboard) = stop_the_deaf(&host);
     dashboard.keys("f");
     dashboard.wait_for("❄ busy");
     assert!(alive(&busy));
@@ -107,12 +113,7 @@ fn others_are_served_while_one_waits_for_its_grace() {
 #[test]
 fn a_stop_is_finished_by_who_leaves() {
     let host = Host::new();
-    let busy = host.start("busy", &[], &format!("trap : TERM; {WAIT}"));
-    let mut dashboard = dashboard("busy");
-    dashboard.keys("s");
-    dashboard.wait_for("(y / n)");
-    dashboard.keys("y");
-    dashboard.wait_for("TERM sent to 1 process of /ringfence.slice/busy");
+    let (busy, mut dashboard) = stop_the_deaf(&host);
     dashboard.keys("q");
     dashboard.wait_for("ringfence: finishing what was begun");
     assert!(alive(&busy));

@@ -27,7 +27,7 @@ use super::worker::Outcome;
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::unit::Bytes;
-use crate::text;
+use crate::text::{self, processes};
 use spare::Spared;
 
 /// How long a stop waits between TERM and the kill, as docker does.
@@ -207,13 +207,5 @@ impl Ground {
             bail!("{why}");
         }
         Ok(cgroup)
-    }
-}
-
-/// `1 process`, `3 processes`
-fn processes(count: usize) -> String {
-    match count {
-        1 => "1 process".to_owned(),
-        count => format!("{count} processes"),
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::oom;
 use super::row::Row;
 use crate::kernel::unit::{Bytes, Limit, Reading};
-use crate::sample::{Fired, OomKill};
+use crate::sample::OomKill;
 
 pub(super) use after::follow;
 pub use after::{Outcome, Sequel};
@@ -51,8 +51,7 @@ impl Incident {
         row: Option<&Row>,
         label: &dyn Fn(&str) -> String,
     ) -> Self {
-        let host = matches!(&kill.fired, Some(fired) if fired.value == Fired::Host);
-        let likely = || row.filter(|_| !host).and_then(likely_limit);
+        let likely = || row.filter(|_| !kill.is_the_hosts()).and_then(likely_limit);
         Self {
             number,
             at,
@@ -62,14 +61,6 @@ impl Incident {
             before: Vec::new(),
             sequel: None,
             kill: kill.clone(),
-        }
-    }
-
-    /// Whether the limit that was hit is the victims' own; `None` where that is not known.
-    pub fn is_own_limit(&self) -> Option<bool> {
-        match &self.kill.fired.as_ref()?.value {
-            Fired::Cgroup { path, .. } => Some(*path == self.kill.path.value),
-            Fired::Host => Some(false),
         }
     }
 
@@ -102,4 +93,26 @@ pub(super) fn likely_limit(row: &Row) -> Option<Bytes> {
         Reading::Value(ceiling) => Some(ceiling.binding.limit),
         Reading::NotAvailable | Reading::Unreadable(_) => None,
     }
+}
+
+/// An incident for tests: one kill in `/a`, of which nothing is known, 100 s after the boot.
+#[cfg(test)]
+fn example(group: Option<bool>) -> Incident {
+    use crate::kernel::cgroup::CgroupId;
+    use crate::sample::{Fact, Means};
+
+    let kill = OomKill {
+        time: std::time::SystemTime::UNIX_EPOCH,
+        logged_at: None,
+        cgroup: CgroupId(1),
+        path: Fact::new("/a".into(), Means::Counter),
+        kills: 1,
+        group: group.map(|group| Fact::new(group, Means::Counter)),
+        fired: None,
+        victims: Vec::new(),
+        memory_stat: None,
+    };
+    Incident::new(1, Duration::from_secs(100), &kill, None, &|path| {
+        path.to_owned()
+    })
 }

@@ -6,7 +6,7 @@ use super::limit::Of;
 use super::row::Row;
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::unit::Reading;
-use crate::sample::{Fired, OomKill, Victim};
+use crate::sample::{OomKill, Victim};
 use crate::text;
 
 /// How much a note matters.
@@ -48,7 +48,7 @@ pub fn notes(kill: &OomKill, row: Option<&Row>, label: &dyn Fn(&str) -> String) 
     let mut notes: Vec<Note> = kill
         .victims
         .iter()
-        .map(|victim| note(format!("OOM kill  {name}  {} · {limit}", about(victim))))
+        .map(|victim| note(format!("OOM kill  {name}  {} · {limit}", about(victim, ""))))
         .collect();
     let nameless = kill.kills.saturating_sub(kill.victims.len() as u64);
     if nameless > 0 {
@@ -65,11 +65,13 @@ pub fn notes(kill: &OomKill, row: Option<&Row>, label: &dyn Fn(&str) -> String) 
     notes
 }
 
-/// `pid 48213 (1 inside) python3 · rss 63.1M`
-fn about(victim: &Victim) -> String {
+/// `pid 48213 (1 inside) python3 · rss 63.1M`; `unseen` stands for a pid inside that nobody saw. Holds
+/// foreign text.
+pub fn about(victim: &Victim, unseen: &str) -> String {
     let inside = match victim.inner_pid {
-        Some(pid) if pid != victim.pid => format!(" ({pid} inside)"),
-        _ => String::new(),
+        None => unseen.to_owned(),
+        Some(pid) if pid == victim.pid => String::new(),
+        Some(pid) => format!(" ({pid} inside)"),
     };
     format!(
         "pid {}{inside} {} · rss {}",
@@ -81,11 +83,7 @@ fn about(victim: &Victim) -> String {
 
 /// `limit memory.max 64M of leaker`
 pub fn limit(kill: &OomKill, row: Option<&Row>, label: &dyn Fn(&str) -> String) -> String {
-    if kill
-        .fired
-        .as_ref()
-        .is_some_and(|fired| fired.value == Fired::Host)
-    {
+    if kill.is_the_hosts() {
         return "the host ran out of memory".to_owned();
     }
     if let Some(path) = kill.limit_path() {

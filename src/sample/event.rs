@@ -153,6 +153,13 @@ impl OomKill {
         }
     }
 
+    /// Whether it is known that the host itself ran out.
+    pub fn is_the_hosts(&self) -> bool {
+        self.fired
+            .as_ref()
+            .is_some_and(|fired| fired.value == Fired::Host)
+    }
+
     /// That limit.
     pub fn limit(&self) -> Option<Limit<Bytes>> {
         match self.fired.as_ref()?.value {

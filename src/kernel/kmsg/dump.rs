@@ -10,9 +10,9 @@
 //! Tasks state (memory values in pages):
 //! ```
 //!
-//! On 6.1 the statistics are one record (of which the end may be missing), on 6.12 one record each. Two reports never mix, as the
-//! kernel writes them under a lock, but other lines may come in between. Reports are rate-limited (ten in
-//! five seconds) together with the summary.
+//! On 6.1 the statistics are one record (of which the end may be missing), on 6.12 one record each. Two
+//! reports never mix, as the kernel writes them under a lock, but other lines may come in between. Reports
+//! are rate-limited (ten in five seconds) together with the summary.
 
 use super::unescape;
 use crate::kernel::memory::MemoryStat;

@@ -111,11 +111,9 @@ pub(in crate::model) fn follow(
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
     use crate::kernel::cgroup::CgroupEvents;
-    use crate::sample::{Fact, Means, OomKill};
+    use crate::model::incident::example;
 
     fn cgroup(id: u64, pids: u64) -> CgroupSample {
         let mut cgroup = CgroupSample::unread(CgroupId(id), None, "/a".into());
@@ -125,23 +123,6 @@ mod tests {
             frozen: false,
         });
         cgroup
-    }
-
-    fn incident(group: Option<bool>) -> Incident {
-        let kill = OomKill {
-            time: SystemTime::UNIX_EPOCH,
-            logged_at: None,
-            cgroup: CgroupId(1),
-            path: Fact::new("/a".into(), Means::Counter),
-            kills: 1,
-            group: group.map(|group| Fact::new(group, Means::Counter)),
-            fired: None,
-            victims: Vec::new(),
-            memory_stat: None,
-        };
-        Incident::new(1, Duration::from_secs(100), &kill, None, &|path| {
-            path.to_owned()
-        })
     }
 
     /// What becomes of an incident whose own cgroup and whose heir are seen so, second by second.
@@ -169,30 +150,30 @@ mod tests {
         let survived = |left| Some(Outcome::Survived { left: Some(left) });
         let seen = [(Some(3), None), (Some(2), None), (Some(0), None)];
         assert_eq!(
-            outcomes(incident(None), &seen),
+            outcomes(example(None), &seen),
             [survived(3), survived(2), Some(Outcome::Ended)]
         );
         let seen = [(Some(0), None), (Some(1), None)];
         let restarted = [Some(Outcome::Ended), Some(Outcome::Restarted)];
-        assert_eq!(outcomes(incident(None), &seen), restarted);
+        assert_eq!(outcomes(example(None), &seen), restarted);
         let seen = [(None, None), (None, Some(0)), (None, Some(2))];
         let removed = Some(Outcome::Removed);
         assert_eq!(
-            outcomes(incident(None), &seen),
+            outcomes(example(None), &seen),
             [removed.clone(), removed, Some(Outcome::Restarted)]
         );
         // After a group kill nobody can have lived on.
         let seen = [(Some(1), None)];
         assert_eq!(
-            outcomes(incident(Some(true)), &seen),
+            outcomes(example(Some(true)), &seen),
             [Some(Outcome::Restarted)]
         );
-        assert_eq!(outcomes(incident(Some(false)), &seen), [survived(1)]);
+        assert_eq!(outcomes(example(Some(false)), &seen), [survived(1)]);
     }
 
     #[test]
     fn it_is_watched_for_a_while_only() {
-        let mut incident = incident(None);
+        let mut incident = example(None);
         let at = |seconds: u64| Duration::from_secs(100 + seconds);
         assert!(incident.is_open(at(9)) && !incident.is_open(at(11)));
         let mut became = |outcome| {

@@ -152,13 +152,10 @@ pub(in crate::model) fn stall(
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
-    use crate::kernel::cgroup::CgroupId;
     use crate::kernel::unit::Bytes;
     use crate::model::history::Point;
-    use crate::sample::{Fact, Means, OomKill};
+    use crate::model::incident::example;
 
     /// An incident after 100 s of `(memory, limit)`, one a second.
     fn incident(past: &[(u64, u64)]) -> Incident {
@@ -173,19 +170,7 @@ mod tests {
                 stall: Some(Percent(2.0)),
             });
         }
-        let kill = OomKill {
-            time: SystemTime::UNIX_EPOCH,
-            logged_at: None,
-            cgroup: CgroupId(1),
-            path: Fact::new("/a".into(), Means::Counter),
-            kills: 1,
-            group: None,
-            fired: None,
-            victims: Vec::new(),
-            memory_stat: None,
-        };
-        let at = Duration::from_secs(100);
-        let mut incident = Incident::new(1, at, &kill, None, &|path| path.to_owned());
+        let mut incident = example(None);
         incident.look_back(&history);
         incident
     }

@@ -9,7 +9,7 @@ use crate::control::act::{Act, GRACE, short};
 use crate::control::worker::Order;
 use crate::kernel::process::held::Brief;
 use crate::model::row::last_part;
-use crate::text;
+use crate::text::{self, processes};
 use crate::ui::question::Question;
 use crate::ui::state::Screen;
 
@@ -277,11 +277,4 @@ fn parent(path: &str) -> &str {
 
 fn count(survey: &Survey) -> String {
     processes(survey.members.len() + survey.unseen)
-}
-
-fn processes(count: usize) -> String {
-    match count {
-        1 => "1 process".to_owned(),
-        count => format!("{count} processes"),
-    }
 }

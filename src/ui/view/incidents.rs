@@ -10,7 +10,7 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
 use super::{pad, put};
-use crate::model::{Incident, Model};
+use crate::model::{Incident, Model, oom};
 use crate::text;
 use crate::ui::state::State;
 use crate::ui::theme::Theme;
@@ -124,18 +124,7 @@ fn entry(incident: &Incident, model: &Model, width: u16, theme: &Theme) -> Line<
     let name = text::sanitise(&model.label(&incident.kill.path.value)).into_owned();
     let name_width = if width >= 60 { 16 } else { 10 };
     let mut about = match incident.kill.victims.first() {
-        Some(victim) => {
-            let inside = match victim.inner_pid {
-                Some(pid) if pid != victim.pid => format!(" ({pid} inside)"),
-                _ => String::new(),
-            };
-            let comm = text::sanitise(&victim.comm);
-            format!(
-                "pid {}{inside} {comm} · rss {}",
-                victim.pid,
-                text::bytes(victim.rss())
-            )
-        }
+        Some(victim) => text::sanitise(&oom::about(victim, "")).into_owned(),
         None => "victim unknown".to_owned(),
     };
     if incident.kill.kills > 1 {

@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::kernel::memory::MemoryStat;
 use crate::model::incident::{BEFORE, Outcome};
-use crate::model::{Incident, Model, field};
+use crate::model::{Incident, Model, field, oom};
 use crate::sample::{Means, Victim};
 use crate::text;
 use crate::ui::theme::Theme;
@@ -134,20 +134,17 @@ fn facts(incident: &Incident, model: &Model) -> Vec<Told> {
 /// `limit memory.max 90M of app, an ancestor: /app`
 fn why(incident: &Incident) -> String {
     let limit = text::sanitise(&incident.limit);
-    match (incident.is_own_limit(), incident.kill.limit_path()) {
-        (Some(true), _) => format!("{limit}, its own"),
-        (Some(false), Some(path)) => format!("{limit}, an ancestor: {}", text::sanitise(path)),
-        _ => limit.into_owned(),
+    match incident.kill.limit_path() {
+        Some(path) if *path == incident.kill.path.value => format!("{limit}, its own"),
+        Some(path) => format!("{limit}, an ancestor: {}", text::sanitise(path)),
+        None => limit.into_owned(),
     }
 }
 
 /// `3 processes at 12:02:50, the whole cgroup (memory.oom.group)`
 fn killed(incident: &Incident, model: &Model) -> String {
     let kill = &incident.kill;
-    let many = match kill.kills {
-        1 => "1 process".to_owned(),
-        kills => format!("{kills} processes"),
-    };
+    let many = text::processes(usize::try_from(kill.kills).unwrap_or(usize::MAX));
     let group = match &kill.group {
         Some(group) if group.value => ", the whole cgroup (memory.oom.group)",
         _ => "",
@@ -194,19 +191,9 @@ fn others(incident: &Incident) -> Vec<Told> {
     facts
 }
 
-/// `pid 48213 (1 inside) ringfence`
+/// `pid 48213 (1 inside) ringfence · rss 63.1M`
 fn who(victim: &Victim) -> String {
-    let inside = match victim.inner_pid {
-        None => " (? inside)".to_owned(),
-        Some(pid) if pid == victim.pid => String::new(),
-        Some(pid) => format!(" ({pid} inside)"),
-    };
-    let comm = text::sanitise(&victim.comm);
-    format!(
-        "pid {}{inside} {comm} · rss {}",
-        victim.pid,
-        text::bytes(victim.rss())
-    )
+    text::sanitise(&oom::about(victim, " (? inside)")).into_owned()
 }
 
 /// `anon 62M + file 1M + shmem 0B · oom_score_adj 0 · uid 0`
