@@ -6,7 +6,32 @@
 # $END_MARK is the last thing on every output stream: only then has the host seen all of it.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 lib=/usr/lib/xtask
-. $lib/config # END_MARK, TERMINAL, ROWS, COLS, TERM
+. $lib/config # END_MARK, TERMINAL, HOLD_PATCHES, ROWS, COLS, TERM
+
+# For emulators before QEMU 10, which now and then run the breakpoint of a code patch that is over (`Oops: int3`), as
+# each CPU is a thread of its own. What makes the kernel patch itself while it is busy is done once, now, and kept.
+hold_patches() {
+    # Tracepoints that ringfence listens to: twice, as the code is patched too when a second listener comes or goes.
+    # Names of tasks are not recorded for the same reason. Nobody reads the buffers.
+    cd /sys/kernel/tracing || return
+    echo 0 >options/record-cmd
+    for keep in keep-1 keep-2; do
+        mkdir instances/$keep
+        for event in oom/mark_victim cgroup/cgroup_attach_task; do
+            echo 1 >instances/$keep/events/$event/enable
+        done
+        echo 1 >instances/$keep/buffer_size_kb
+    done
+    # A first cgroup with CPUs, a quota, or the memory controller of its own (cpusets_enabled_key,
+    # __cfs_bandwidth_used, memcg_kmem_online_key). In Debian, systemd's cgroups do the same.
+    [ "$(cat /proc/1/comm)" = systemd ] && return
+    cd /sys/fs/cgroup || return
+    echo +cpu +cpuset +memory >cgroup.subtree_control
+    mkdir keep
+    echo 100000 >keep/cpu.max
+    echo -memory >cgroup.subtree_control
+}
+if [ -n "$HOLD_PATCHES" ]; then (hold_patches); fi
 
 port() {
     set -- /dev/vport*p"$1"

@@ -1,7 +1,7 @@
 //! Building what goes into a guest: static, as the guest has no libraries.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -27,9 +27,14 @@ pub fn cargo(subcommand: &str) -> Command {
     cargo
 }
 
-/// The same for the guest. `--target` gives static artefacts a directory of their own, so they and the
-/// ordinary build do not replace each other, and keeps proc macros dynamic, as they must be.
+/// The same for the guest.
 fn guest_cargo(subcommand: &str) -> Command {
+    static_cargo(subcommand, "guest")
+}
+
+/// The same for static artefacts. `--target` gives them a directory of their own, so they and the
+/// ordinary build do not replace each other, and keeps proc macros dynamic, as they must be.
+fn static_cargo(subcommand: &str, profile: &str) -> Command {
     let mut cargo = cargo(subcommand);
     cargo
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
@@ -38,7 +43,7 @@ fn guest_cargo(subcommand: &str) -> Command {
             "--package",
             "ringfence",
             "--profile",
-            "guest",
+            profile,
             "--target",
             TARGET,
             "--message-format",
@@ -105,6 +110,26 @@ fn native_cargo(subcommand: &str) -> Command {
 /// Static executables of the targets that `selection` (such as `--test NAME`) names.
 pub fn build_for_guest(subcommand: &str, selection: &[String]) -> Result<Vec<Built>> {
     build(guest_cargo(subcommand).arg("--no-run").args(selection))
+}
+
+/// A bench and ringfence as they are released, both static.
+pub fn build_static_bench(name: &str) -> Result<Vec<Built>> {
+    build(static_cargo("bench", "bench").args(["--quiet", "--no-run", "--bench", name]))
+}
+
+/// A program of one source file that uses no library at all, not even libc.
+pub fn build_bare(source: &Path, program: &Path) -> Result<()> {
+    let options = [
+        "--edition=2024",
+        "-Copt-level=2",
+        "-Cpanic=abort",
+        "-Crelocation-model=static",
+        "-Cstrip=symbols",
+        "-Clink-args=-nostartfiles -nostdlib -static",
+    ];
+    let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    rustc.args(options).arg("-o").arg(program).arg(source);
+    host::run(rustc.current_dir(host::workspace_dir()))
 }
 
 /// Runs a cargo command with JSON messages and collects the executables.

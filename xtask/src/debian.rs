@@ -8,9 +8,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::apt::{Archive, as_root};
 use crate::guest;
 use crate::host;
-use crate::setup::{self, as_root};
+use crate::setup;
 
 /// Besides the essential ones.
 const PACKAGES: [&str; 10] = [
@@ -27,8 +28,16 @@ const PACKAGES: [&str; 10] = [
 ];
 
 /// Installed by apt, once the system is there: debootstrap cannot choose between `crun | runc`. With podman's
-/// pods, which want catatonit to hold them.
-const MORE_PACKAGES: [&str; 3] = ["podman", "crun", "catatonit"];
+/// pods, which want catatonit to hold them, what else writes images, and what else launches.
+const MORE_PACKAGES: [&str; 7] = [
+    "podman",
+    "crun",
+    "catatonit",
+    "buildah",
+    "skopeo",
+    "runc",
+    "bubblewrap",
+];
 
 const SETUP: &str = include_str!("../guest/debian-setup.sh");
 
@@ -51,7 +60,11 @@ pub fn build() -> Result<()> {
         eprintln!("debian: cached");
         return Ok(());
     }
-    let (mirror, suite) = archive()?;
+    let Archive {
+        mirror,
+        release: suite,
+        ..
+    } = Archive::of_this_host()?;
     eprintln!("debian: bootstrapping {suite}, which takes a few minutes");
     let scratch = setup::scratch_dir()?;
     let tree = Tree(scratch.path().join("tree"));
@@ -94,25 +107,6 @@ impl Drop for Tree {
     }
 }
 
-/// The archive that this host's packages come from, and its release.
-fn archive() -> Result<(String, String)> {
-    let format = "$(REPO_URI) $(CODENAME) $(COMPONENT)";
-    let targets = host::output(Command::new("apt-get").args([
-        "indextargets",
-        "--format",
-        format,
-        "Created-By: Packages",
-        "Origin: Debian",
-    ]))?;
-    let targets = String::from_utf8_lossy(&targets);
-    match main_archive(&targets) {
-        Some(archive) => Ok(archive),
-        None => {
-            bail!("apt knows no Debian archive to bootstrap a guest from; try `apt-get update`")
-        }
-    }
-}
-
 /// Apt's proxies, as debootstrap's downloader takes them: it does not read apt's configuration. In the
 /// environment and not on the command line, as a proxy may have a password.
 fn proxies() -> Vec<(&'static str, String)> {
@@ -135,15 +129,6 @@ fn shell_value(line: &str) -> Option<String> {
     (!matches!(value, "" | "DIRECT" | "false")).then(|| value.to_owned())
 }
 
-/// The first plain release (no updates, security or backports) with its main component.
-fn main_archive(targets: &str) -> Option<(String, String)> {
-    targets.lines().find_map(|line| {
-        let mut words = line.split_whitespace();
-        let (mirror, suite, component) = (words.next()?, words.next()?, words.next()?);
-        (component == "main" && !suite.contains('-')).then(|| (mirror.to_owned(), suite.to_owned()))
-    })
-}
-
 /// Fills the tree of a run's own disk: what the image does not have. Paths through the merged directories
 /// lead where they do in the image.
 pub fn write_payload(tree: &Path) -> Result<()> {
@@ -161,17 +146,6 @@ pub fn write_payload(tree: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_plain_release_is_taken() {
-        let targets = "http://m/debian-security/ trixie-security main\n\
-                       http://m/debian/ trixie-updates main\n\
-                       http://m/debian/ trixie contrib\n\
-                       http://m/debian/ trixie main\n";
-        let archive = main_archive(targets);
-        assert_eq!(archive, Some(("http://m/debian/".into(), "trixie".into())));
-        assert_eq!(main_archive(""), None);
-    }
 
     #[test]
     fn a_proxy_is_taken_out_of_apts_quotes() {

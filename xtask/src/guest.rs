@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 
+use crate::apt;
 use crate::host;
 use crate::kernel::Kernel;
 use crate::setup;
@@ -18,6 +19,7 @@ use crate::setup;
 const INITRAMFS_INIT: &str = include_str!("../guest/initramfs.sh");
 const SYSTEM_INIT: &str = include_str!("../guest/init.sh");
 const RUN: &str = include_str!("../guest/run.sh");
+const SUITE: &str = include_str!("../guest/suite.sh");
 
 /// Directories of the guest; proc, sys and dev are mount points.
 const DIRECTORIES: [&str; 12] = [
@@ -104,6 +106,8 @@ pub struct Job<'a> {
     pub end_mark: &'a str,
     /// Rows and columns, where the command gets a terminal.
     pub terminal: Option<(u16, u16)>,
+    /// Whether the kernel is kept from patching its code, see `guest/run.sh`.
+    pub hold_patches: bool,
 }
 
 /// Writes `job` and the scripts that carry it out into a guest tree.
@@ -119,14 +123,17 @@ pub fn write_job(root: &Path, job: &Job) -> Result<()> {
     let term = std::env::var_os("TERM")
         .filter(|term| !term.is_empty())
         .unwrap_or_else(|| "linux".into());
+    let yes = |flag: bool| if flag { "yes" } else { "" };
     let mut config = OsString::from(format!(
-        "END_MARK='\\000{}\\000' TERMINAL={} ROWS={rows} COLS={cols} TERM=",
+        "END_MARK='\\000{}\\000' TERMINAL={} HOLD_PATCHES={} ROWS={rows} COLS={cols} TERM=",
         job.end_mark,
-        if job.terminal.is_some() { "yes" } else { "" },
+        yes(job.terminal.is_some()),
+        yes(job.hold_patches),
     ));
     config.push(host::shell_quote(&[term]));
     config.push("\n");
     fs::write(dir.join("config"), config.as_bytes())?;
+    write_script(&dir.join("suite.sh"), SUITE)?;
     write_script(&dir.join("run.sh"), RUN)
 }
 
@@ -251,7 +258,7 @@ pub fn write_disk(tree: &Path, disk: &Path) -> Result<()> {
 pub fn write_system_disk(tree: &Path, disk: &Path) -> Result<()> {
     File::create(disk)?.set_len(SYSTEM_DISK_MIB * 1024 * 1024)?;
     let mkfs = host::tool("mkfs.ext4")?;
-    let mut mkfs = setup::as_root(&[&mkfs.get_program().to_string_lossy()])?;
+    let mut mkfs = apt::as_root(&[&mkfs.get_program().to_string_lossy()])?;
     mkfs.args(["-q", "-F", "-m", "0", "-d"]).arg(tree).arg(disk);
     host::output(&mut mkfs).map(drop)
 }

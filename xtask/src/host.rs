@@ -21,11 +21,18 @@ pub fn is_root() -> bool {
 
 /// The full path of `tool`; also looks in the sbin directories, which users often do not have on PATH.
 pub fn find_tool(tool: &str) -> Option<PathBuf> {
+    find_tools(tool).next()
+}
+
+/// The full paths of all programs of this name, in the order in which they are looked for.
+pub fn find_tools(tool: &str) -> impl Iterator<Item = PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
+    let directories: Vec<PathBuf> = env::split_paths(&path).collect();
+    directories
+        .into_iter()
         .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
-        .map(|dir| dir.join(tool))
-        .find(|file| access(file, Access::EXEC_OK).is_ok() && file.is_file())
+        .map(move |dir| dir.join(tool))
+        .filter(|file| access(file, Access::EXEC_OK).is_ok() && file.is_file())
 }
 
 /// A command for `tool`, which `cargo xtask setup` installs.

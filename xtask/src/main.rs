@@ -1,9 +1,11 @@
 //! `cargo xtask`: everything around ringfence that cargo itself does not do.
 
+mod apt;
 mod bench;
 mod cargo;
 mod debian;
 mod demo;
+mod emulator;
 mod guest;
 mod host;
 mod kernel;

@@ -20,6 +20,9 @@ use crate::tty::{self, RawTerminal};
 /// How long a boot may take. Seconds, but minutes where the host is busy with other things.
 const BOOT: Duration = Duration::from_mins(5);
 
+/// How often a guest that has not booted is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// How long the last output may take to reach our reader after the machine has ended.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -73,6 +76,11 @@ enum Event {
     Escape,
     Signal(i32),
 }
+
+/// The machine ended before it could start the command.
+#[derive(Debug, thiserror::Error)]
+#[error("the guest {0}")]
+pub struct NotBooted(String);
 
 /// How following a machine ended.
 pub enum Outcome {
@@ -150,15 +158,22 @@ impl Session {
                 None => self.inbox.recv().ok(),
                 Some(deadline) => {
                     let left = deadline.saturating_duration_since(Instant::now());
-                    match self.inbox.recv_timeout(left) {
+                    let wait = if started { left } else { left.min(LOOK) };
+                    match self.inbox.recv_timeout(wait) {
                         Ok(event) => Some(event),
                         Err(RecvTimeoutError::Timeout) if started => return Ok(Outcome::TimedOut),
                         Err(RecvTimeoutError::Timeout) => {
-                            let seconds = BOOT.as_secs();
-                            bail!(
-                                "the guest had not booted after {seconds} s{}",
-                                qemu.last_words()
-                            );
+                            // A kernel that panicked may hang instead of ending.
+                            let panicked = qemu.panicked();
+                            if left > LOOK && !panicked {
+                                continue;
+                            }
+                            let how = if panicked {
+                                "panicked before it had booted".to_owned()
+                            } else {
+                                format!("had not booted after {} s", BOOT.as_secs())
+                            };
+                            return Err(NotBooted(how + &qemu.last_words()).into());
                         }
                         Err(RecvTimeoutError::Disconnected) => None,
                     }
@@ -182,6 +197,10 @@ impl Session {
                     let status = qemu.wait()?;
                     let what = if qemu.panicked() { "panicked" } else { "ended" };
                     let words = qemu.last_words();
+                    if !started {
+                        let how = format!("{what} before it had booted (qemu: {status}){words}");
+                        return Err(NotBooted(how).into());
+                    }
                     bail!("the guest {what} before its command ended (qemu: {status}){words}");
                 }
                 Event::Escape => return Ok(Outcome::Interrupted(128 + SIGINT)),

@@ -6,19 +6,20 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::apt::{self, Tool, install_tools, update_package_lists};
 use crate::debian;
+use crate::emulator;
 use crate::host::{self, find_tool};
 use crate::kernel::{self, Kernel};
 
-/// A program and the Debian package that brings it.
-type Tool = (&'static str, &'static str);
-
-const TOOLS: [Tool; 4] = [
-    ("qemu-system-x86_64", "qemu-system-x86"),
+const TOOLS: [Tool; 3] = [
     ("mkfs.ext4", "e2fsprogs"),
     ("cpio", "cpio"),
     ("xz", "xz-utils"),
 ];
+
+/// Launchers to measure beside ours.
+const PEERS: [Tool; 3] = [("bwrap", "bubblewrap"), ("crun", "crun"), ("runc", "runc")];
 
 const DEBIAN_TOOLS: [Tool; 1] = [("debootstrap", "debootstrap")];
 
@@ -36,6 +37,7 @@ pub fn run(args: &Args) -> Result<()> {
     install_tools(&TOOLS)?;
     let cache = host::cache_dir()?;
     fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
+    emulator::set_up()?;
     fetch_busybox()?;
 
     let kernels = if args.kernels.is_empty() {
@@ -66,6 +68,7 @@ pub fn run(args: &Args) -> Result<()> {
 /// Sets up what a kernel needs, and says nothing where all of it is there.
 pub fn ensure(kernel: Kernel) -> Result<()> {
     let complete = busybox()?.exists()
+        && emulator::find().is_some()
         && TOOLS.iter().all(|(tool, _)| find_tool(tool).is_some())
         && kernel.cached_release()?.is_some();
     if complete {
@@ -87,65 +90,11 @@ pub fn ensure_debian() -> Result<()> {
     debian::build()
 }
 
-/// Installs what is missing, or says which command would.
-fn install_tools(tools: &[Tool]) -> Result<()> {
-    let missing: Vec<&Tool> = tools
-        .iter()
-        .filter(|(tool, _)| find_tool(tool).is_none())
-        .collect();
-    if missing.is_empty() {
-        let names: Vec<_> = tools.iter().map(|(tool, _)| *tool).collect();
-        eprintln!("tools: {}, installed", names.join(", "));
-        return Ok(());
+/// Installs the launchers to measure beside ours, as far as they can be had.
+pub fn ensure_peers() {
+    if let Err(error) = install_tools(&PEERS) {
+        eprintln!("launchers: {error:#}");
     }
-    let mut install = vec!["apt-get", "install", "--yes", "--no-install-recommends"];
-    install.extend(missing.iter().map(|(_, package)| *package));
-    let by_hand = || {
-        let tools: Vec<_> = missing.iter().map(|(tool, _)| *tool).collect();
-        format!(
-            "missing: {}; install with `{}` as root",
-            tools.join(", "),
-            install.join(" ")
-        )
-    };
-
-    if find_tool("apt-get").is_none() {
-        bail!("{} or what your distribution has for it", by_hand());
-    }
-    let attempt = || {
-        let mut command = as_root(&install)?;
-        eprintln!("tools: {}", install.join(" "));
-        host::run(command.env("DEBIAN_FRONTEND", "noninteractive"))
-    };
-    // A fresh machine or an old package list knows no such package, or a version that is gone.
-    attempt()
-        .or_else(|_| {
-            update_package_lists()?;
-            attempt()
-        })
-        .with_context(by_hand)
-}
-
-/// `words` as root, through sudo where we are not.
-pub fn as_root(words: &[&str]) -> Result<Command> {
-    let (program, arguments) = if host::is_root() {
-        (words[0], &words[1..])
-    } else if find_tool("sudo").is_some() {
-        ("sudo", words)
-    } else {
-        bail!("neither root nor sudo")
-    };
-    let mut command = Command::new(program);
-    if program == "sudo" {
-        // What its callers set; sudo would drop it.
-        command.arg("--preserve-env=DEBIAN_FRONTEND,http_proxy,https_proxy");
-    }
-    command.args(arguments);
-    Ok(command)
-}
-
-fn update_package_lists() -> Result<()> {
-    host::run(&mut as_root(&["apt-get", "update"])?)
 }
 
 /// Where `setup` puts the static busybox.
@@ -161,7 +110,7 @@ fn fetch_busybox() -> Result<()> {
     }
     eprintln!("busybox: downloading busybox-static");
     let scratch = scratch_dir()?;
-    let unpacked = download("busybox-static", scratch.path())?;
+    let unpacked = apt::download("busybox-static", scratch.path())?;
     // usr/bin since Debian 13, bin before.
     let file = ["usr/bin/busybox", "bin/busybox"]
         .map(|path| unpacked.join(path))
@@ -179,7 +128,7 @@ fn fetch_kernel(kernel: Kernel) -> Result<()> {
     let package = newest_package(kernel)?;
     eprintln!("kernel {kernel}: downloading {package}");
     let scratch = scratch_dir()?;
-    let unpacked = download(&package, scratch.path())?;
+    let unpacked = apt::download(&package, scratch.path())?;
     let extracted = scratch.path().join("kernel");
     let release = kernel::extract(&unpacked, &extracted)?;
     put(&extracted, &kernel.dir()?)?;
@@ -209,39 +158,6 @@ fn newest_package(kernel: Kernel) -> Result<String> {
              version; a backports or security source may have it"
         )
     })
-}
-
-/// Downloads one package and unpacks it below `scratch`, installing nothing.
-fn download(package: &str, scratch: &Path) -> Result<PathBuf> {
-    let debs = scratch.join("debs");
-    let unpacked = scratch.join("unpacked");
-    fs::create_dir(&debs)?;
-    let fetch = || {
-        let mut apt = Command::new("apt-get");
-        // As root, apt warns that its download user may not enter our directory; it needs not.
-        apt.args([
-            "download",
-            "--quiet",
-            "-o",
-            "APT::Sandbox::User=root",
-            package,
-        ]);
-        host::run(apt.current_dir(&debs))
-    };
-    fetch().or_else(|_| {
-        update_package_lists()?;
-        fetch()
-    })?;
-    let deb = fs::read_dir(&debs)?
-        .next()
-        .with_context(|| format!("apt-get left no {package}"))??;
-    host::run(
-        Command::new("dpkg")
-            .arg("--extract")
-            .arg(deb.path())
-            .arg(&unpacked),
-    )?;
-    Ok(unpacked)
 }
 
 /// A directory on the cache's file system, so that what is finished can be renamed into place.

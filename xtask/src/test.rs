@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every suite, each where it belongs, and one line that sums them up.
 //!
 //! Suites in `tests/vm_*.rs` want to limit and to kill, so they run as root on a real cgroup v2: this
-//! host's where it is usable, else in a guest of each kernel. Those about systemd and podman run in the
+//! host's where it is usable, else in a guest of each kernel, both at once. Those about systemd and podman run in the
 //! Debian guest, wherever we are: they change units and reload systemd. All others run on this host.
 
 mod choice;
@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -18,14 +19,23 @@ use anyhow::{Context, Result, bail};
 use crate::guest::Added;
 use crate::host;
 use crate::kernel::Kernel;
-use crate::session::Streams;
+use crate::session::{NotBooted, Streams};
 use crate::vm::{self, Ended, MachineArgs};
 use crate::{cargo, setup};
 use choice::{IN_DEBIAN, is_meant, suites};
 use tally::Tally;
 
 /// All guest suites of one boot together.
-const GUEST_TIMEOUT: Duration = Duration::from_mins(30);
+const GUEST_TIMEOUT: Duration = Duration::from_hours(1);
+
+/// How often to boot a guest that panics while it does.
+const BOOTS: u32 = 3;
+
+/// One guest suite, in seconds: one that hangs does not take the others with it, and says where.
+const SUITE_TIMEOUT: u32 = 10 * 60;
+
+/// What a launcher is to keep, by number: the tests of `vm_launch` begin with `b01` to `b60`.
+const BEHAVIOURS: u32 = 60;
 
 /// One test at a time: they share the guest's two slow processors, its kernel log and its one cgroup of
 /// workloads, and several of them look at all of that.
@@ -33,12 +43,12 @@ const GUEST_THREADS: &str = "--test-threads=1";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Groups of suites: `limits`, everything about changing limits (knobs, vm_limits and vm_edit on each kernel, vm_systemd \
+Groups of suites: `launcher`, which behaviours of `ringfence run` hold, by number (vm_launch), `limits`, everything about changing limits (knobs, vm_limits and vm_edit on each kernel, vm_systemd \
 and vm_podman in the Debian guest), and `ui`, everything about the dashboard (dashboard*, terminal, vm_dashboard*, \
 vm_edit).
 
 vm_* suites run on this host where its cgroup v2 is usable, else in the virtual machine, once on each kernel; \
-vm_systemd and vm_podman always run in the Debian guest, on the newest kernel. The last line sums all suites up.")]
+vm_systemd, vm_podman and vm_skopeo always run in the Debian guest, on the newest kernel. The last line sums all suites up.")]
 pub struct Args {
     /// Only suites whose name begins so: `lib`, `doc`, `xtask`, or a file in tests/ (with or without its `vm_`);
     /// or a group, `limits` or `ui`
@@ -103,6 +113,12 @@ pub fn run(args: &Args) -> Result<i32> {
     for skipped in &tally.skipped {
         println!("skipped: {skipped}");
     }
+    for failure in &tally.failures {
+        println!("failed: {failure}");
+    }
+    if args.suite.as_deref() == Some("launcher") {
+        println!("{}", tally.behaviours(BEHAVIOURS));
+    }
     println!("{tally}");
     if tally.ran() == 0 {
         bail!("no test ran; `cargo xtask test --help` says what can be chosen");
@@ -137,10 +153,11 @@ fn watch(tally: &Arc<Mutex<Tally>>, command: &mut Command) -> Result<bool> {
         .spawn()
         .with_context(|| format!("start {}", command.get_program().display()))?;
     let stdout = child.stdout.take().context("no pipe from the tests")?;
+    let mut counter = Counter::new(tally, false);
     for line in BufReader::new(stdout).split(b'\n') {
         let mut line = line.context("read what the tests print")?;
         line.push(b'\n');
-        Counter(Arc::clone(tally), Vec::new()).write_all(&line)?;
+        counter.write_all(&line)?;
     }
     Ok(child.wait()?.success())
 }
@@ -198,7 +215,7 @@ fn on_systemd(tally: &Arc<Mutex<Tally>>, suites: &[String], args: &Args) -> Opti
     in_guests(tally, suites, machines, "they reload systemd", args)
 }
 
-/// Suites in one guest after the other. Returns an exit code when someone interrupted them.
+/// Suites in guests, all of them at once. Returns an exit code when someone interrupted them.
 fn in_guests(
     tally: &Arc<Mutex<Tally>>,
     suites: &[String],
@@ -214,30 +231,44 @@ fn in_guests(
             return None;
         }
     };
-    for mut machine in machines {
-        let (debian, first) = if machine.debian {
-            ("Debian, ", "")
-        } else {
-            ("", KEEP)
-        };
-        let command = guest_command(first, suites, &args.arguments);
-        let guest = format!("{debian}kernel {}", machine.kernel);
-        println!("kernel suites: in the virtual machine, {guest}: {why}");
-        machine.added = built
-            .iter()
-            .map(|built| Added {
-                host: built.path.clone(),
-                guest: format!("/tests/{}", built.name).into(),
+    let added: Vec<Added> = built
+        .iter()
+        .map(|built| Added {
+            host: built.path.clone(),
+            guest: format!("/tests/{}", built.name).into(),
+        })
+        .collect();
+    let mut machines: Vec<MachineArgs> = machines.collect();
+    let several = machines.len() > 1;
+    let command = &guest_command(suites, &args.arguments);
+    thread::scope(|scope| {
+        let runs: Vec<_> = machines
+            .iter_mut()
+            .map(|machine| {
+                let debian = if machine.debian { "Debian, " } else { "" };
+                let guest = format!("{debian}kernel {}", machine.kernel);
+                println!("kernel suites: in the virtual machine, {guest}: {why}");
+                machine.added.clone_from(&added);
+                scope.spawn(move || {
+                    let own = Arc::default();
+                    let ended = in_guest(&own, several, machine, command);
+                    let mut own = std::mem::take(&mut *lock(&own));
+                    let interrupted = ended.unwrap_or_else(|how| {
+                        // The suites have told how they ended; this is about the machine.
+                        own.close(&how, false);
+                        None
+                    });
+                    lock(tally).add(&guest, own);
+                    interrupted
+                })
             })
             .collect();
-        match in_guest(tally, &machine, &command) {
-            Ok(None) => {}
-            Ok(interrupted) => return interrupted,
-            // The suites have told how they ended; this is about the machine.
-            Err(how) => lock(tally).close(&format!("{guest} ({how})"), false),
-        }
-    }
-    None
+        let ended = runs.into_iter().map(|run| match run.join() {
+            Ok(interrupted) => interrupted,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        ended.fold(None, Option::or)
+    })
 }
 
 /// The same suites as cargo's options.
@@ -252,19 +283,33 @@ fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
     tally.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One boot; counts what it prints. Gives an exit code when someone interrupted it, and as an error how the
-/// machine failed.
+/// One boot; counts what it prints, and shows it suite by suite where `several` guests run at once. Gives an exit
+/// code when someone interrupted it, and as an error how the machine failed.
 fn in_guest(
     tally: &Arc<Mutex<Tally>>,
+    several: bool,
     machine: &MachineArgs,
     command: &[OsString],
 ) -> Result<Option<i32>, String> {
-    let streams = Streams::Pipes {
-        stdin: None,
-        stdout: Box::new(Counter(Arc::clone(tally), Vec::new())),
-        stderr: Box::new(io::stderr()),
+    let boot = || {
+        let streams = Streams::Pipes {
+            stdin: None,
+            stdout: Box::new(Counter::new(tally, several)),
+            stderr: Box::new(io::stderr()),
+        };
+        vm::boot(machine, command, Some(GUEST_TIMEOUT), streams)
     };
-    match vm::boot(machine, command, Some(GUEST_TIMEOUT), streams) {
+    let mut ended = boot();
+    // An emulated kernel now and then panics while it boots: nothing of ours has run by then.
+    for _ in 1..BOOTS {
+        let Err(error) = &ended else { break };
+        if !error.is::<NotBooted>() {
+            break;
+        }
+        eprintln!("xtask: {error:#}\nxtask: booting once more");
+        ended = boot();
+    }
+    match ended {
         Ok(Ended::Exited(0)) => Ok(None),
         Ok(Ended::Interrupted(code)) => Ok(Some(code)),
         Ok(Ended::Exited(code)) => Err(format!("the guest ended with {code}")),
@@ -273,18 +318,11 @@ fn in_guest(
     }
 }
 
-/// Keeps switches of the kernel on that would otherwise be thrown each time that a first cgroup has CPUs or
-/// a quota of its own, and a last one goes (`cpusets_enabled_key`, `__cfs_bandwidth_used`). The kernel throws
-/// them by patching its own code, and QEMU 7.2, which emulates each CPU on a thread of its own, now and then
-/// runs the breakpoint of a patch that is over: `Oops: int3`. systemd's cgroups do the same in Debian.
-const KEEP: &str = "(cd /sys/fs/cgroup && echo +cpu +cpuset >cgroup.subtree_control && mkdir keep && \
-                    echo 100000 >keep/cpu.max); ";
-
-/// Runs the suites one after the other, after a first command; each ends with a line that says how.
-fn guest_command(first: &str, suites: &[String], arguments: &[OsString]) -> Vec<OsString> {
+/// Runs the suites one after the other; each ends with a line that says how.
+fn guest_command(suites: &[String], arguments: &[OsString]) -> Vec<OsString> {
     let script = format!(
-        "{first}for suite in {}; do echo; echo \"     Running $suite on $(uname -r)\"; \
-         /tests/$suite {GUEST_THREADS} \"$@\"; echo \"{} $suite $?\"; done",
+        "for suite in {}; do echo; echo \"     Running $suite on $(uname -r)\"; \
+         /usr/lib/xtask/suite.sh {SUITE_TIMEOUT} /tests/$suite {GUEST_THREADS} \"$@\"; echo \"{} $suite $?\"; done",
         suites.join(" "),
         tally::SUITE_ENDED
     );
@@ -313,15 +351,41 @@ fn for_suites(
 }
 
 /// Passes output on to stdout, and counts whole lines.
-struct Counter(Arc<Mutex<Tally>>, Vec<u8>);
+struct Counter {
+    tally: Arc<Mutex<Tally>>,
+    line: Vec<u8>,
+    /// What a suite has printed so far, where it is shown as a whole.
+    held: Option<Vec<u8>>,
+}
+
+impl Counter {
+    fn new(tally: &Arc<Mutex<Tally>>, hold: bool) -> Self {
+        Self {
+            tally: Arc::clone(tally),
+            line: Vec::new(),
+            held: hold.then(Vec::new),
+        }
+    }
+
+    fn release(&mut self) -> io::Result<()> {
+        match &mut self.held {
+            Some(held) => io::stdout().write_all(&std::mem::take(held)),
+            None => Ok(()),
+        }
+    }
+}
 
 impl Write for Counter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.1.extend_from_slice(bytes);
-        while let Some(end) = self.1.iter().position(|&byte| byte == b'\n') {
-            let line: Vec<u8> = self.1.drain(..=end).collect();
+        self.line.extend_from_slice(bytes);
+        while let Some(end) = self.line.iter().position(|&byte| byte == b'\n') {
+            let line: Vec<u8> = self.line.drain(..=end).collect();
             let text = String::from_utf8_lossy(&line);
-            if lock(&self.0).take(text.trim_end()) {
+            if !lock(&self.tally).take(text.trim_end()) {
+                self.release()?;
+            } else if let Some(held) = &mut self.held {
+                held.extend(line);
+            } else {
                 io::stdout().write_all(&line)?;
             }
         }
@@ -330,5 +394,12 @@ impl Write for Counter {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stdout().flush()
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        // A guest that ended in the middle of a suite.
+        let _ = self.release();
     }
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::cargo;
 use crate::debian;
+use crate::emulator;
 use crate::guest::{self, Added, Job};
 use crate::kernel::Kernel;
 use crate::qemu::{Boot, Builder, Disk};
@@ -107,7 +108,17 @@ pub fn boot(
     streams: Streams,
 ) -> Result<Ended> {
     setup::ensure(args.kernel)?;
-    let ringfence = cargo::build_ringfence()?;
+    boot_with(&cargo::build_ringfence()?, args, command, timeout, streams)
+}
+
+/// Boots a guest with this ringfence, and runs `command` in it.
+pub fn boot_with(
+    ringfence: &Path,
+    args: &MachineArgs,
+    command: &[OsString],
+    timeout: Option<Duration>,
+    streams: Streams,
+) -> Result<Ended> {
     let shell = [OsString::from("/bin/sh")];
     let command = if command.is_empty() {
         &shell[..]
@@ -121,19 +132,22 @@ pub fn boot(
         .context("create a temporary directory")?;
     let scratch = scratch.path();
     let end_mark = end_mark();
+    let emulator = emulator::required()?;
     let terminal = matches!(streams, Streams::Terminal).then(tty::size);
     let disks = write_disks(
         args,
-        &ringfence,
+        ringfence,
         scratch,
         &Job {
             command,
             end_mark: &end_mark,
             terminal,
+            hold_patches: !emulator.is_reliable(),
         },
     )?;
     let initramfs = guest::write_initramfs(args.kernel, scratch)?;
     let mut builder = Builder::new(&Boot {
+        emulator: &emulator,
         kernel: &args.kernel.dir()?.join("vmlinuz"),
         initramfs: &initramfs,
         disks: &disks,

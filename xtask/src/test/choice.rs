@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::host;
 
-/// What wants systemd.
+/// What wants systemd, or a program that only Debian has.
 pub const IN_DEBIAN: [&str; 2] = ["vm_podman", "vm_systemd"];
 
 /// Names for several suites at once; what they stand for is written as it would be on the command line.
@@ -27,8 +27,9 @@ const GROUPS: [(&str, &[&str]); 2] = [
     ),
 ];
 
-/// Whether a suite is meant by what was typed: a group, or how its name begins.
+/// Whether a suite is meant by what was typed: a group, or how its name begins, with `_` or `-`.
 pub fn is_meant(wanted: &str, suite: &str) -> bool {
+    let wanted = &*wanted.replace('-', "_");
     let begins = |start: &str| {
         suite.starts_with(start)
             || suite

@@ -1,6 +1,7 @@
 //! Reads what test programs print, and counts.
 
-use std::fmt;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 
 /// The line that a suite in a guest ends with: this, its name, its exit code.
 pub const SUITE_ENDED: &str = "xtask-suite-ended";
@@ -12,11 +13,18 @@ pub struct Tally {
     pub failed: u64,
     /// Each with why.
     pub skipped: Vec<String>,
+    /// Each test that failed, with its suite.
+    pub failures: Vec<String>,
     /// Ignored tests as the closing lines count them, against those that were named.
     ignored: u64,
     /// Failures and closing lines since the last suite ended.
     failed_before: u64,
     closed: bool,
+    /// The list of failures that is being read, and those of the programs that have ended.
+    listed: Vec<String>,
+    named: Vec<String>,
+    /// Behaviours by number: how many tests of each passed, and how many did not.
+    behaviours: BTreeMap<u32, (u32, u32)>,
 }
 
 impl Tally {
@@ -27,28 +35,83 @@ impl Tally {
             self.failed += count(rest, " failed");
             self.ignored += count(rest, " ignored");
             self.closed = true;
+            self.named.append(&mut self.listed);
         } else if let Some(rest) = line.strip_prefix(SUITE_ENDED) {
             let mut words = rest.split_whitespace();
             let (name, code) = (words.next().unwrap_or("?"), words.next());
             self.close(name, code == Some("0"));
             return false;
+        } else if let Some((name, passed)) = ended(line) {
+            for number in numbers(name) {
+                let (good, bad) = self.behaviours.entry(number).or_default();
+                *(if passed { good } else { bad }) += 1;
+            }
         } else if let Some((name, why)) = ignored(line) {
             self.skipped.push(format!("{name}: {why}"));
+        } else if line == "failures:" {
+            self.listed.clear();
+        } else if let Some(name) = line.strip_prefix("    ") {
+            self.listed.push(name.to_owned());
         }
         true
     }
 
     /// A suite (or several) came to its end. One that failed without saying so crashed.
     pub fn close(&mut self, name: &str, succeeded: bool) {
+        self.listed.clear();
+        let named = std::mem::take(&mut self.named);
         if !succeeded && self.failed == self.failed_before {
-            self.failed += 1;
-            println!("{name}: ended without a result: it crashed or could not be built");
+            self.fail(format!(
+                "{name}: ended without a result: it crashed, took too long, or could not be built"
+            ));
         } else if succeeded && !self.closed {
-            self.failed += 1;
-            println!("{name}: ended well, but ran no test");
+            self.fail(format!("{name}: ended well, but ran no test"));
+        } else if !succeeded {
+            let tests = named.iter().map(|test| format!("{name}: {test}"));
+            self.failures.extend(tests);
         }
         self.failed_before = self.failed;
         self.closed = false;
+    }
+
+    /// Adds what was counted on a guest.
+    pub fn add(&mut self, guest: &str, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.failed_before = self.failed;
+        self.ignored += other.ignored;
+        self.skipped.extend(other.skipped);
+        for (number, (good, bad)) in other.behaviours {
+            let sum = self.behaviours.entry(number).or_default();
+            *sum = (sum.0 + good, sum.1 + bad);
+        }
+        let failures = other.failures.into_iter();
+        self.failures
+            .extend(failures.map(|how| format!("{how} ({guest})")));
+    }
+
+    fn fail(&mut self, how: String) {
+        self.failed += 1;
+        println!("{how}");
+        self.failures.push(how);
+    }
+
+    /// Which of so many numbered behaviours hold: those that fail, those without a test, and how many are left.
+    pub fn behaviours(&self, of: u32) -> String {
+        let that = |wanted: fn(Option<&(u32, u32)>) -> bool| -> Vec<String> {
+            let numbers = (1..=of).filter(|number| wanted(self.behaviours.get(number)));
+            numbers.map(|number| number.to_string()).collect()
+        };
+        let hold = that(|ran| ran.is_some_and(|(_, bad)| *bad == 0));
+        let fail = that(|ran| ran.is_some_and(|(_, bad)| *bad > 0));
+        let missing = that(|ran| ran.is_none());
+        let mut text = format!("behaviours: {} of {of} hold", hold.len());
+        for (what, numbers) in [("fail", fail), ("without a test", missing)] {
+            if !numbers.is_empty() {
+                let _ = write!(text, "; {what}: {}", numbers.join(", "));
+            }
+        }
+        text
     }
 
     pub fn ran(&self) -> u64 {
@@ -80,6 +143,23 @@ fn count(text: &str, word: &str) -> u64 {
                 .ok()
         })
         .unwrap_or(0)
+}
+
+/// `test NAME ... ok`
+fn ended(line: &str) -> Option<(&str, bool)> {
+    let (name, how) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    match how {
+        "ok" => Some((name, true)),
+        "FAILED" => Some((name, false)),
+        _ => None,
+    }
+}
+
+/// The behaviours that a test's name begins with: `process::b14_b38_what_is_so`.
+fn numbers(name: &str) -> impl Iterator<Item = u32> {
+    let name = name.rsplit("::").next().unwrap_or(name);
+    name.split('_')
+        .map_while(|word| word.strip_prefix('b')?.parse().ok())
 }
 
 /// `test NAME ... ignored, REASON`
@@ -130,6 +210,59 @@ mod tests {
             "xtask-suite-ended vm_y 0",
         ]);
         assert_eq!(tally.to_string(), "4 passed, 2 failed, 0 skipped");
+    }
+
+    #[test]
+    fn what_failed_is_named() {
+        let tally = tally(&[
+            "failures:",
+            "",
+            "---- a stdout ----",
+            "    3: rust_begin_unwind",
+            "",
+            "failures:",
+            "    a",
+            "    deep::b",
+            "",
+            "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0s",
+            "xtask-suite-ended vm_x 101",
+            "xtask-suite-ended vm_y 137",
+        ]);
+        assert_eq!(tally.failures[..2], ["vm_x: a", "vm_x: deep::b"]);
+        assert!(tally.failures[2].starts_with("vm_y: ended without a result"));
+    }
+
+    #[test]
+    fn what_two_guests_counted_is_one_result() {
+        let result = "test result: FAILED. 3 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0s";
+        let mut sum = tally(&[
+            "test b ... ignored, no disk",
+            "failures:",
+            "    a",
+            result,
+            "xtask-suite-ended x 101",
+        ]);
+        sum.add(
+            "kernel 6.1",
+            tally(&["failures:", "    c", result, "xtask-suite-ended y 101"]),
+        );
+        assert_eq!(sum.to_string(), "6 passed, 4 failed, 2 skipped");
+        assert_eq!(sum.failures, ["x: a", "y: c (kernel 6.1)"]);
+        assert_eq!(sum.skipped, ["b: no disk"]);
+    }
+
+    #[test]
+    fn behaviours_go_by_the_numbers_of_tests() {
+        let tally = tally(&[
+            "test process::b01_b03_both ... ok",
+            "test root::b03_again ... FAILED",
+            "test root::bad_b02 ... ok",
+            "test b04_x ... ignored, why",
+        ]);
+        assert_eq!(
+            tally.behaviours(4),
+            "behaviours: 1 of 4 hold; fail: 3; without a test: 2, 4"
+        );
     }
 
     #[test]
