@@ -2,7 +2,7 @@
 # Runs the command of `cargo xtask vm` and tells the host how it ended.
 #
 # Ports to the host, by number: 1 stdin, 2 stdout, 3 stderr, 4 control; hvc0 is the terminal.
-# Control carries `ROWS COLS` lines to the guest and one `exit CODE` line to the host.
+# Control carries `ROWS COLS` lines to the guest and, to the host, `start`, `alive` every few seconds, and `exit CODE`.
 # $END_MARK is the last thing on every output stream: only then has the host seen all of it.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 lib=/usr/lib/xtask
@@ -59,6 +59,19 @@ kill_leftovers() {
 
 exec 4<>"$control"
 echo start >&4
+
+# Tells that this guest is alive, also when its memory is full. One process that starts no others, so that tests which
+# count processes find the same ones always; busybox, as its `read` knows a timeout.
+mkdir -p /run/xtask
+mkfifo /run/xtask/never
+busybox sh -c 'echo -1000 >/proc/self/oom_score_adj
+while :; do
+    read -r -t 5 line <&5
+    echo alive
+done' heartbeat 5<>/run/xtask/never >&4 4>&- &
+keep="$keep$! "
+echo $! >/run/xtask/heartbeat.pid
+
 if [ -n "$TERMINAL" ]; then
     exec 5<>$terminal # a terminal that nobody has open forgets its size
     stty -F $terminal sane rows "$ROWS" cols "$COLS"
@@ -70,7 +83,6 @@ if [ -n "$TERMINAL" ]; then
     printf "$END_MARK" >$terminal
 else
     pipes=/run/xtask
-    mkdir -p $pipes
     mkfifo $pipes/stdin $pipes/stdout $pipes/stderr
     cat <"$stdin" >$pipes/stdin 4>&- &
     cat <$pipes/stdout >"$stdout" 4>&- &

@@ -1,4 +1,4 @@
-//! Building what goes into a guest: static, as the guest has no libraries.
+//! Building what goes into a guest, and what is tested on this host: static, as the guest has no libraries.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -35,6 +35,12 @@ fn guest_cargo(subcommand: &str) -> Command {
 /// The same for static artefacts. `--target` gives them a directory of their own, so they and the
 /// ordinary build do not replace each other, and keeps proc macros dynamic, as they must be.
 fn static_cargo(subcommand: &str, profile: &str) -> Command {
+    let mut cargo = static_cargo_without_messages(subcommand, profile);
+    cargo.args(["--message-format", "json-render-diagnostics"]);
+    cargo
+}
+
+fn static_cargo_without_messages(subcommand: &str, profile: &str) -> Command {
     let mut cargo = cargo(subcommand);
     cargo
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
@@ -46,8 +52,6 @@ fn static_cargo(subcommand: &str, profile: &str) -> Command {
             profile,
             "--target",
             TARGET,
-            "--message-format",
-            "json-render-diagnostics",
         ]);
     cargo
 }
@@ -56,7 +60,13 @@ fn static_cargo(subcommand: &str, profile: &str) -> Command {
 #[derive(Deserialize)]
 struct Message {
     target: Option<Target>,
+    profile: Option<Profile>,
     executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Profile {
+    test: bool,
 }
 
 #[derive(Deserialize)]
@@ -70,6 +80,8 @@ struct Target {
 pub struct Built {
     pub name: String,
     pub kind: String,
+    /// Whether it runs tests or benchmarks.
+    pub is_test: bool,
     pub path: PathBuf,
 }
 
@@ -83,33 +95,31 @@ pub fn build_ringfence() -> Result<PathBuf> {
     Ok(binary.path)
 }
 
-/// The ordinary ringfence binary.
-pub fn build_native_ringfence() -> Result<PathBuf> {
-    let selection = ["--bin".to_owned(), "ringfence".to_owned()];
-    let built = build(native_cargo("build").arg("--quiet").args(selection))?;
-    let binary = built.into_iter().find(|built| built.kind == "bin");
-    Ok(binary.context("cargo built no ringfence binary")?.path)
+/// Static executables of the targets that `selection` (such as `--test NAME`) names, and ringfence.
+pub fn build_for_guest(subcommand: &str, selection: &[String]) -> Result<Vec<Built>> {
+    build(guest_cargo(subcommand).arg("--no-run").args(selection))
 }
 
-/// Ordinary executables of the targets that `selection` names.
-pub fn build_native(subcommand: &str, selection: &[String]) -> Result<Vec<Built>> {
-    build(native_cargo(subcommand).arg("--no-run").args(selection))
-}
-
-fn native_cargo(subcommand: &str) -> Command {
-    let mut cargo = cargo(subcommand);
+/// Executables of xtask's own tests.
+pub fn build_own_tests(selection: &[&str]) -> Result<Vec<Built>> {
+    let mut cargo = cargo("test");
     cargo.args([
         "--package",
-        "ringfence",
+        "xtask",
         "--message-format",
         "json-render-diagnostics",
     ]);
-    cargo
+    build(cargo.arg("--no-run").args(selection))
 }
 
-/// Static executables of the targets that `selection` (such as `--test NAME`) names.
-pub fn build_for_guest(subcommand: &str, selection: &[String]) -> Result<Vec<Built>> {
-    build(guest_cargo(subcommand).arg("--no-run").args(selection))
+/// The examples in ringfence's documentation, as tests.
+pub fn doc_tests() -> Command {
+    let mut cargo = static_cargo_without_messages("test", "guest");
+    // rustdoc links them by itself.
+    cargo
+        .env("RUSTDOCFLAGS", "-C target-feature=+crt-static")
+        .arg("--doc");
+    cargo
 }
 
 /// A bench and ringfence as they are released, both static.
@@ -155,7 +165,13 @@ fn executables(json: &[u8]) -> Result<Vec<Built>> {
             serde_json::from_slice(line).context("read cargo's JSON messages")?;
         if let (Some(Target { name, kind }), Some(path)) = (message.target, message.executable) {
             let kind = kind.into_iter().next().unwrap_or_default();
-            built.push(Built { name, kind, path });
+            let is_test = message.profile.is_some_and(|profile| profile.test);
+            built.push(Built {
+                name,
+                kind,
+                is_test,
+                path,
+            });
         }
     }
     Ok(built)
@@ -168,12 +184,13 @@ mod tests {
     #[test]
     fn executables_are_picked_out_of_cargos_messages() {
         let json = br#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"x"},"executable":null}
-{"reason":"compiler-artifact","target":{"kind":["test"],"name":"vm_launch"},"executable":"/t/vm_launch-1"}
+{"reason":"compiler-artifact","target":{"kind":["test"],"name":"vm_launch"},"profile":{"test":true},"executable":"/t/vm_launch-1"}
 {"reason":"build-finished","success":true}
 "#;
         let expected = Built {
             name: "vm_launch".into(),
             kind: "test".into(),
+            is_test: true,
             path: "/t/vm_launch-1".into(),
         };
         assert_eq!(executables(json).unwrap(), [expected]);

@@ -53,10 +53,16 @@ pub fn image() -> Result<PathBuf> {
     Ok(host::cache_dir()?.join(name))
 }
 
+/// Whether the image is there, and whole.
+pub fn is_cached() -> Result<bool> {
+    let metadata = fs::metadata(image()?);
+    Ok(metadata.is_ok_and(|metadata| metadata.len() == guest::SYSTEM_DISK_BYTES))
+}
+
 /// Builds the image, unless it is there.
 pub fn build() -> Result<()> {
     let image = image()?;
-    if image.exists() {
+    if is_cached()? {
         eprintln!("debian: cached");
         return Ok(());
     }
@@ -91,7 +97,7 @@ pub fn build() -> Result<()> {
     .context("set up the Debian guest")?;
     let unfinished = scratch.path().join("debian.img");
     guest::write_system_disk(&tree.0, &unfinished)?;
-    setup::put(&unfinished, &image)?;
+    setup::replace(&unfinished, &image)?;
     eprintln!("debian: {suite}");
     Ok(())
 }
@@ -132,7 +138,7 @@ fn shell_value(line: &str) -> Option<String> {
 /// Fills the tree of a run's own disk: what the image does not have. Paths through the merged directories
 /// lead where they do in the image.
 pub fn write_payload(tree: &Path) -> Result<()> {
-    if !image()?.exists() {
+    if !is_cached()? {
         bail!("the Debian guest is not set up; try `cargo xtask setup --debian`");
     }
     for directory in MERGED {

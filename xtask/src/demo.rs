@@ -46,7 +46,7 @@ pub fn run(args: Args) -> Result<i32> {
 }
 
 fn natively(native: Native, arguments: &[OsString]) -> Result<i32> {
-    let binary = cargo::build_native_ringfence()?;
+    let binary = cargo::build_ringfence()?;
     let status = native
         .command(&binary)
         .arg("demo")

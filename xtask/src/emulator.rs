@@ -56,11 +56,14 @@ impl Emulator {
         self.major >= RELIABLE_MAJOR
     }
 
-    /// The program and the options that lead it to its firmware.
-    pub fn command_line(&self) -> impl Iterator<Item = &OsStr> {
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Options that lead it to its firmware.
+    pub fn options(&self) -> impl Iterator<Item = &OsStr> {
         let firmware = self.firmware.iter();
-        std::iter::once(self.program.as_os_str())
-            .chain(firmware.flat_map(|directory| [OsStr::new("-L"), directory.as_os_str()]))
+        firmware.flat_map(|directory| [OsStr::new("-L"), directory.as_os_str()])
     }
 }
 
@@ -152,10 +155,7 @@ fn obtain() -> Result<()> {
     if !emulator.is_reliable() {
         bail!("backports have {}", emulator.version);
     }
-    let place = cached_dir()?;
-    // One that does not start, or none.
-    let _ = std::fs::remove_dir_all(&place);
-    setup::put(&unpacked, &place)
+    setup::replace(&unpacked, &cached_dir()?)
 }
 
 /// Of a Debian version such as `1:10.0.2+ds-2`.

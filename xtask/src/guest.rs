@@ -56,7 +56,7 @@ const ETC: [(&str, &str); 6] = [
 /// Free space on the root disk. The file is sparse, so it costs nothing until it is used.
 const FREE_MIB: u64 = 2048;
 /// Of the Debian image: some 300 MiB of files, and room for a run.
-const SYSTEM_DISK_MIB: u64 = 3072;
+pub const SYSTEM_DISK_BYTES: u64 = 3072 * 1024 * 1024;
 const SECOND_DISK_MIB: u64 = 256;
 
 /// A file or directory of the host for the guest, from `HOST[:GUEST]`.
@@ -256,7 +256,7 @@ pub fn write_disk(tree: &Path, disk: &Path) -> Result<()> {
 
 /// The same for a tree that belongs to root; the disk is ours.
 pub fn write_system_disk(tree: &Path, disk: &Path) -> Result<()> {
-    File::create(disk)?.set_len(SYSTEM_DISK_MIB * 1024 * 1024)?;
+    File::create(disk)?.set_len(SYSTEM_DISK_BYTES)?;
     let mkfs = host::tool("mkfs.ext4")?;
     let mut mkfs = apt::as_root(&[&mkfs.get_program().to_string_lossy()])?;
     mkfs.args(["-q", "-F", "-m", "0", "-d"]).arg(tree).arg(disk);

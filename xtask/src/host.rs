@@ -42,6 +42,13 @@ pub fn tool(name: &str) -> Result<Command> {
     Ok(Command::new(path))
 }
 
+/// A command for `program` that the kernel kills when we end, however that happens.
+pub fn dying_with_us(program: &Path) -> Result<Command> {
+    let mut command = tool("setpriv")?;
+    command.args(["--pdeathsig", "KILL"]).arg(program);
+    Ok(command)
+}
+
 /// `$XDG_CACHE_HOME/ringfence`, or `~/.cache/ringfence`.
 pub fn cache_dir() -> Result<PathBuf> {
     let absolute = |name| {

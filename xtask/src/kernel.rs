@@ -20,6 +20,9 @@ const MODULES: [&str; 7] = [
     "veth",
 ];
 
+/// The list of a cached kernel's files.
+const SIZES: &str = "sizes";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kernel {
     #[value(name = "6.12")]
@@ -62,9 +65,12 @@ impl Kernel {
         Ok(host::cache_dir()?.join(format!("kernel-{self}")))
     }
 
-    /// The full release, such as `6.12.117+deb12-cloud-amd64`, if `setup` has fetched this kernel.
+    /// The full release, such as `6.12.117+deb12-cloud-amd64`, if `setup` has fetched this kernel and all of it is
+    /// still there.
     pub fn cached_release(self) -> Result<Option<String>> {
-        Ok(fs::read_to_string(self.dir()?.join("release")).ok())
+        let dir = self.dir()?;
+        let release = fs::read_to_string(dir.join("release")).ok();
+        Ok(release.filter(|_| is_whole(&dir)))
     }
 }
 
@@ -95,7 +101,38 @@ pub fn extract(package: &Path, into: &Path) -> Result<String> {
         fs::write(into.join(format!("modules/{index:02}-{name}.ko")), bytes)?;
     }
     fs::write(into.join("release"), &release)?;
+    let sizes = sizes(into)?;
+    fs::write(into.join(SIZES), sizes)?;
     Ok(release)
+}
+
+/// `SIZE NAME` of each file, by which a file that was cut off is known.
+fn sizes(dir: &Path) -> Result<String> {
+    let mut lines = Vec::new();
+    for part in ["", "modules"] {
+        for entry in fs::read_dir(dir.join(part))? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                let name = Path::new(part).join(entry.file_name());
+                lines.push(format!("{} {}\n", entry.metadata()?.len(), name.display()));
+            }
+        }
+    }
+    lines.sort();
+    Ok(lines.concat())
+}
+
+/// Whether all files have the size that they had when they were fetched. Caches of before have no list of them.
+fn is_whole(dir: &Path) -> bool {
+    let Ok(sizes) = fs::read_to_string(dir.join(SIZES)) else {
+        return dir.join("vmlinuz").exists();
+    };
+    sizes.lines().all(|line| {
+        line.split_once(' ').is_some_and(|(size, name)| {
+            let metadata = fs::metadata(dir.join(name));
+            metadata.is_ok_and(|metadata| metadata.len().to_string() == size)
+        })
+    })
 }
 
 fn only_entry(dir: &Path) -> Result<String> {
@@ -173,6 +210,22 @@ mod tests {
         );
         // 6.12 is not a 6.1.
         assert_eq!(Kernel::V6_1.package_in(depends), None);
+    }
+
+    #[test]
+    fn kernel_with_a_file_cut_off_is_not_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+        fs::create_dir(dir.path().join("modules")).unwrap();
+        write("vmlinuz", "kernel");
+        write("modules/00-overlay.ko", "module");
+        assert!(is_whole(dir.path()), "a cache of before");
+        write(SIZES, &sizes(dir.path()).unwrap());
+        assert!(is_whole(dir.path()));
+        write("modules/00-overlay.ko", "mod");
+        assert!(!is_whole(dir.path()));
+        fs::remove_file(dir.path().join("modules/00-overlay.ko")).unwrap();
+        assert!(!is_whole(dir.path()));
     }
 
     #[test]

@@ -3,11 +3,13 @@
 mod apt;
 mod bench;
 mod cargo;
+mod ci;
 mod debian;
 mod demo;
 mod emulator;
 mod guest;
 mod host;
+mod interrupt;
 mod kernel;
 mod pictures;
 mod qemu;
@@ -43,6 +45,8 @@ enum Task {
     Demo(demo::Args),
     /// Run the tests, those that limit and kill on real kernels
     Test(test::Args),
+    /// Do what CI does, in a fresh clone
+    Ci(ci::Args),
     /// Take the README's pictures anew, from a run in the virtual machine
     Pictures(pictures::Args),
     /// Measure
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
         Task::Vm(args) => vm::run(&args),
         Task::Demo(args) => demo::run(args),
         Task::Test(args) => test::run(&args),
+        Task::Ci(args) => ci::run(&args),
         Task::Pictures(args) => pictures::run(&args),
         Task::Bench(args) => bench::run(&args),
     };

@@ -68,10 +68,8 @@ impl Builder {
         let console = boot.scratch.join("console.log");
         let errors = boot.scratch.join("qemu.log");
         // The machine must not outlive us, not even when we are killed.
-        let mut command = host::tool("setpriv")?;
-        command
-            .args(["--pdeathsig", "KILL"])
-            .args(boot.emulator.command_line());
+        let mut command = host::dying_with_us(boot.emulator.program())?;
+        command.args(boot.emulator.options());
         // KVM is left alone: where it is nested it may hang, and the same speed everywhere is worth more.
         command.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", CPUS]);
         command.args(["-m", &boot.memory_mib.to_string()]);

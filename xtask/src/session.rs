@@ -20,8 +20,12 @@ use crate::tty::{self, RawTerminal};
 /// How long a boot may take. Seconds, but minutes where the host is busy with other things.
 const BOOT: Duration = Duration::from_mins(5);
 
-/// How often a guest that has not booted is looked at.
+/// How often a guest that says nothing is looked at: its kernel may have panicked and hang instead of ending.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// A booted guest says every few seconds that it is alive (`guest/run.sh`). After so long without a sign it is taken for
+/// dead: long enough for a host that is busy with other things.
+pub const SILENCE: Duration = Duration::from_mins(3);
 
 /// How long the last output may take to reach our reader after the machine has ended.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -66,6 +70,8 @@ impl Streams {
 enum Event {
     /// The guest is up and starts the command.
     Started,
+    /// The guest is still there.
+    Alive,
     /// The command has ended with this code.
     Exited(i32),
     /// An output stream has ended.
@@ -77,10 +83,15 @@ enum Event {
     Signal(i32),
 }
 
-/// The machine ended before it could start the command.
+/// The machine panicked, ended or fell silent before its command ended: no result of the command.
 #[derive(Debug, thiserror::Error)]
-#[error("the guest {0}")]
-pub struct NotBooted(String);
+#[error("the guest {how}")]
+pub struct GuestDied {
+    /// Whether the command had been started.
+    pub booted: bool,
+    /// With the console's last lines.
+    how: String,
+}
 
 /// How following a machine ended.
 pub enum Outcome {
@@ -145,45 +156,55 @@ impl Session {
     }
 
     /// Follows the machine until the command, which may take as long as `timeout`, has ended and all of its
-    /// output has arrived.
-    pub fn follow(&mut self, qemu: &mut Qemu, timeout: Option<Duration>) -> Result<Outcome> {
+    /// output has arrived. A guest that gives no sign for as long as `silence` is dead.
+    pub fn follow(
+        &mut self,
+        qemu: &mut Qemu,
+        timeout: Option<Duration>,
+        silence: Duration,
+    ) -> Result<Outcome> {
         let mut deadline = Some(Instant::now() + BOOT);
-        let mut started = false;
+        let mut sign = Instant::now();
+        let mut booted = false;
         let mut exited = None;
+        let died = |qemu: &Qemu, booted, how: &str| {
+            let what = if qemu.panicked() { "panicked" } else { how };
+            let when = if booted {
+                "its command ended"
+            } else {
+                "it had booted"
+            };
+            let how = format!("{what} before {when}{}", qemu.last_words());
+            anyhow::Error::from(GuestDied { booted, how })
+        };
         loop {
             if let (Some(code), 0) = (exited, self.open) {
                 return Ok(Outcome::Exited(code));
             }
-            let event = match deadline {
-                None => self.inbox.recv().ok(),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    let wait = if started { left } else { left.min(LOOK) };
-                    match self.inbox.recv_timeout(wait) {
-                        Ok(event) => Some(event),
-                        Err(RecvTimeoutError::Timeout) if started => return Ok(Outcome::TimedOut),
-                        Err(RecvTimeoutError::Timeout) => {
-                            // A kernel that panicked may hang instead of ending.
-                            let panicked = qemu.panicked();
-                            if left > LOOK && !panicked {
-                                continue;
-                            }
-                            let how = if panicked {
-                                "panicked before it had booted".to_owned()
-                            } else {
-                                format!("had not booted after {} s", BOOT.as_secs())
-                            };
-                            return Err(NotBooted(how + &qemu.last_words()).into());
-                        }
-                        Err(RecvTimeoutError::Disconnected) => None,
+            let event = match self.inbox.recv_timeout(LOOK) {
+                Ok(event) => event,
+                Err(RecvTimeoutError::Disconnected) => bail!("the machine's threads are gone"),
+                Err(RecvTimeoutError::Timeout) => {
+                    let late = deadline.is_some_and(|deadline| deadline <= Instant::now());
+                    if !booted && (late || qemu.panicked()) {
+                        let how = format!("did nothing for {} s", BOOT.as_secs());
+                        return Err(died(qemu, booted, &how));
+                    } else if booted && exited.is_none() && sign.elapsed() >= silence {
+                        let how = format!("gave no sign for {} s", silence.as_secs());
+                        return Err(died(qemu, booted, &how));
+                    } else if late {
+                        return Ok(Outcome::TimedOut);
                     }
+                    continue;
                 }
             };
-            match event.context("the machine's threads are gone")? {
+            match event {
                 Event::Started => {
-                    started = true;
+                    booted = true;
+                    sign = Instant::now();
                     deadline = timeout.map(|timeout| Instant::now() + timeout);
                 }
+                Event::Alive => sign = Instant::now(),
                 Event::Exited(code) => exited = Some(code),
                 Event::Output(end) => {
                     self.open -= 1;
@@ -195,13 +216,7 @@ impl Session {
                 Event::Gone if exited.is_some() => {}
                 Event::Gone => {
                     let status = qemu.wait()?;
-                    let what = if qemu.panicked() { "panicked" } else { "ended" };
-                    let words = qemu.last_words();
-                    if !started {
-                        let how = format!("{what} before it had booted (qemu: {status}){words}");
-                        return Err(NotBooted(how).into());
-                    }
-                    bail!("the guest {what} before its command ended (qemu: {status}){words}");
+                    return Err(died(qemu, booted, &format!("ended (qemu: {status})")));
                 }
                 Event::Escape => return Ok(Outcome::Interrupted(128 + SIGINT)),
                 Event::Signal(SIGWINCH) => {
@@ -237,12 +252,16 @@ impl Session {
     }
 }
 
-/// Reads `start` and `exit CODE` until the machine is gone.
+/// Reads `start`, `alive` and `exit CODE` until the machine is gone.
 fn read_control(reader: impl BufRead, events: &Sender<Event>) {
     for line in reader.lines().map_while(Result::ok) {
         let event = match line.split_once(' ') {
             Some(("exit", code)) => code.parse().map(Event::Exited).ok(),
-            _ => (line == "start").then_some(Event::Started),
+            _ => match line.as_str() {
+                "start" => Some(Event::Started),
+                "alive" => Some(Event::Alive),
+                _ => None,
+            },
         };
         if let Some(event) = event {
             let _ = events.send(event);

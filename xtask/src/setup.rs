@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -21,6 +22,12 @@ const TOOLS: [Tool; 3] = [
 /// Launchers to measure beside ours.
 const PEERS: [Tool; 3] = [("bwrap", "bubblewrap"), ("crun", "crun"), ("runc", "runc")];
 
+/// How the name of a set-up's own directory in the cache begins.
+const UNFINISHED: &str = ".unfinished-";
+
+/// No set-up takes so long.
+const ABANDONED: Duration = Duration::from_hours(24);
+
 const DEBIAN_TOOLS: [Tool; 1] = [("debootstrap", "debootstrap")];
 
 #[derive(Debug, clap::Args)]
@@ -37,6 +44,7 @@ pub fn run(args: &Args) -> Result<()> {
     install_tools(&TOOLS)?;
     let cache = host::cache_dir()?;
     fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
+    remove_unfinished(&cache);
     emulator::set_up()?;
     fetch_busybox()?;
 
@@ -65,9 +73,27 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// Removes what a set-up that was killed has left, unless it is so new that it may still run.
+fn remove_unfinished(cache: &Path) {
+    let unfinished = fs::read_dir(cache)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let age = entry.metadata().ok()?.modified().ok()?.elapsed().ok()?;
+            let ours = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
+            (ours && age > ABANDONED).then(|| entry.path())
+        });
+    for directory in unfinished {
+        if let Err(error) = fs::remove_dir_all(&directory) {
+            eprintln!("{}: {error}", directory.display());
+        }
+    }
+}
+
 /// Sets up what a kernel needs, and says nothing where all of it is there.
 pub fn ensure(kernel: Kernel) -> Result<()> {
-    let complete = busybox()?.exists()
+    let complete = starts(&busybox()?)
         && emulator::find().is_some()
         && TOOLS.iter().all(|(tool, _)| find_tool(tool).is_some())
         && kernel.cached_release()?.is_some();
@@ -82,7 +108,7 @@ pub fn ensure(kernel: Kernel) -> Result<()> {
 
 /// The same for the Debian guest.
 pub fn ensure_debian() -> Result<()> {
-    if debian::image()?.exists() {
+    if debian::is_cached()? {
         return Ok(());
     }
     install_tools(&TOOLS)?;
@@ -104,7 +130,7 @@ pub fn busybox() -> Result<PathBuf> {
 
 fn fetch_busybox() -> Result<()> {
     let busybox = busybox()?;
-    if busybox.exists() {
+    if starts(&busybox) {
         eprintln!("busybox: cached");
         return Ok(());
     }
@@ -117,7 +143,12 @@ fn fetch_busybox() -> Result<()> {
         .into_iter()
         .find(|path| path.exists())
         .context("package busybox-static holds no busybox")?;
-    put(&file, &busybox)
+    replace(&file, &busybox)
+}
+
+/// Whether busybox is there, and not a part of it.
+fn starts(busybox: &Path) -> bool {
+    host::output(Command::new(busybox).arg("true")).is_ok()
 }
 
 fn fetch_kernel(kernel: Kernel) -> Result<()> {
@@ -131,7 +162,7 @@ fn fetch_kernel(kernel: Kernel) -> Result<()> {
     let unpacked = apt::download(&package, scratch.path())?;
     let extracted = scratch.path().join("kernel");
     let release = kernel::extract(&unpacked, &extracted)?;
-    put(&extracted, &kernel.dir()?)?;
+    replace(&extracted, &kernel.dir()?)?;
     eprintln!("kernel {kernel}: {release}");
     Ok(())
 }
@@ -165,9 +196,22 @@ pub fn scratch_dir() -> Result<tempfile::TempDir> {
     let cache = host::cache_dir()?;
     fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
     tempfile::Builder::new()
-        .prefix(".unfinished-")
+        .prefix(UNFINISHED)
         .tempdir_in(&cache)
         .with_context(|| format!("create a directory in {}", cache.display()))
+}
+
+/// The same where what is in `place` is known to be of no use.
+pub fn replace(finished: &Path, place: &Path) -> Result<()> {
+    let removed = if place.is_dir() {
+        fs::remove_dir_all(place)
+    } else if place.exists() {
+        fs::remove_file(place)
+    } else {
+        Ok(())
+    };
+    removed.with_context(|| format!("remove {}", place.display()))?;
+    put(finished, place)
 }
 
 /// Renames `finished` to `place`: an interrupted set-up leaves nothing that looks complete.

@@ -13,7 +13,7 @@ use crate::emulator;
 use crate::guest::{self, Added, Job};
 use crate::kernel::Kernel;
 use crate::qemu::{Boot, Builder, Disk};
-use crate::session::{Outcome, Session, Streams};
+use crate::session::{Outcome, SILENCE, Session, Streams};
 use crate::setup;
 use crate::tty;
 
@@ -39,6 +39,9 @@ pub struct MachineArgs {
     /// Put a file or directory of the host into the guest, by default into /root
     #[arg(long = "add", value_name = "HOST[:GUEST]")]
     pub added: Vec<Added>,
+    /// Take a guest that gives no sign for so long for dead
+    #[arg(long, value_name = "SECONDS", hide = true, default_value_t = SILENCE.as_secs())]
+    pub silence: u64,
 }
 
 impl MachineArgs {
@@ -49,6 +52,7 @@ impl MachineArgs {
             debian: false,
             memory_mib: MEMORY_MIB,
             added: Vec::new(),
+            silence: SILENCE.as_secs(),
         }
     }
 }
@@ -157,7 +161,7 @@ pub fn boot_with(
     let mark = format!("\0{end_mark}\0").into_bytes();
     let mut session = Session::connect(&mut builder, streams, &mark)?;
     let mut qemu = builder.start()?;
-    let result = session.follow(&mut qemu, timeout);
+    let result = session.follow(&mut qemu, timeout, Duration::from_secs(args.silence));
     session.close(&mut qemu, !matches!(result, Ok(Outcome::Exited(_))));
     match result? {
         Outcome::Exited(code) => Ok(Ended::Exited(code)),

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
+/// The line that a suite in a guest begins with: this and its name.
+pub const SUITE_BEGINS: &str = "xtask-suite-begins ";
+
 /// The line that a suite in a guest ends with: this, its name, its exit code.
 pub const SUITE_ENDED: &str = "xtask-suite-ended";
 
@@ -23,6 +26,10 @@ pub struct Tally {
     /// The list of failures that is being read, and those of the programs that have ended.
     listed: Vec<String>,
     named: Vec<String>,
+    /// Each suite that was run again, as its guest died: `vm_sample on kernel 6.12`.
+    pub restarted: Vec<String>,
+    /// Whether a test has failed, before any closing line says so.
+    pub failing: bool,
     /// Behaviours by number: how many tests of each passed, and how many did not.
     behaviours: BTreeMap<u32, (u32, u32)>,
 }
@@ -42,6 +49,7 @@ impl Tally {
             self.close(name, code == Some("0"));
             return false;
         } else if let Some((name, passed)) = ended(line) {
+            self.failing |= !passed;
             for number in numbers(name) {
                 let (good, bad) = self.behaviours.entry(number).or_default();
                 *(if passed { good } else { bad }) += 1;
@@ -74,23 +82,27 @@ impl Tally {
         self.closed = false;
     }
 
-    /// Adds what was counted on a guest.
-    pub fn add(&mut self, guest: &str, other: Self) {
+    /// Adds what was counted in a guest, or for one suite.
+    pub fn add(&mut self, guest: Option<&str>, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
         self.failed_before = self.failed;
         self.ignored += other.ignored;
         self.skipped.extend(other.skipped);
+        self.restarted.extend(other.restarted);
         for (number, (good, bad)) in other.behaviours {
             let sum = self.behaviours.entry(number).or_default();
             *sum = (sum.0 + good, sum.1 + bad);
         }
         let failures = other.failures.into_iter();
-        self.failures
-            .extend(failures.map(|how| format!("{how} ({guest})")));
+        self.failures.extend(failures.map(|how| match guest {
+            Some(guest) => format!("{how} ({guest})"),
+            None => how,
+        }));
     }
 
-    fn fail(&mut self, how: String) {
+    /// Counts a failure that no test program counts.
+    pub fn fail(&mut self, how: String) {
         self.failed += 1;
         println!("{how}");
         self.failures.push(how);
@@ -112,6 +124,16 @@ impl Tally {
             }
         }
         text
+    }
+
+    /// `1 guest restarted: vm_sample on kernel 6.12`
+    pub fn restarts(&self) -> Option<String> {
+        let guests = match self.restarted.len() {
+            0 => return None,
+            1 => "1 guest".to_owned(),
+            many => format!("{many} guests"),
+        };
+        Some(format!("{guests} restarted: {}", self.restarted.join(", ")))
     }
 
     pub fn ran(&self) -> u64 {
@@ -243,7 +265,7 @@ mod tests {
             "xtask-suite-ended x 101",
         ]);
         sum.add(
-            "kernel 6.1",
+            Some("kernel 6.1"),
             tally(&["failures:", "    c", result, "xtask-suite-ended y 101"]),
         );
         assert_eq!(sum.to_string(), "6 passed, 4 failed, 2 skipped");
