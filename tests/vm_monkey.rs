@@ -15,10 +15,12 @@ use std::time::{Duration, Instant};
 
 use support::dashboard::Dashboard;
 use support::own::MOUNT;
-use support::{Host, binary};
+use support::{Host, binary, extent};
 
 /// How long it plays where nothing else is asked for.
 const SECONDS: u64 = 20;
+/// With `--full`.
+const WHOLE: u64 = 600;
 /// The most memory that the dashboard may have: history and peaks of all cgroups that ever were, for a
 /// while, and a screen.
 const MOST_RSS: u64 = 64 << 20;
@@ -189,7 +191,10 @@ fn descriptors(pid: u32) -> usize {
 fn a_monkey_breaks_nothing() {
     let _host = Host::new();
     let asked = std::env::var("RINGFENCE_MONKEY").ok();
-    let seconds = asked.map_or(SECONDS, |seconds| seconds.parse().expect("seconds"));
+    let seconds = asked.map_or_else(
+        || extent(SECONDS, WHOLE),
+        |seconds| seconds.parse().expect("seconds"),
+    );
     let seed = std::env::var("RINGFENCE_SEED").map_or_else(
         |_| RandomState::new().hash_one(0),
         |seed| seed.parse().expect("a seed"),

@@ -275,6 +275,15 @@ fn code(status: ExitStatus) -> i32 {
     status.code().or_else(by_signal).expect("ended")
 }
 
+/// How much of what is long by nature: a little, or the whole of it with `cargo xtask test --full`.
+pub fn extent<T>(little: T, whole: T) -> T {
+    if std::env::var_os("RINGFENCE_FULL").is_some() {
+        whole
+    } else {
+        little
+    }
+}
+
 /// The binary under test.
 pub fn binary() -> PathBuf {
     std::env::var_os("RINGFENCE").map_or_else(

@@ -65,7 +65,7 @@ impl Native {
             Self::AsRoot => Command::new(program),
             Self::ThroughSudo => {
                 let mut sudo = Command::new("sudo");
-                sudo.arg("--preserve-env=RINGFENCE,TERM,COLORTERM,COLORFGBG,NO_COLOR,LANG,LC_ALL,LC_CTYPE")
+                sudo.arg("--preserve-env=RINGFENCE,RINGFENCE_FULL,TERM,COLORTERM,COLORFGBG,NO_COLOR,LANG,LC_ALL,LC_CTYPE")
                     .arg(program);
                 sudo
             }

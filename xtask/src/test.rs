@@ -292,6 +292,7 @@ impl Test<'_> {
                 for program in built.iter().filter(|built| suites.contains(&built.name)) {
                     let mut test = native.command(&program.path);
                     test.env("RINGFENCE", &ringfence)
+                        .envs(self.run.environment().filter_map(|set| set.split_once('=')))
                         .arg(GUEST_THREADS)
                         .args(self.run.arguments);
                     self.watch(&program.name, &mut test)?;

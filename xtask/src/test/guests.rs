@@ -100,9 +100,17 @@ pub fn run(
             } else {
                 "the guest died twice"
             };
+            progress.ended.push(name.to_owned());
             progress.tally.fail(format!("{name}: {how}"));
-            // One that does not even boot will not do so for the others.
-            remaining = if died.booted { &suites[at + 1..] } else { &[] };
+            remaining = &suites[at + 1..];
+            if !died.booted && !remaining.is_empty() {
+                // It will not boot for the others either.
+                let others = remaining.join(", ");
+                progress
+                    .tally
+                    .fail(format!("not run, as the guest does not boot: {others}"));
+                break;
+            }
         }
     }
     let progress = std::mem::take(&mut *lock(&progress));
