@@ -100,10 +100,12 @@ fn live(hierarchy: &Hierarchy, forest: &Forest) -> Duration {
     let mut live = Live::start(Options {
         proc: "/proc".into(),
         kmsg: None,
+        tracing: None,
         state: "/".into(),
         hierarchy: hierarchy.clone(),
         subtree: forest.name.clone(),
         interval: Duration::from_millis(100),
+        stall: [0; 2],
     })
     .expect("start");
     live.set_interest(Interest::Some {

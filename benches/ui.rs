@@ -79,10 +79,12 @@ fn samples(hierarchy: &Hierarchy, forest: &Forest) -> Vec<Arc<Sample>> {
     let mut live = Live::start(Options {
         proc: "/proc".into(),
         kmsg: None,
+        tracing: None,
         state: "/".into(),
         hierarchy: hierarchy.clone(),
         subtree: forest.name.clone(),
         interval: Duration::from_millis(200),
+        stall: [0; 2],
     })
     .expect("start");
     live.set_interest(Interest::All);

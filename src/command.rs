@@ -1,9 +1,13 @@
 //! One file per verb; each reads as the story of that verb.
 
+pub mod advise;
 pub mod config;
 pub mod demo;
 pub mod doctor;
+pub mod events;
+pub mod life;
 pub mod load;
+mod oom_hook;
 mod place;
 pub mod run;
 pub mod set;

@@ -2,9 +2,14 @@
 //!
 //! [`sheet`] is what a cgroup's knobs stand at, and judges wishes without touching anything; [`make`]
 //! writes them, all or none, and sees to it that they last; [`act`] freezes, stops, kills, reclaims and
-//! moves; [`worker`] does all of it for a screen, on a thread of its own.
+//! moves; [`workload`] knows ringfence's own, [`again`] starts them, [`follow`] reads their logs; [`worker`] does all of it
+//! for a screen, on a thread of its own. [`hook`] runs the user's command when something was killed.
 
 pub mod act;
+pub mod again;
+pub mod follow;
+pub mod hook;
 pub mod make;
 pub mod sheet;
 pub mod worker;
+pub mod workload;

@@ -16,6 +16,7 @@
 //! 8  cli                      clap, turned into the rooms' own option types, once
 //! 7  command/                 one file per verb; each reads as the story of that verb
 //! 6  ui/                      message → update(state) → effect, and pure views
+//!    export/                  what happens, for programs: JSON lines
 //! 5  control/                 changing what is: limits judged and made, cgroups frozen, stopped, killed
 //! 4  model/                   rates, effective limits, throttling, history, OOM incidents, the field catalogue
 //! 3  sample/                  one instant of raw counters; the live source (its own thread)
@@ -43,6 +44,7 @@
 pub mod cli;
 pub mod command;
 pub mod control;
+pub mod export;
 pub mod kernel;
 pub mod launch;
 pub mod model;

@@ -7,16 +7,20 @@
 //! rate yet. What is *remembered* (history, peaks, OOM kills) belongs to the path, so that a workload which
 //! was restarted keeps its past; folds belong to the name that people gave, too ([`Row::identity`]).
 
+pub mod advice;
 mod bind;
 pub mod change;
 pub mod field;
 pub mod filter;
+pub mod forecast;
+pub mod happening;
 pub mod history;
 pub mod host;
 pub mod incident;
 pub mod io;
 pub mod limit;
 pub mod memory;
+pub mod note;
 pub mod oom;
 pub mod parts;
 pub mod peaks;
@@ -24,9 +28,10 @@ pub mod process;
 pub mod rate;
 pub mod row;
 pub mod tree;
+pub mod warning;
 
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -35,12 +40,15 @@ use crate::kernel::memory::MemoryStat;
 use crate::names;
 use crate::sample::{Event, Fact, Means, OomKill, Presence, Sample};
 
+pub use happening::{Happening, What};
 pub use history::History;
 pub use host::Host;
 pub use incident::Incident;
-pub use oom::{Note, Severity};
+pub use note::{Note, Severity};
 pub use peaks::Peaks;
 pub use row::Row;
+use warning::Sign;
+pub use warning::{Thresholds, Warning};
 
 /// How many notes are kept.
 const NOTES: usize = 1000;
@@ -49,6 +57,7 @@ const NOTES: usize = 1000;
 #[derive(Debug, Clone, Default)]
 struct Track {
     history: History,
+    growth: forecast::growth::Growth,
     peaks: Peaks,
     kills: oom::Ledger,
     /// What people call it.
@@ -68,6 +77,7 @@ pub struct Model {
     notes: VecDeque<Note>,
     notes_ever: u64,
     incidents: VecDeque<Incident>,
+    watch: warning::Watch,
     process_cpu: process::Cpu,
     utc_offset: i32,
 }
@@ -82,14 +92,14 @@ impl Model {
     }
 
     /// Takes in the next sample. The same instant again changes nothing; an earlier one (somebody went
-    /// back in time) starts the rates anew.
-    pub fn fold(&mut self, sample: Arc<Sample>) {
+    /// back in time) starts the rates anew. Gives what is seen to have happened by it.
+    pub fn fold(&mut self, sample: Arc<Sample>) -> Vec<Happening> {
         let before = self.sample.take();
         if let Some(before) = &before
             && before.since_boot == sample.since_boot
         {
             self.sample = Some(before.clone());
-            return;
+            return Vec::new();
         }
         let seconds = before
             .as_ref()
@@ -119,10 +129,15 @@ impl Model {
             }
             if let Some(stat) = cgroup.memory_stat.value() {
                 track.memory_stat = Some((row.id, *stat));
+                if let Some(demand) = forecast::demand(row) {
+                    let kills = row.oom_kills.value().copied().unwrap_or_default();
+                    let at = sample.since_boot;
+                    track.growth.push(row.id, kills, at, demand);
+                }
             }
-            let then = before
+            let then = previous
                 .as_ref()
-                .and_then(|before| before.cgroups.get(*self.index.get(&row.id)?))
+                .and_then(|before| before.of(row.id))
                 .zip(seconds);
             track.peaks.fold(row, cgroup, then);
             track.history.push(history::Point {
@@ -133,13 +148,27 @@ impl Model {
                 stall: incident::stall(cgroup, then),
             });
         }
+        let trends: Vec<_> = self
+            .rows
+            .iter()
+            .map(|row| self.tracks.get(&row.path)?.growth.trend_of(row.id))
+            .collect();
+        forecast::foretell(&sample, &mut self.rows, &trends);
+        let looks = warning::looks(&sample, &self.rows, previous.as_ref(), &self.watch);
+        let mut happened = self.take_looks(&sample, looks);
         self.process_cpu = before
             .as_ref()
             .map_or_else(process::Cpu::new, |before| process::cpu(before, &sample));
         self.index = row::index(&sample);
-        incident::follow(&mut self.incidents, &sample, &self.index);
+        let sequels = incident::follow(&mut self.incidents, &sample, &self.index);
         self.forget(&sample);
+        let time = sample.time;
         self.sample = Some(sample);
+        happened.extend(sequels.into_iter().map(|number| Happening {
+            time,
+            what: What::Sequel(number),
+        }));
+        happened
     }
 
     /// Drops what is remembered of paths that are long gone. The peaks of workloads stay: the summary
@@ -158,30 +187,46 @@ impl Model {
         });
     }
 
-    /// Takes in what the kernel told between two samples.
-    pub fn event(&mut self, event: &Event) {
-        match event {
-            Event::OomKill(kill) => self.oom_kill(kill),
-            Event::Notice { time, text } => self.note(Note {
-                time: *time,
-                severity: Severity::Warning,
-                text: text.clone(),
-                cgroup: None,
-            }),
-        }
+    /// Takes in what the kernel told between two samples; gives what happened by it, if it is news.
+    pub fn event(&mut self, event: &Event) -> Option<Happening> {
+        let (time, what) = match event {
+            Event::Stall {
+                time,
+                cgroup,
+                share,
+                seconds,
+            } => {
+                let (share, seconds) = (*share, *seconds);
+                return self.stalled(*time, *cgroup, Sign::Pressure { share, seconds });
+            }
+            Event::OomKill(kill) => (kill.time, What::Kill(self.oom_kill(kill))),
+            Event::Notice { time, text } => {
+                self.note(Note {
+                    time: *time,
+                    severity: Severity::Warning,
+                    text: text.clone(),
+                    cgroup: None,
+                });
+                (*time, What::Notice(text.clone()))
+            }
+        };
+        Some(Happening { time, what })
     }
 
-    fn oom_kill(&mut self, kill: &OomKill) {
+    /// Gives the number of the incident that it makes.
+    fn oom_kill(&mut self, kill: &OomKill) -> u64 {
         let at = self.since_boot(kill.time);
         let track = self.tracks.entry(kill.path.value.clone()).or_default();
-        track.kills.tell(kill.cgroup, kill.kills, kill.time);
+        track
+            .kills
+            .tell(kill.cgroup, kill.kills, kill.total, kill.time);
         track.peaks.oom_kills = track.peaks.oom_kills.max(track.kills.total());
         if let Some(at) = at {
             track.history.mark_oom(at);
         }
         let row = self.index.get(&kill.cgroup).map(|&at| &self.rows[at]);
         let label = |path: &str| self.label(path).into_owned();
-        let number = self.incidents.back().map_or(1, |last| last.number + 1);
+        let number = self.next_incident();
         let track = &self.tracks[&kill.path.value];
         let mut incident = Incident::new(number, at.unwrap_or_default(), kill, row, &label);
         incident.look_back(&track.history);
@@ -190,11 +235,16 @@ impl Model {
         {
             incident.kill.memory_stat = Some(Fact::new(stat, Means::Seen));
         }
-        let notes = oom::notes(kill, row, &label);
+        let notes: Vec<Note> = oom::notes(&incident).collect();
         incident::push(&mut self.incidents, incident);
         for note in notes {
             self.note(note);
         }
+        number
+    }
+
+    fn next_incident(&self) -> u64 {
+        self.incidents.back().map_or(1, |last| last.number + 1)
     }
 
     /// A wall-clock time on the clock of the samples; `None` before the first one.
@@ -238,6 +288,16 @@ impl Model {
             .get(path)
             .and_then(|track| track.called.as_deref());
         called.map_or_else(|| names::identify(path).label, Cow::Borrowed)
+    }
+
+    /// Whose memory may meet a limit, and the limits above them: their `memory.stat` is needed for a
+    /// forecast. Not more than some dozens, those closest to their limits.
+    pub fn suspects(&self) -> HashSet<CgroupId> {
+        let near = self.watch.thresholds.memory[0];
+        forecast::suspects(&self.rows, near, |row| {
+            let since = self.sample.as_ref()?.since_boot;
+            self.tracks.get(&row.path)?.history.grown(since)
+        })
     }
 
     /// The host as a whole.

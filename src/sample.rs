@@ -4,6 +4,8 @@ pub mod cgroup;
 pub mod event;
 pub mod live;
 mod oom;
+pub mod past;
+mod stall;
 mod sweep;
 mod tree;
 mod worker;
@@ -51,6 +53,8 @@ pub struct HostSample {
     pub memory_total: Reading<Bytes>,
     /// `MemAvailable`.
     pub memory_available: Reading<Bytes>,
+    /// `SwapFree`.
+    pub swap_free: Reading<Bytes>,
     /// Host-wide pressure.
     pub cpu_pressure: Reading<Pressure>,
     /// Host-wide pressure.

@@ -36,6 +36,15 @@ pub fn limit(limit: Limit<Bytes>) -> String {
     limit.value().map_or_else(|| "max".to_owned(), bytes)
 }
 
+/// A time ahead, of which the first digits matter: `14 s`, `2 min`, `3 h`.
+pub fn time_left(time: Duration) -> String {
+    match time.as_secs_f64().round() {
+        seconds @ ..100.0 => format!("{seconds} s"),
+        seconds @ ..5400.0 => format!("{:.0} min", seconds / 60.0),
+        seconds => format!("{:.0} h", seconds / 3600.0),
+    }
+}
+
 /// `1 process`, `3 processes`
 pub fn processes(count: usize) -> String {
     match count {
@@ -108,10 +117,18 @@ pub fn fit(text: &str, columns: usize) -> Cow<'_, str> {
     out.into()
 }
 
-fn is_harmless(char: char) -> bool {
+/// Whether a character is just drawn, in a cell of its own.
+pub fn is_harmless(char: char) -> bool {
     !char.is_control()
         && char.width().is_some_and(|width| width > 0)
         && !matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A length of time in its two largest units: `2h 5m`, `3s`.
+pub fn age(time: Duration) -> String {
+    let words = humantime::format_duration(Duration::from_secs(time.as_secs())).to_string();
+    let words: Vec<&str> = words.split(' ').take(2).collect();
+    words.join(" ")
 }
 
 /// Shorter times would only keep the machine busy; longer ones are a mistake.

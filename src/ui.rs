@@ -9,14 +9,17 @@ pub mod cell;
 pub mod columns;
 pub mod crumbs;
 pub mod editor;
-mod feed;
+pub mod ended;
+pub mod feed;
 pub mod keymap;
 pub mod keys;
 pub mod layout;
 pub mod listing;
+pub mod log;
 pub mod menu;
 pub mod palette;
 pub mod plain;
+pub mod prompt;
 pub mod question;
 pub mod save;
 pub mod settings;
@@ -39,8 +42,10 @@ use anyhow::Context as _;
 use crossterm::event::{Event, EventStream};
 use futures_util::StreamExt as _;
 use ratatui::layout::Rect;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::control::hook::Says;
 use crate::control::worker::Worker;
 use crate::kernel::clock;
 use crate::kernel::watch::is_over;
@@ -66,6 +71,8 @@ pub struct Options {
     /// Show only this cgroup and what is below it, by its path from the v2 root, although more is
     /// sampled: what is above it may bind it. `None` for all that is sampled.
     pub root: Option<Arc<str>>,
+    /// A shell command to run for every OOM incident.
+    pub on_oom: Option<String>,
     /// What the user has chosen.
     pub settings: Settings,
 }
@@ -80,9 +87,10 @@ pub fn dashboard(
     notes: Option<UnboundedReceiver<Note>>,
 ) -> anyhow::Result<Model> {
     let model = runtime()?.block_on(async {
-        let feed = Feed::new(live, notes, options)?;
+        // It may wait for the user's command at the end: the terminal is given back before.
+        let mut feed = Feed::new(live, notes, options, Says::Nothing)?;
         let mut terminal = Terminal::enter().context("cannot take over the terminal")?;
-        watch(&mut terminal, feed, &mut control, options).await
+        watch(&mut terminal, &mut feed, &mut control, options).await
     });
     control.finish(|| eprintln!("ringfence: finishing what was begun"));
     model
@@ -98,13 +106,15 @@ pub fn plain(
 ) -> anyhow::Result<Model> {
     runtime()?.block_on(async {
         live.set_interest(Interest::All);
-        let mut feed = Feed::new(live, notes, options)?;
+        let mut feed = Feed::new(live, notes, options, Says::OnStderr)?;
         let mut model = Model::new(clock::utc_offset());
+        model.warn(options.settings.warnings, options.root.clone());
         let mut told = 0;
         loop {
             let news = feed.next().await?;
             let is_sample = matches!(news, News::Sample(_));
-            let goes_on = !matches!(news, News::NotesOver) & feed.take_in(news, &mut model);
+            let goes_on =
+                !matches!(news, News::NotesOver) & feed.take_in(news, &mut model).is_some();
             feed.drain(&mut model);
             let fresh = usize::try_from(model.notes_ever() - told).unwrap_or(usize::MAX);
             told = model.notes_ever();
@@ -144,7 +154,8 @@ pub fn picture(model: &Model, options: &Options) -> anyhow::Result<String> {
     save::draw(model, &state, &theme)
 }
 
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+/// A single-threaded one, for as long as somebody watches.
+pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -165,7 +176,7 @@ async fn typed(input: &mut EventStream) -> Option<io::Result<Event>> {
 /// The loop: draw, wait, update. Nothing is drawn that nothing has changed.
 async fn watch(
     terminal: &mut Terminal,
-    mut feed: Feed,
+    feed: &mut Feed,
     control: &mut Worker,
     options: &Options,
 ) -> anyhow::Result<Model> {
@@ -177,10 +188,12 @@ async fn watch(
     // Where it was started; relative, should that not be known.
     let mut saves = save::Saves::new(std::env::current_dir().unwrap_or_default());
     let mut model = Model::new(clock::utc_offset());
+    model.warn(options.settings.warnings, options.root.clone());
     // While the screen is held still: what it shows. The model itself goes on.
     let mut held: Option<Box<Model>> = None;
     let mut interest = None;
     let mut input = EventStream::new();
+    let mut resized = signal(SignalKind::window_change())?;
     let mut changed = true;
     loop {
         let shown = held.as_deref().unwrap_or(&model);
@@ -198,13 +211,26 @@ async fn watch(
         let message = tokio::select! {
             news = feed.next() => {
                 let news = news?;
-                if !feed.take_in(news, &mut model) {
+                if feed.take_in(news, &mut model).is_none() {
                     return Ok(model);
                 }
                 feed.drain(&mut model);
                 Message::Model
             }
+            _ = resized.recv() => {
+                // Another size in between may have cost what was there: all is drawn anew.
+                let size = terminal.size().context("cannot ask the terminal's size")?;
+                terminal
+                    .resize(Rect::new(0, 0, size.width, size.height))
+                    .context("cannot clear the terminal")?;
+                Message::Terminal(Event::Resize(size.width, size.height))
+            }
             event = typed(&mut input) => match event {
+                // crossterm loses it where it comes together with keys.
+                Some(Ok(Event::Resize(..))) => {
+                    changed = false;
+                    continue;
+                }
                 Some(event) => Message::Terminal(event.context("cannot read the keys")?),
                 None => return Ok(model),
             },

@@ -121,7 +121,7 @@ fn the_doctor_and_the_launcher_agree() {
         .find(|finding| finding["name"] == "cgroup mode")
         .unwrap();
     if lacking(&mode) {
-        let output = ringfence(&["run", "--", "true"]);
+        let output = ringfence(&["run", "-m", "64m", "--", "true"]);
         assert_eq!(output.status.code(), Some(125));
         assert!(
             stderr(&output).contains("ringfence doctor"),

@@ -11,6 +11,8 @@ mod hands;
 mod look;
 #[path = "dashboard/views.rs"]
 mod views;
+#[path = "dashboard/workloads.rs"]
+mod workloads;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -125,6 +127,16 @@ fn the_demo_on_three_terminals() {
 }
 
 #[test]
+fn the_next_kill_is_foretold() {
+    for (width, height) in SIZES {
+        let dashboard = Dashboard::new("forecast", width, height).keys("O");
+        insta::assert_snapshot!(format!("forecast_{width}x{height}"), dashboard.screen());
+    }
+    let near = Dashboard::new("forecast", 120, 40).keys("/oom<20\nG2");
+    insta::assert_snapshot!("forecast_detail_120x40", near.screen());
+}
+
+#[test]
 fn whose_limit_binds_stands_beside_its_bar() {
     for (width, height) in SIZES {
         let dashboard = Dashboard::new("ancestor_limit", width, height);
@@ -218,6 +230,33 @@ fn incidents_say_all_that_is_known_and_what_is_not() {
 }
 
 #[test]
+fn an_incident_that_is_too_long_for_the_screen_is_read_page_by_page() {
+    let mut dashboard = Dashboard::new("incidents", 40, 15).keys("4");
+    let mut read = dashboard.screen();
+    assert!(read.contains(" more lines (PgDn)"), "{read}");
+    while dashboard.screen().contains(" more lines (PgDn)") {
+        let before = dashboard.screen();
+        dashboard.key(KeyCode::PageDown);
+        assert_ne!(dashboard.screen(), before);
+        read.push_str(&dashboard.screen());
+    }
+    for words in [
+        "pid 4200 (1",
+        "after ",
+        "memory ",
+        "pid 4201 (2",
+        "and 1 more",
+    ] {
+        assert!(read.contains(words), "{words} of {read}");
+    }
+    assert_eq!(dashboard.state.incidents.at, 0);
+    // Another one begins at its beginning.
+    let next = dashboard.keys("j");
+    assert_eq!(next.state.excerpt.top, 0);
+    assert!(next.screen().contains(" killed "), "{}", next.screen());
+}
+
+#[test]
 fn a_filter_keeps_what_is_above() {
     let typing = Dashboard::new("demo", 80, 24).keys("/CRON");
     assert_eq!(typing.state.screen, Screen::Filter);
@@ -264,6 +303,10 @@ fn no_screen_is_without_its_frame() {
                 ("demo", "g3"),
                 ("demo", "4j"),
                 ("demo", ":"),
+                ("demo", "N'"),
+                ("demo", "N'\n"),
+                ("demo", "jL"),
+                ("demo", "E"),
             ] {
                 // Every height is tried for the tree only.
                 if !keys.is_empty() && height % 4 != 1 {
@@ -391,7 +434,7 @@ fn a_selected_workload_that_restarts_stays_selected() {
 
 fn any_event() -> impl Strategy<Value = Option<Event>> {
     let code = prop_oneof![
-        4 => prop::sample::select("jkgGhl /cmipnorZ?leak1234CFzTS=:>%(euUy+-\u{65e5}\u{1b}".chars().map(KeyCode::Char).collect::<Vec<_>>()),
+        4 => prop::sample::select("jkgGhl /cmipnorZ?leak1234CFzTS=:>%(euUyNLEd+-\u{65e5}\u{1b}".chars().map(KeyCode::Char).collect::<Vec<_>>()),
         3 => prop::sample::select(vec![
             KeyCode::Up, KeyCode::Down, KeyCode::Left, KeyCode::Right, KeyCode::Home, KeyCode::End,
             KeyCode::PageUp, KeyCode::PageDown, KeyCode::Enter, KeyCode::Esc, KeyCode::Backspace,
@@ -434,7 +477,7 @@ proptest! {
             } else {
                 let (sample, events) = steps.next().unwrap();
                 dashboard.model.fold(sample.into());
-                events.iter().flatten().for_each(|event| dashboard.model.event(event));
+                events.iter().flatten().for_each(|event| drop(dashboard.model.event(event)));
                 update(&mut dashboard.state, &Message::Model, &dashboard.model);
             }
             let lines = dashboard.state.lines.len();

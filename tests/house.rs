@@ -5,10 +5,11 @@ use std::fs;
 use std::path::Path;
 
 /// Every room and its floor.
-const ROOMS: [(&str, u8); 10] = [
+const ROOMS: [(&str, u8); 11] = [
     ("cli", 8),
     ("command", 7),
     ("ui", 6),
+    ("export", 6),
     ("control", 5),
     ("model", 4),
     ("sample", 3),

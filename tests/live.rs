@@ -28,6 +28,7 @@ fn options(mount: &Path, subtree: &str, interval: Duration) -> Options {
     Options {
         proc: "/proc".into(),
         kmsg: None,
+        tracing: None,
         state: "/".into(),
         hierarchy: Hierarchy {
             mode: Mode::V2,
@@ -37,6 +38,7 @@ fn options(mount: &Path, subtree: &str, interval: Duration) -> Options {
         },
         subtree: subtree.into(),
         interval,
+        stall: [0; 2],
     }
 }
 
@@ -250,6 +252,7 @@ fn a_kill_that_no_counter_can_tell_is_told_by_the_log() {
     let log = tempfile::NamedTempFile::new().unwrap();
     let mut live = Live::start(Options {
         kmsg: Some(log.path().to_owned()),
+        tracing: None,
         state: "/".into(),
         ..options(root.path(), "", INTERVAL)
     })

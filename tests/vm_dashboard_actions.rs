@@ -260,7 +260,10 @@ fn ringfences_own_cgroup_is_refused_and_what_is_moved_loses_its_limits() {
         eprintln!("{}", dashboard.contents());
         // It is no question: a yes only closes it.
         dashboard.keys("y");
-        dashboard.wait("the tree", |contents| !contents.contains("left alone"));
+        // These words are on one line, however long the pid is.
+        dashboard.wait("the tree", |contents| {
+            !contents.contains("holds ringfence itself")
+        });
     }
     dashboard.keys("x");
     dashboard.wait_for("kill the cgroup: 2 processes");
@@ -276,4 +279,186 @@ fn ringfences_own_cgroup_is_refused_and_what_is_moved_loses_its_limits() {
     child.kill().expect("killed");
     child.wait().expect("waited for");
     drop(own);
+}
+
+/// What `ringfence` says, without the last line's end.
+fn ringfence(arguments: &[&str]) -> String {
+    let output = std::process::Command::new(support::binary())
+        .args(arguments)
+        .output()
+        .expect("ringfence");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    said + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// How a workload is, as its record says.
+fn status(name: &str) -> String {
+    let all = ringfence(&["ps", "-a"]);
+    let line = all
+        .lines()
+        .find(|line| line.starts_with(&format!("{name} ")));
+    line.unwrap_or_default().to_owned()
+}
+
+/// The whole life of one: typed wrongly, mended, started, followed, restarted, stopped for good, started from the list
+/// of the ended, killed, removed.
+#[test]
+fn a_workload_lives_and_dies_in_the_dashboard() {
+    let _host = Host::new();
+    let mut dashboard = Dashboard::start(&["top", "--interval", "1"]);
+    dashboard.wait_for(" live ┐");
+    // A mistake stays, with clap's words for it, and is mended where it is.
+    dashboard.keys("N");
+    dashboard.wait_for("├ new workload ─");
+    let script =
+        "n=0; echo begin; echo oops >&2; while :; do n=$((n+1)); echo said $n; sleep 0.2; done";
+    dashboard.keys(&format!(
+        "-n phoenix -m 64q --stop-timeout 1 --restart always -- sh -c 'trap \"echo bye; exit 0\" TERM; {script}'\r"
+    ));
+    dashboard.wait("the mistake", |contents| {
+        contents.contains("▲ invalid value '64q' for '--memory <SIZE>'")
+            && !contents.contains("Usage")
+            && !contents.contains("For more information")
+    });
+    eprintln!("{}", dashboard.contents());
+    // Home, and right to behind the q.
+    dashboard.keys("\x1b[H");
+    dashboard.keys(&"\x1b[C".repeat("-n phoenix -m 64q".len()));
+    dashboard.keys("\x7fm\r");
+    dashboard.wait_for("started phoenix");
+    // It is selected as soon as it is there.
+    dashboard.wait_for("├ ringfence.slice › phoenix ─");
+    dashboard.wait_for("● phoenix");
+    // What it says is followed.
+    dashboard.keys("L");
+    dashboard.wait("its log", |contents| {
+        contents.contains("log of phoenix · following")
+            && contents.contains("   begin")
+            && contents.contains(" ! oops")
+            && contents.contains("   said 1")
+    });
+    dashboard.wait_for("   said 12");
+    eprintln!("{}", dashboard.contents());
+    dashboard.keys("g\x1b[B");
+    dashboard.wait_for("log of phoenix · ");
+    dashboard.keys("\x1b");
+    dashboard.wait_for("├ ringfence.slice › phoenix ─");
+    // A restart, which is asked for.
+    let restarted = |dashboard: &mut Dashboard| {
+        dashboard.keys("x");
+        dashboard.wait_for("restart phoenix");
+        dashboard.keys("jj\r");
+        dashboard.wait_for("Restart phoenix? (y / n)");
+        dashboard.keys("y");
+        dashboard.wait_for("restarted phoenix");
+    };
+    restarted(&mut dashboard);
+    dashboard.keys("L");
+    dashboard.wait("its log, with the end and the beginning", |contents| {
+        contents.contains("   bye") && contents.matches("   begin").count() == 2
+    });
+    dashboard.keys("L");
+    // The restart policy would bring it back within a second. Until the next sample, it is not there.
+    for _ in 0..20 {
+        dashboard.keys("s");
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        if dashboard.contents().contains("(y / n)") {
+            break;
+        }
+    }
+    dashboard.wait_for("does not start it again");
+    dashboard.keys("y");
+    dashboard.wait_for("/ringfence.slice/phoenix has ended, ");
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let how = status("phoenix");
+    assert!(how.contains("ended (0)"), "{how}");
+    assert!(!Path::new("/sys/fs/cgroup/ringfence.slice/phoenix").exists());
+    // From the list of the ended, its log can be read, and it is started again.
+    dashboard.keys("E");
+    dashboard.wait_for("phoenix  exit 0 · ");
+    eprintln!("{}", dashboard.contents());
+    dashboard.keys("L");
+    dashboard.wait("what it said", |contents| {
+        contents.contains("it has ended") && contents.contains("   bye")
+    });
+    dashboard.keys("\x1b");
+    dashboard.wait_for("phoenix  exit 0 · ");
+    dashboard.keys("\r");
+    dashboard.wait_for("none is kept");
+    dashboard.keys("\x1b");
+    dashboard.wait("the list to close", |contents| {
+        contents.contains("● phoenix") && !contents.contains("none is kept")
+    });
+    // A kill is for good, too.
+    dashboard.select("phoenix");
+    dashboard.keys("x");
+    dashboard.wait_for("kill the cgroup");
+    dashboard.keys("j\r");
+    dashboard.wait_for("(y / n)");
+    dashboard.keys("y");
+    dashboard.wait_for(" of /ringfence.slice/phoenix");
+    wait_until("it is over", || status("phoenix").contains("ended (137)"));
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert!(status("phoenix").contains("ended (137)"));
+    dashboard.keys("E");
+    dashboard.wait_for("phoenix  exit 137 · ");
+    dashboard.keys("d");
+    dashboard.wait_for("Remove phoenix? (y / n)");
+    dashboard.keys("y");
+    dashboard.wait_for("none is kept");
+    assert_eq!(status("phoenix"), "");
+    dashboard.keys("\x1b");
+    dashboard.wait("the tree", |contents| !contents.contains("none is kept"));
+    quit(dashboard);
+}
+
+/// One that was started in the foreground has no log, and is stopped although it would be started again.
+#[test]
+fn a_workload_in_the_foreground_stays_stopped_and_has_no_log() {
+    let host = Host::new();
+    let script = format!("trap 'exit 0' TERM; {WAIT}");
+    let fore = host.start("fore", &["--restart", "always"], &script);
+    let mut dashboard = dashboard("fore");
+    dashboard.keys("L");
+    dashboard.wait_for("fore is not detached: what it says goes to where it was started");
+    dashboard.keys("\x1b");
+    dashboard.wait_for("├ ringfence.slice › fore ─");
+    dashboard.keys("x");
+    dashboard.wait_for("restart fore");
+    dashboard.keys("jj");
+    dashboard.wait_for("whoever started it must start it again");
+    dashboard.keys("\x1b");
+    dashboard.wait("the tree", |contents| !contents.contains("restart fore"));
+    dashboard.keys("s");
+    dashboard.wait_for("(y / n)");
+    dashboard.keys("y");
+    assert_eq!(fore.finish().code, 0);
+    dashboard.wait_for("/ringfence.slice/fore has ended, ");
+    quit(dashboard);
+}
+
+/// What is said faster than a screen can show it holds nothing up, and is seen to its end.
+#[test]
+fn a_torrent_of_lines_leaves_the_keys_heard() {
+    let _host = Host::new();
+    let script = "i=0; while [ $i -lt 60000 ]; do echo torrent $i; i=$((i+1)); done; echo that was all; sleep 1000";
+    let said = ringfence(&["run", "-d", "-n", "torrent", "--", "sh", "-c", script]);
+    assert_eq!(said, "torrent\n");
+    let mut dashboard = dashboard("torrent");
+    dashboard.keys("L");
+    dashboard.wait_for("   torrent ");
+    // Nothing that is shown keeps a key waiting.
+    dashboard.keys("g");
+    dashboard.wait_for("log of torrent · line ");
+    dashboard.keys("G");
+    dashboard.wait_for("log of torrent · following");
+    let start = std::time::Instant::now();
+    while !dashboard.contents().contains("   that was all") {
+        assert!(start.elapsed().as_secs() < 120, "{}", dashboard.contents());
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    dashboard.keys("\x1b");
+    dashboard.wait_for("├ ringfence.slice › torrent ─");
+    quit(dashboard);
+    ringfence(&["rm", "-f", "torrent"]);
 }

@@ -11,5 +11,11 @@ mod process;
 mod refused;
 #[path = "vm_launch/root.rs"]
 mod root;
+#[path = "vm_launch/security.rs"]
+mod security;
 #[allow(dead_code, reason = "each suite uses its part")]
 mod support;
+#[path = "vm_launch/terminal.rs"]
+mod terminal;
+#[path = "vm_launch/user.rs"]
+mod user;

@@ -7,7 +7,7 @@ mod support;
 use std::fs;
 
 use support::dashboard::Dashboard;
-use support::own::Own;
+use support::own::{Own, survivor};
 use support::{Host, binary};
 
 /// Opens the time line and waits until the newest kill is told so.
@@ -61,7 +61,7 @@ fn a_child_that_died_at_an_ancestors_limit_leaves_its_parent_behind() {
     own.write("memory.max", "64M");
     let mut dashboard = Dashboard::start(&["top", "--interval", "0.5"]);
     dashboard.wait_for(" own ");
-    let mut shell = own.start("tail /dev/zero; while :; do sleep 1; done");
+    let mut shell = own.start(&survivor("while :; do sleep 1; done"));
     dashboard.wait_for("✖ OOM kill  own");
     dashboard.keys("4");
     wait_for_story(

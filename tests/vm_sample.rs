@@ -108,10 +108,12 @@ fn start(subtree: &str, kmsg: bool) -> Live {
     let mut live = Live::start(Options {
         proc: "/proc".into(),
         kmsg: kmsg.then(|| "/dev/kmsg".into()),
+        tracing: None,
         state: "/".into(),
         hierarchy: Hierarchy::discover(Path::new("/proc")).unwrap(),
         subtree: subtree.into(),
         interval: INTERVAL,
+        stall: [0; 2],
     })
     .unwrap();
     wait_for(&mut live, |_| true);
@@ -181,6 +183,7 @@ fn kills_within(live: &mut Live, wanted: RangeInclusive<u64>) -> Vec<(OomKill, I
             match event {
                 Event::OomKill(kill) => kills.push((*kill, Instant::now())),
                 Event::Notice { text, .. } => eprintln!("notice: {text}"),
+                Event::Stall { .. } => {}
             }
         }
         let told: u64 = kills.iter().map(|(kill, _)| kill.kills).sum();

@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
+use ringfence::kernel::systemd::bus;
 use ringfence::names::{Owner, Role, identify};
 
 #[allow(dead_code, reason = "each suite uses its part")]
@@ -407,4 +409,91 @@ fn the_dashboard_shows_names_without_escapes_and_they_can_be_typed() {
     );
     let scope = Path::new(MOUNT).join(r"my\x2dslice.slice/esc\x2daped.scope");
     assert_eq!(read(scope.join("pids.max")), "7");
+}
+
+#[test]
+fn a_workloads_limits_outlive_a_reload_in_a_scope_of_its_own() {
+    let witness = Unit::service("witness.service");
+    let mut run = Command::new(binary());
+    run.args(["run", "-n", "kept", "-m", "32m", "--cpus", "0.5"]);
+    run.args(["--pids-limit", "7", "--device-write-bps", "/dev/vda:2m"]);
+    let mut launcher = run.args(["--", "sleep", "99"]).spawn().unwrap();
+    let scope = Path::new(MOUNT).join("ringfence.slice/ringfence-kept.scope");
+    let leaf = scope.join("kept");
+    wait_until("a workload", || {
+        fs::read_to_string(leaf.join("cgroup.procs")).is_ok_and(|pids| !pids.is_empty())
+    });
+    let limits = [
+        ("memory.max", "33554432"),
+        ("cpu.max", "50000 100000"),
+        ("pids.max", "7"),
+        ("io.max", IO_MAX),
+    ];
+    for _ in 0..2 {
+        for (file, text) in limits {
+            assert_eq!(read(leaf.join(file)), text, "{file}");
+        }
+        daemon_reload(&witness);
+    }
+    for (file, text) in limits {
+        assert_eq!(read(leaf.join(file)), text, "{file} after a reload");
+    }
+    // The launcher is beside it, and it is found by its name.
+    let procs = read(scope.join("launcher/cgroup.procs"));
+    assert_eq!(procs, launcher.id().to_string());
+    assert_eq!(read(scope.join("cgroup.procs")), "");
+    assert!(set(&["kept", "pids.max=8"]).ok().contains("7 → 8"));
+    assert_eq!(read(leaf.join("pids.max")), "8");
+    fs::write(leaf.join("cgroup.kill"), "1").unwrap();
+    launcher.wait().unwrap();
+    wait_until("the scope to go", || !scope.exists());
+    // The name is free again, also after a launcher that was killed.
+    let mut again = Command::new(binary());
+    again.args(["run", "-n", "kept", "--", "sh", "-c"]);
+    let mut killed = again.args(["echo ready; exec sleep 99"]).spawn().unwrap();
+    wait_until("another one", || {
+        fs::read_to_string(leaf.join("cgroup.procs")).is_ok_and(|pids| !pids.is_empty())
+    });
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    wait_until("its scope to go", || !scope.exists());
+    let mut last = Command::new(binary());
+    let last = last.args(["run", "-n", "kept", "--", "cat", "/proc/self/cgroup"]);
+    let last = Done::from(last.output().unwrap());
+    last.fails(0, &["kept: its supervisor was killed"]);
+    assert_eq!(last.stdout, "0::/\n");
+}
+
+#[test]
+fn asking_for_a_scope_is_quicker_than_systemd_run() {
+    let median = |once: &dyn Fn(u32)| {
+        let mut times = [0; 20].map(|_: u32| Duration::ZERO);
+        for (number, time) in (0..).zip(&mut times) {
+            let begin = Instant::now();
+            once(number);
+            *time = begin.elapsed();
+        }
+        times.sort_unstable();
+        times[times.len() / 2]
+    };
+    let run = median(&|_| {
+        call(&[
+            "systemd-run",
+            "--quiet",
+            "--scope",
+            "-p",
+            "Delegate=yes",
+            "true",
+        ]);
+    });
+    let start = median(&|_| drop(call(&["true"])));
+    let socket = bus::socket().unwrap();
+    let before = fs::read_to_string("/proc/self/cgroup").unwrap();
+    let asked = median(&|number| {
+        bus::delegated_scope(&socket, &format!("asked-{number}.scope"), "asked.slice").unwrap();
+    });
+    let home = Path::new(MOUNT).join(before.trim().trim_start_matches("0::/"));
+    fs::write(home.join("cgroup.procs"), std::process::id().to_string()).unwrap();
+    println!("asked {asked:?}, systemd-run {run:?}, of which a program's start {start:?}");
+    assert!(asked < run, "{asked:?} {run:?}");
 }

@@ -29,6 +29,9 @@ pub struct Watch {
     /// End by itself after this time: 20, 5m.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
+    /// Run this shell command for every OOM incident, with what is known of it in RINGFENCE_… variables.
+    #[arg(long, value_name = "COMMAND")]
+    on_oom: Option<String>,
     /// When it ends, save the last screen as an SVG picture.
     #[arg(long, value_name = "FILE")]
     picture: Option<PathBuf>,
@@ -62,6 +65,7 @@ impl Watch {
                 .or(config.interval)
                 .unwrap_or(command::config::INTERVAL),
             duration: self.duration,
+            on_oom: self.on_oom,
             picture: self.picture,
             settings,
         })

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::model::Thresholds;
 use crate::text;
 use crate::ui::ascii::Ascii;
 use crate::ui::settings::Settings;
@@ -149,6 +150,10 @@ pub fn in_force(config: &Config) -> String {
     for (name, value, _) in values(config) {
         let _ = writeln!(out, "{name} = {value}");
     }
+    out.push_str("\n[warnings]\n");
+    for (name, value, _) in warnings(&config.settings.warnings) {
+        let _ = writeln!(out, "{name} = {value}");
+    }
     out.push_str("\n[keys]\n");
     for (binding, keys) in config.settings.keys.all() {
         let _ = writeln!(out, "{} = {}", binding.action.name(), list(keys));
@@ -165,6 +170,13 @@ pub fn commented() -> String {
     );
     for (name, value, about) in values(&config) {
         let _ = write!(out, "\n# {about}\n# {name} = {value}\n");
+    }
+    out.push_str(
+        "\n# Warnings before a kill, each said once and cleared when it is over; `false` for one, or for all of\n\
+         # `warnings`, says none.\n[warnings]\n",
+    );
+    for (name, value, about) in warnings(&config.settings.warnings) {
+        let _ = write!(out, "# {about}\n# {name} = {value}\n");
     }
     out.push_str(
         "\n# The keys of each action, in place of those that it has: k, K, ctrl-k, alt-x, F9, space, enter,\n\
@@ -184,6 +196,40 @@ fn list(keys: &[crate::ui::keys::Key]) -> String {
         key => format!("\"{key}\""),
     });
     format!("[{}]", keys.collect::<Vec<_>>().join(", "))
+}
+
+/// Every threshold, in the same way.
+fn warnings(thresholds: &Thresholds) -> [(&'static str, String, &'static str); 4] {
+    let percents = |[warning, critical]: [u32; 2]| match warning {
+        Thresholds::NEVER => "false".to_owned(),
+        _ => format!("[{warning}, {critical}]"),
+    };
+    let times = |times: u32| match times {
+        Thresholds::NEVER => "false".to_owned(),
+        _ => times.to_string(),
+    };
+    [
+        (
+            "memory",
+            percents(thresholds.memory),
+            "Percent of a memory limit that the kernel cannot drop: a warning, and critical.",
+        ),
+        (
+            "high",
+            times(thresholds.high),
+            "How often a second memory.high holds it back, at such a share of memory.high.",
+        ),
+        (
+            "max",
+            times(thresholds.max),
+            "How often a second it meets memory.max, at such a share of memory.max.",
+        ),
+        (
+            "pressure",
+            percents(thresholds.pressure),
+            "Percent of the time that it waits for memory (PSI): a warning, and critical.",
+        ),
+    ]
 }
 
 /// Every setting but the keys: its name, its value in TOML, and what it is about.
@@ -283,7 +329,8 @@ mod tests {
     #[test]
     fn what_is_in_force_can_be_read_again() {
         let text = "theme = 'light'\nascii = true\ninterval = 0.25\ncolumns = 'io'\nsort = '-cpu'\n\
-                    fold = 'open'\n[keys]\nquit = ['ctrl-q', 'F10']\nhelp = []\nfilter = ['\"', '\\']\n";
+                    fold = 'open'\n\
+                    [warnings]\nmemory = [40, 50]\nmax = false\npressure = false\n[keys]\nquit = ['ctrl-q', 'F10']\nhelp = []\nfilter = ['\"', '\\']\n";
         let config = parse("f", text).unwrap();
         assert_eq!(parse("f", &in_force(&config)).unwrap(), config);
     }

@@ -1,17 +1,52 @@
-//! `ringfence run`: one workload in the foreground.
+//! `ringfence run`: one workload, in the foreground or on its own.
 
+use super::life::start::detach;
+use super::oom_hook::OomHook;
+use super::supervise::Order;
+use crate::control::hook::Says;
+use crate::launch::plan::random_hex;
+use crate::launch::state::{Record, Shelf, Terms};
 use crate::launch::supervise::supervise;
 use crate::launch::{Plan, Report, Spec};
 use crate::text::sanitise;
 
-/// Runs the workload to its end and says on stderr what is worth a line. Gives its exit code.
-pub fn run(spec: &Spec) -> anyhow::Result<u8> {
-    let plan = Plan::new(spec)?;
-    let code = supervise(&plan, &mut |report| match report {
-        Report::Notice { .. } | Report::Oom(_) | Report::Failed { .. } => {
-            eprintln!("ringfence: {}", sanitise(&report.to_string()));
+/// Runs the workload to its end and says on stderr what is worth a line; a detached one is only started. Gives the
+/// workload's exit code.
+pub fn run(mut spec: Spec, terms: Terms) -> anyhow::Result<u8> {
+    if terms.detached {
+        // To be known here too.
+        if spec.name.is_none() {
+            spec.name = Some(random_hex().parse()?);
         }
-        Report::Started { .. } | Report::Exited { .. } | Report::Restarting { .. } => {}
-    })?;
-    Ok(code)
+        return detach(&Order {
+            spec,
+            terms,
+            again: false,
+        });
+    }
+    let spec = spec.with_absolute_paths();
+    let plan = Plan::new(&spec)?;
+    let say = |text: &str| eprintln!("ringfence: {}", sanitise(text));
+    let shelf = Shelf::own()?;
+    for told in shelf.sweep() {
+        say(&told);
+    }
+    let mut hook = OomHook::new(terms.on_oom.as_deref(), Says::OnStderr);
+    let keeper = shelf.take(Record::new(&plan, &spec, terms), false)?;
+    let ended = supervise(&plan, keeper, &mut |report| match report {
+        Report::Oom(oom) => {
+            say(&report.to_string());
+            if let Some(trouble) = hook.call(oom, &plan.name) {
+                say(&trouble);
+            }
+        }
+        Report::Notice { .. } | Report::Failed { .. } | Report::Restarting { .. } => {
+            say(&report.to_string());
+        }
+        Report::Started { .. } | Report::Exited { .. } => {}
+    });
+    for trouble in hook.finish() {
+        say(&trouble);
+    }
+    Ok(ended?)
 }

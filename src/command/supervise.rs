@@ -1,37 +1,97 @@
-//! `ringfence supervise`: one workload of `up`, in a process of its own, since cloning wants one thread.
+//! `ringfence supervise`: one workload of `up`, or a detached one, in a process of its own, since cloning wants one
+//! thread.
 //!
-//! The spec comes as JSON on stdin, reports go as JSON lines to stdout. What the workload itself prints
-//! goes to stderr. When `up` dies, so does this: as if told to stop.
+//! The order comes as JSON on stdin, reports go as JSON lines to stdout. What a workload of `up` prints goes to stderr,
+//! what a detached one prints, into its log. When `up` dies, so does this: as if told to stop. A detached one goes on
+//! by itself.
 
 use std::fs::File;
 use std::io::{Read, Write, stderr, stdin, stdout};
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use nix::unistd::{dup2_stdin, dup2_stdout, getppid};
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, getppid, setsid};
+use serde::{Deserialize, Serialize};
 
+use super::oom_hook::OomHook;
+use crate::control::hook::Says;
+use crate::kernel::process::protect_from_oom;
+use crate::launch::state::{Record, Shelf, Terms};
 use crate::launch::supervise::supervise;
-use crate::launch::{Plan, Spec};
+use crate::launch::{Plan, Report, Spec};
+
+/// What to see to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Order {
+    /// The workload.
+    pub spec: Spec,
+    /// How it is kept.
+    #[serde(default)]
+    pub terms: Terms,
+    /// Whether it is one that has ended, with its history.
+    #[serde(default)]
+    pub again: bool,
+}
 
 /// Runs the workload until it ends or is stopped; the exit code is the program's.
 pub fn run() -> Result<u8> {
     let parent = getppid();
-    prctl::set_pdeathsig(Signal::SIGTERM).context("ask to be told when `up` dies")?;
+    prctl::set_pdeathsig(Signal::SIGTERM).context("ask to be told when the parent dies")?;
     let mut text = String::new();
-    stdin().read_to_string(&mut text).context("read the spec")?;
-    let spec: Spec = serde_json::from_str(&text).context("understand the spec")?;
+    stdin()
+        .read_to_string(&mut text)
+        .context("read the order")?;
+    let order: Order = serde_json::from_str(&text).context("understand the order")?;
     let mut reports = own_streams().context("set up the streams")?;
-    anyhow::ensure!(getppid() == parent, "`up` died");
+    let spec = order.spec.with_absolute_paths();
+    let detached = order.terms.detached;
+    if detached {
+        // Not part of whoever's session started it, and none of the files there.
+        setsid().context("leave the session")?;
+        std::env::set_current_dir("/").context("go to /")?;
+        protect_from_oom(Path::new("/proc"));
+    }
+    anyhow::ensure!(getppid() == parent, "who started this died");
 
-    let plan = Plan::new(&spec)?;
-    let code = supervise(&plan, &mut |report| {
+    let mut tell = |report: &Report| {
         // Nobody listens any more: then nobody misses it.
         if let Ok(line) = serde_json::to_string(report) {
             let _ = writeln!(reports, "{line}");
         }
+    };
+    let shelf = Shelf::own()?;
+    for text in shelf.sweep() {
+        tell(&Report::Notice { text });
+    }
+    let plan = Plan::new(&spec)?;
+    let says = if detached {
+        Says::Nothing
+    } else {
+        Says::OnStderr
+    };
+    let mut hook = OomHook::new(order.terms.on_oom.as_deref(), says);
+    let keeper = shelf.take(Record::new(&plan, &spec, order.terms), order.again)?;
+    let code = supervise(&plan, keeper, &mut |report| {
+        let on_its_own = detached && matches!(report, Report::Started { .. });
+        if on_its_own {
+            // Before it is told: who hears it ends.
+            let _ = prctl::set_pdeathsig(None);
+        }
+        tell(report);
+        if on_its_own {
+            let _ = leave_streams();
+        }
+        if let Report::Oom(oom) = report
+            && let Some(text) = hook.call(oom, &plan.name)
+        {
+            tell(&Report::Notice { text });
+        }
     })?;
+    hook.finish().for_each(drop);
     Ok(code)
 }
 
@@ -41,4 +101,12 @@ fn own_streams() -> Result<File> {
     dup2_stdin(File::open("/dev/null")?)?;
     dup2_stdout(stderr())?;
     Ok(reports)
+}
+
+/// Lets go of the terminal or the pipe of whoever started it.
+fn leave_streams() -> Result<()> {
+    let nowhere = File::options().write(true).open("/dev/null")?;
+    dup2_stdout(&nowhere)?;
+    dup2_stderr(&nowhere)?;
+    Ok(())
 }

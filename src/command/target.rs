@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::hierarchy::{Hierarchy, Mode};
-use crate::launch::plan;
+use crate::launch::home::leaves;
 use crate::names::{Names, Role, identify};
 
 /// So many cgroups of the same name are listed.
@@ -45,7 +45,9 @@ fn find_in(mount: &Path, state: &Path, target: &str) -> anyhow::Result<PathBuf> 
     if relative.components().any(|part| part.as_os_str() == "..") {
         bail!("`{target}` is not a cgroup: a path from the v2 root has no `..`");
     }
-    for candidate in [relative.to_owned(), Path::new(plan::SLICE).join(relative)] {
+    let workloads = relative.to_str().map(leaves);
+    let candidates = workloads.into_iter().flatten();
+    for candidate in [relative.to_owned()].into_iter().chain(candidates) {
         if mount.join(&candidate).is_dir() {
             return Ok(candidate);
         }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -11,7 +12,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::command::target::{find, v2_mount};
 use crate::control::worker::Worker;
 use crate::kernel::cgroup::hierarchy::Hierarchy;
-use crate::model::{Model, Note};
+use crate::model::{Model, Note, Thresholds};
 use crate::sample::live::{self, Live};
 use crate::ui;
 use crate::ui::settings::Settings;
@@ -34,6 +35,8 @@ pub struct Watch {
     pub interval: Duration,
     /// End by itself after this long.
     pub duration: Option<Duration>,
+    /// A shell command to run for every OOM incident.
+    pub on_oom: Option<String>,
     /// Where to save the last screen as an SVG picture.
     pub picture: Option<PathBuf>,
     /// How the dashboard looks and which keys it has.
@@ -48,17 +51,47 @@ impl Watch {
 }
 
 const PROC: &str = "/proc";
+/// The kernel log.
+pub const KMSG: &str = "/dev/kmsg";
 
 /// Shows the tree until the user quits or the duration is over.
 pub fn run(options: &Options) -> anyhow::Result<u8> {
-    let hierarchy = Hierarchy::discover(Path::new(PROC))?;
-    let mount = v2_mount(&hierarchy)?;
-    let subtree = match &options.target {
-        Some(target) => find(&mount, target)?,
-        None => PathBuf::new(),
-    };
+    let (hierarchy, subtree) = place(options.target.as_deref())?;
     watch(hierarchy, subtree, &options.watch, None)?;
     Ok(0)
+}
+
+/// The hierarchy, and the subtree of a target; empty for all of it.
+pub fn place(target: Option<&str>) -> anyhow::Result<(Hierarchy, PathBuf)> {
+    let hierarchy = Hierarchy::discover(Path::new(PROC))?;
+    let mount = v2_mount(&hierarchy)?;
+    let subtree = target.map_or_else(|| Ok(PathBuf::new()), |target| find(&mount, target))?;
+    Ok((hierarchy, subtree))
+}
+
+/// The live source of this host.
+pub fn source(
+    hierarchy: Hierarchy,
+    subtree: PathBuf,
+    interval: Duration,
+    warnings: Thresholds,
+) -> anyhow::Result<Live> {
+    Ok(Live::start(live::Options {
+        proc: PROC.into(),
+        kmsg: Some(KMSG.into()),
+        tracing: Some("/".into()),
+        state: "/".into(),
+        hierarchy,
+        subtree,
+        interval,
+        stall: warnings.pressure,
+    })?)
+}
+
+/// The path of a subtree as samples have it; `None` for the root.
+pub fn root_of(subtree: &Path) -> Option<Arc<str>> {
+    let named = !subtree.as_os_str().is_empty();
+    named.then(|| Path::new("/").join(subtree).to_string_lossy().into())
 }
 
 /// Watches a subtree, on the screen or as text, until it is over. `notes` adds lines to the event log.
@@ -68,21 +101,14 @@ pub fn watch(
     watch: &Watch,
     notes: Option<UnboundedReceiver<Note>>,
 ) -> anyhow::Result<Model> {
-    let root = (!subtree.as_os_str().is_empty())
-        .then(|| Path::new("/").join(&subtree).to_string_lossy().into());
+    let root = root_of(&subtree);
     let mount = v2_mount(&hierarchy)?;
-    let live = Live::start(live::Options {
-        proc: PROC.into(),
-        kmsg: Some("/dev/kmsg".into()),
-        state: "/".into(),
-        hierarchy,
-        subtree,
-        interval: watch.interval,
-    })?;
+    let live = source(hierarchy, subtree, watch.interval, watch.settings.warnings)?;
     let options = ui::Options {
         interval: watch.interval,
         duration: watch.duration,
         root,
+        on_oom: watch.on_oom.clone(),
         settings: watch.settings.clone(),
     };
     let model = if watch.on_screen() {

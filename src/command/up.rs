@@ -10,7 +10,7 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use super::top::{self, Watch};
 use crate::kernel::cgroup::hierarchy::Hierarchy;
-use crate::launch::plan::SLICE;
+use crate::launch::home::{SLICE, leaves};
 use crate::launch::{Plan, Spec};
 use crate::model::Model;
 use crate::model::peaks::{Entry, Peaks, summary};
@@ -62,8 +62,9 @@ fn fared(careers: &[Career], model: &Model) -> String {
         .map(|career| Entry {
             name: &career.name,
             // One that ended before the first sample has none.
-            peaks: model
-                .peaks(&format!("/{SLICE}/{}", career.name))
+            peaks: leaves(&career.name)
+                .iter()
+                .find_map(|leaf| model.peaks(&format!("/{}", leaf.display())))
                 .unwrap_or(&unseen),
             restarts: Some(career.restarts),
         })

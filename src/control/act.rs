@@ -24,6 +24,7 @@ use nix::sys::signal::Signal;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::worker::Outcome;
+use super::{again, workload};
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::unit::Bytes;
@@ -58,10 +59,11 @@ pub enum Act {
     Freeze(Target),
     /// Let them go on.
     Thaw(Target),
-    /// TERM; what has not ended after the grace is killed. A service of systemd's is stopped by systemd,
-    /// which would start it again otherwise.
+    /// TERM; what has not ended after the grace is killed. A service of systemd's is stopped by systemd, and a workload of
+    /// ringfence's by its supervisor with the workload's own grace, as they would start it again otherwise.
     Stop(Target, Duration),
-    /// End all processes of a cgroup and below at once (`cgroup.kill`, since 5.14).
+    /// End all processes of a cgroup and below at once (`cgroup.kill`, since 5.14); of a workload of ringfence's through
+    /// its supervisor.
     Kill(Target),
     /// Send one process a signal.
     Signal(Chosen, Signal),
@@ -71,24 +73,40 @@ pub enum Act {
     MoveUp(Target),
     /// Move one process from this cgroup to its parent.
     MoveProcessUp(Chosen, Target),
+    /// Stop a detached workload of ringfence's, and start it again.
+    Restart(Target),
+    /// Start a workload of ringfence's again that is over, by its name.
+    Start(String),
+    /// Remove the record and the log of a workload of ringfence's that is over, by its name.
+    Remove(String),
 }
 
 impl Act {
     /// Whether it cannot be taken back, so that one must be asked first.
     pub fn is_destructive(&self) -> bool {
         match self {
-            Self::Freeze(_) | Self::Thaw(_) | Self::Reclaim(..) => false,
+            Self::Freeze(_) | Self::Thaw(_) | Self::Reclaim(..) | Self::Start(_) => false,
             Self::Stop(..)
             | Self::Kill(_)
             | Self::Signal(..)
             | Self::MoveUp(_)
-            | Self::MoveProcessUp(..) => true,
+            | Self::MoveProcessUp(..)
+            | Self::Restart(_)
+            | Self::Remove(_) => true,
         }
     }
 
     /// Whether others must not wait for it.
     fn takes_long(&self) -> bool {
-        matches!(self, Self::Stop(..) | Self::Reclaim(..))
+        matches!(self, Self::Reclaim(..)) || self.must_finish()
+    }
+
+    /// Whether whoever leaves must not leave it half done.
+    fn must_finish(&self) -> bool {
+        matches!(
+            self,
+            Self::Stop(..) | Self::Kill(_) | Self::Restart(_) | Self::Start(_)
+        )
     }
 
     /// Does it; refused where the cgroup or process is another one by now, or is to be spared. `tell` is
@@ -103,6 +121,9 @@ impl Act {
             Self::Reclaim(target, amount) => memory::reclaim(ground, target, *amount),
             Self::MoveUp(target) => moving::all(ground, target),
             Self::MoveProcessUp(chosen, from) => moving::one(ground, chosen, from),
+            Self::Restart(target) => life::restart(ground, target, tell),
+            Self::Start(name) => again::start(name),
+            Self::Remove(name) => workload::remove(name),
         }
     }
 }
@@ -121,6 +142,9 @@ impl fmt::Display for Act {
             }
             Self::MoveUp(target) => write!(out, "move up what is in {}", target.path),
             Self::MoveProcessUp(chosen, _) => write!(out, "move up pid {}", chosen.pid),
+            Self::Restart(target) => write!(out, "restart {}", target.path),
+            Self::Start(name) => write!(out, "start {name}"),
+            Self::Remove(name) => write!(out, "remove {name}"),
         }
     }
 }
@@ -131,7 +155,7 @@ pub fn short(signal: Signal) -> &'static str {
 }
 
 /// Begins something, and answers when it is done. What takes long has a thread of its own. Gives the
-/// thread of a stop: whoever leaves must not leave it without its kill.
+/// thread of what must not be left half done: a stop without its kill.
 pub(super) fn start(
     act: Act,
     mount: &Path,
@@ -139,7 +163,7 @@ pub(super) fn start(
 ) -> Option<JoinHandle<()>> {
     let ground = Ground::new(mount);
     let long = act.takes_long();
-    let stops = matches!(act, Act::Stop(..));
+    let must_finish = act.must_finish();
     let refused = (act.clone(), answers.clone());
     let answers = answers.clone();
     let work = move || {
@@ -155,7 +179,7 @@ pub(super) fn start(
         return None;
     }
     match thread::Builder::new().name("act".into()).spawn(work) {
-        Ok(thread) => Some(thread).filter(|_| stops),
+        Ok(thread) => Some(thread).filter(|_| must_finish),
         Err(error) => {
             let (act, answers) = refused;
             let said = Err(format!("{act}: no thread could be started: {error}"));

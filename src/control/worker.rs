@@ -12,8 +12,11 @@ use tokio::sync::mpsc;
 
 use super::act::survey::Survey;
 use super::act::{self, Act, Chosen, Ground, Target};
+use super::again;
+use super::follow::{Follower, Lines};
 use super::make::{Made, make};
 use super::sheet::{Sheet, all_addresses};
+use super::workload::{self, Ended};
 use crate::model::change::Change;
 
 /// What to do.
@@ -36,6 +39,21 @@ pub enum Order {
     Look(Target, Option<Chosen>),
     /// Do something to a cgroup or a process.
     Act(Act),
+    /// Start a workload that goes on by itself: the arguments of `ringfence run -d`.
+    Run(Vec<String>),
+    /// List the workloads that are over.
+    Ended,
+    /// Follow a log, and no other one any more.
+    Follow {
+        /// For who ordered: comes back with what was said.
+        number: u64,
+        /// The workload's cgroup, from the v2 root, or one in it.
+        path: Arc<str>,
+    },
+    /// Say what comes next in that log.
+    FollowOn,
+    /// Follow it no longer.
+    Unfollow,
 }
 
 /// What came of an order. Errors are sentences for people, and may hold foreign text.
@@ -73,9 +91,30 @@ pub enum Outcome {
         /// What came of it so far.
         said: Result<String, String>,
     },
+    /// A workload was started, or not.
+    Ran {
+        /// As it was ordered.
+        arguments: Vec<String>,
+        /// Its name, and what was said besides; or why it was not.
+        ran: Result<(String, Option<String>), String>,
+    },
+    /// The workloads that are over.
+    Ended {
+        /// The last one first; or why they are not known.
+        ended: Result<Arc<Vec<Ended>>, String>,
+        /// What was found and cleaned up on the way, a sentence each.
+        told: Vec<String>,
+    },
+    /// What came in a log; the first time, all that is kept of it.
+    Said {
+        /// As it was ordered.
+        number: u64,
+        /// The lines, or why there are none.
+        said: Result<Lines, String>,
+    },
 }
 
-/// The longest that [`finish`](Worker::finish) waits: a stop's grace, and a little for the kill.
+/// The longest that [`finish`](Worker::finish) waits: a stop's usual grace, and a little for the kill.
 const FINISH: Duration = Duration::from_secs(15);
 
 /// A running worker. Dropping it ends the thread after the order it is at.
@@ -95,13 +134,14 @@ impl Worker {
         let thread = thread::Builder::new()
             .name("control".into())
             .spawn(move || {
-                let mut stops: Vec<JoinHandle<()>> = Vec::new();
+                let mut begun: Vec<JoinHandle<()>> = Vec::new();
+                let mut followed = None;
                 for order in orders {
-                    stops.retain(|stop| !stop.is_finished());
-                    stops.extend(order.carry_out(&mount, &answers));
+                    begun.retain(|thread| !thread.is_finished());
+                    begun.extend(order.carry_out(&mount, &answers, &mut followed));
                 }
-                for stop in stops {
-                    let _ = stop.join();
+                for thread in begun {
+                    let _ = thread.join();
                 }
             })
             .context("start the thread that changes limits")?;
@@ -137,10 +177,12 @@ impl Worker {
 }
 
 impl Order {
+    /// Gives the thread of what must not be left half done.
     fn carry_out(
         self,
         mount: &Path,
         answers: &mpsc::UnboundedSender<Outcome>,
+        log: &mut Option<Follower>,
     ) -> Option<JoinHandle<()>> {
         let outcome = match self {
             Self::Read(path) => Outcome::Sheet {
@@ -171,9 +213,60 @@ impl Order {
                 target,
             },
             Self::Act(act) => return act::start(act, mount, answers),
+            Self::Run(arguments) => return run(arguments, answers),
+            Self::Ended => {
+                let (ended, told) = match workload::ended() {
+                    Ok((ended, told)) => (Ok(Arc::new(ended)), told),
+                    Err(error) => (Err(format!("{error:#}")), Vec::new()),
+                };
+                Outcome::Ended { ended, told }
+            }
+            Self::Follow { number, path } => {
+                // One that was followed before ends first.
+                *log = None;
+                match Follower::start(number, path, answers.clone()) {
+                    Ok(follower) => {
+                        *log = Some(follower);
+                        return None;
+                    }
+                    Err(error) => Outcome::Said {
+                        number,
+                        said: Err(format!("no thread could be started: {error}")),
+                    },
+                }
+            }
+            Self::FollowOn => {
+                if let Some(follower) = log {
+                    follower.go_on();
+                }
+                return None;
+            }
+            Self::Unfollow => {
+                *log = None;
+                return None;
+            }
         };
         // Where nobody listens any more, nobody ordered either.
         let _ = answers.send(outcome);
         None
+    }
+}
+
+/// Starts a workload on a thread of its own: much may have to be made ready for it.
+fn run(arguments: Vec<String>, answers: &mpsc::UnboundedSender<Outcome>) -> Option<JoinHandle<()>> {
+    let (ordered, refused) = (arguments.clone(), answers.clone());
+    let answers = answers.clone();
+    let work = move || {
+        let ran = again::run(&arguments).map_err(|error| format!("{error:#}"));
+        let _ = answers.send(Outcome::Ran { arguments, ran });
+    };
+    match thread::Builder::new().name("run".into()).spawn(work) {
+        Ok(thread) => Some(thread),
+        Err(error) => {
+            let ran = Err(format!("no thread could be started: {error}"));
+            let arguments = ordered;
+            let _ = refused.send(Outcome::Ran { arguments, ran });
+            None
+        }
     }
 }

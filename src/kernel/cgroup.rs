@@ -17,6 +17,12 @@ use super::unit::Malformed;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CgroupId(pub u64);
 
+/// Whether a path from the v2 root is this cgroup or below it.
+pub fn is_in(path: &str, root: &str) -> bool {
+    path.strip_prefix(root)
+        .is_some_and(|below| below.is_empty() || below.starts_with('/') || root == "/")
+}
+
 /// `cgroup.events`: changes are notified through inotify. Since 4.5.
 ///
 /// <https://docs.kernel.org/admin-guide/cgroup-v2.html#core-interface-files>

@@ -50,6 +50,11 @@ pub fn errno_of(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
+/// The errno of the other crate that system calls are made through.
+pub fn errno_from(errno: rustix::io::Errno) -> Errno {
+    Errno::from_raw(errno.raw_os_error())
+}
+
 /// Whether an errno means that a cgroup (or process) no longer exists.
 pub fn is_gone(errno: Errno) -> bool {
     matches!(errno, Errno::ENOENT | Errno::ENODEV | Errno::ESRCH)

@@ -81,6 +81,8 @@ pub struct Memory {
     pub total: Bytes,
     /// `MemAvailable`. Since 3.14.
     pub available: Option<Bytes>,
+    /// `SwapFree`.
+    pub swap_free: Bytes,
 }
 
 /// `PROC/meminfo`.
@@ -93,6 +95,7 @@ pub fn memory(proc: &Path) -> Reading<Memory> {
     .map(|memory| Memory {
         total: Bytes(memory.mem_total),
         available: memory.mem_available.map(Bytes),
+        swap_free: Bytes(memory.swap_free),
     })
 }
 

@@ -53,6 +53,9 @@ impl<'a> Record<'a> {
 pub enum OomLine {
     /// The summary line.
     Summary(OomSummary),
+    /// All tasks of this cgroup and those below it are killed together (`memory.oom.group`). Comes after the
+    /// first victim's verdict, and before those of all, where the first one is told of again.
+    Group(String),
     /// The verdict line.
     Killed(OomVictim),
 }
@@ -107,6 +110,12 @@ impl OomLine {
         if let Some(fields) = message.strip_prefix("oom-kill:") {
             return Some(Self::Summary(OomSummary::parse(fields)?));
         }
+        if let Some(path) = message.strip_prefix("Tasks in ")
+            && let Some(path) =
+                path.strip_suffix(" are going to be killed due to memory.oom.group set")
+        {
+            return Some(Self::Group(unescape(path)));
+        }
         let (cause, rest) = message.split_once("Killed process ")?;
         let memcg = match cause {
             "Memory cgroup out of memory: " => true,
@@ -147,7 +156,7 @@ impl OomSummary {
 }
 
 /// The longest command name (`TASK_COMM_LEN` without its NUL).
-const COMM_MAX: usize = 15;
+pub(super) const COMM_MAX: usize = 15;
 
 /// Undoes the `\xNN` of `/dev/kmsg`. Done after a line was taken apart, so that no name can pose as a
 /// part of the line.

@@ -1,5 +1,7 @@
 //! The memory controller: `memory.stat` and `memory.events`.
 
+use serde::Serialize;
+
 use super::parse;
 use super::unit::{Bytes, Malformed};
 
@@ -7,7 +9,7 @@ use super::unit::{Bytes, Malformed};
 /// does not have reads 0 (all of these exist since 4.5, except [`kernel`](Self::kernel), since 5.18).
 ///
 /// <https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files>
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct MemoryStat {
     /// Anonymous memory: heaps, stacks.
     pub anon: Bytes,
@@ -29,6 +31,8 @@ pub struct MemoryStat {
     pub inactive_file: Bytes,
     /// Page cache in use.
     pub active_file: Bytes,
+    /// Memory that may not be reclaimed: locked (`mlock`), ramfs.
+    pub unevictable: Bytes,
     /// Kernel slabs that can be given back (dentries, inodes).
     pub slab_reclaimable: Bytes,
     /// Kernel slabs that cannot.
@@ -56,6 +60,7 @@ impl MemoryStat {
                 b"active_anon" => &mut stat.active_anon.0,
                 b"inactive_file" => &mut stat.inactive_file.0,
                 b"active_file" => &mut stat.active_file.0,
+                b"unevictable" => &mut stat.unevictable.0,
                 b"slab_reclaimable" => &mut stat.slab_reclaimable.0,
                 b"slab_unreclaimable" => &mut stat.slab_unreclaimable.0,
                 b"sock" => &mut stat.sock.0,
@@ -65,6 +70,19 @@ impl MemoryStat {
             *field = value;
         }
         Ok(stat)
+    }
+
+    /// What the kernel cannot drop when it runs out: heaps, shared memory, locked pages, its own memory less
+    /// the slabs that it gives back, socket buffers. Without swap, a cgroup in which this reaches the limit
+    /// is killed.
+    pub fn firm(&self) -> Bytes {
+        let swappable = self.anon.0 + self.shmem.0;
+        // Locked heaps and shared memory are in `unevictable` as well; then they are on no other list.
+        let listed = self.inactive_anon.0 + self.active_anon.0;
+        let locked = self.unevictable.0;
+        let locked_file = locked.saturating_sub(swappable.saturating_sub(listed));
+        let kernel = self.kernel.0.saturating_sub(self.slab_reclaimable.0);
+        Bytes(swappable + locked_file + kernel + self.sock.0)
     }
 }
 

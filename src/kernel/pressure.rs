@@ -1,5 +1,7 @@
 //! Pressure stall information: `cpu.pressure`, `memory.pressure`, `io.pressure`, and `/proc/pressure/*`.
 
+pub mod trigger;
+
 use super::parse;
 use super::unit::{Malformed, Micros, Percent};
 

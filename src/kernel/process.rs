@@ -1,22 +1,17 @@
 //! What `/proc/PID` tells about a process.
 
+pub mod bounded;
+pub mod fenced;
 pub mod held;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 use procfs::process::{Process, StatFlags, Status};
 
 use crate::kernel::error::{Error, Result};
-
-/// One line of a user namespace's id map.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IdRange {
-    /// First id inside.
-    pub inside: u32,
-    /// How many.
-    pub count: u32,
-}
+use crate::kernel::mountinfo;
 
 /// Whether it has a handler for the signal (`SigCgt`). Without one, PID 1 of a pid namespace never
 /// notices the signal. `None` where the process is gone.
@@ -58,39 +53,51 @@ pub fn is_forked_without_exec(proc: &Path, pid: u32) -> bool {
         .is_some_and(|flags| flags.contains(StatFlags::PF_FORKNOEXEC))
 }
 
-/// The file systems that are mounted beneath the root: their mount points, those of the kernel's own
-/// (`/proc`, `/sys`, `/dev`) and what is below these left out.
-pub fn mounts_beneath_root() -> Vec<PathBuf> {
+/// File systems that hold no files of their own: what they show is the kernel's or a daemon's business.
+const HOLD_NONE: [&str; 12] = [
+    "autofs",
+    "binfmt_misc",
+    "cgroup",
+    "cgroup2",
+    "devpts",
+    "devtmpfs",
+    "nsfs",
+    "overlay",
+    "proc",
+    "ramfs",
+    "sysfs",
+    "tmpfs",
+];
+
+/// A file system that is mounted beneath the root.
+#[derive(Debug)]
+pub struct Beneath {
+    /// Where.
+    pub at: PathBuf,
+    /// Whether it holds files of its own that last; else it is in memory, a container's, or the kernel's.
+    pub holds_files: bool,
+}
+
+/// The file systems that are mounted beneath the root, those that are covered by a later one and those of the kernel's
+/// own (`/proc`, `/sys`, `/dev`) and what is below these left out. The outer ones come first.
+pub fn mounts_beneath_root() -> Vec<Beneath> {
     let own = |path: &Path| {
         ["/proc", "/sys", "/dev"]
             .iter()
             .any(|dir| path.starts_with(dir))
     };
-    Process::myself()
-        .and_then(|me| me.mountinfo())
+    let text = mountinfo::read(Path::new("/proc")).unwrap_or_default();
+    mountinfo::entries(&text)
+        .map(|mount| (mount.mount_point(), mount.fstype))
+        .filter(|(at, _)| at != Path::new("/") && !own(at))
+        // The last one at a place covers those before.
+        .collect::<BTreeMap<_, _>>()
         .into_iter()
-        .flatten()
-        .map(|mount| mount.mount_point)
-        .filter(|path| path != Path::new("/") && !own(path))
+        .map(|(at, fstype)| Beneath {
+            at,
+            holds_files: !HOLD_NONE.iter().any(|none| none.as_bytes() == fstype),
+        })
         .collect()
-}
-
-/// Maps the ids of its new user namespace to themselves, as far as the writer's own namespace has them.
-pub fn write_identity_maps(proc: &Path, pid: u32) -> Result<()> {
-    for map in ["gid_map", "uid_map"] {
-        let own = proc.join("self").join(map);
-        let text = std::fs::read_to_string(&own).map_err(|error| Error::new("read", own, error))?;
-        let identity: Vec<String> = text
-            .lines()
-            .filter_map(IdRange::parse)
-            .map(|range| format!("{0} {0} {1}", range.inside, range.count))
-            .collect();
-        // One write is all that the kernel takes.
-        let identity = identity.join("\n");
-        let path = proc.join(pid.to_string()).join(map);
-        std::fs::write(&path, identity).map_err(|error| Error::new("write", path, error))?;
-    }
-    Ok(())
 }
 
 /// Makes it as likely a victim of the OOM killer as any other, where it inherited protection from it:
@@ -104,14 +111,10 @@ pub fn drop_oom_protection(proc: &Path, pid: u32) -> Result<()> {
     Ok(())
 }
 
-impl IdRange {
-    /// `INSIDE OUTSIDE COUNT`
-    fn parse(line: &str) -> Option<Self> {
-        let mut words = line.split_whitespace();
-        let inside = words.next()?.parse().ok()?;
-        let count = words.nth(1)?.parse().ok()?;
-        Some(Self { inside, count })
-    }
+/// Makes this process an unlikely victim of the OOM killer, as far as it may: who it sees to would die with it. What
+/// it starts is protected no more by [`drop_oom_protection`].
+pub fn protect_from_oom(proc: &Path) {
+    let _ = std::fs::write(proc.join("self/oom_score_adj"), "-998");
 }
 
 fn open(proc: &Path, pid: u32) -> Option<Process> {

@@ -5,9 +5,10 @@
 pub mod clone;
 pub mod exec;
 pub mod mount;
+pub mod pass;
 
 use std::mem;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::sys::signal::{self, SigHandler, Signal};
@@ -36,6 +37,60 @@ fn close_range(flags: libc::c_uint) -> nix::Result<()> {
 pub fn default_action(of: Signal) -> nix::Result<()> {
     // SAFETY: the default action runs no code of this process.
     unsafe { signal::signal(of, SigHandler::SigDfl) }.map(drop)
+}
+
+/// A signal with a number beside it, to a process that is held by its descriptor. Who reads its signals from a
+/// descriptor is told the number. Since 5.1.
+///
+/// <https://man7.org/linux/man-pages/man2/pidfd_send_signal.2.html>
+pub fn queue_signal(to: BorrowedFd<'_>, signal: Signal, value: i32) -> nix::Result<()> {
+    /// What is common to all signals, and what one of `sigqueue` has.
+    #[derive(Clone, Copy)]
+    #[repr(C)]
+    struct Queued {
+        signo: libc::c_int,
+        errno: libc::c_int,
+        code: libc::c_int,
+        rest: Rest,
+    }
+    #[derive(Clone, Copy)]
+    #[repr(C)]
+    struct Rest {
+        pid: libc::pid_t,
+        uid: libc::uid_t,
+        value: libc::sigval,
+    }
+    #[repr(C)]
+    union Info {
+        queued: Queued,
+        // The kernel's type has this size.
+        whole: [u8; 128],
+    }
+    let mut info = Info { whole: [0; 128] };
+    let value = libc::sigval {
+        sival_ptr: std::ptr::without_provenance_mut(value.cast_unsigned() as usize),
+    };
+    info.queued = Queued {
+        signo: signal as libc::c_int,
+        errno: 0,
+        code: libc::SI_QUEUE,
+        rest: Rest {
+            pid: nix::unistd::getpid().as_raw(),
+            uid: nix::unistd::getuid().as_raw(),
+            value,
+        },
+    };
+    // SAFETY: the call reads one `siginfo_t`, as large as `info`, which lives until it returns.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            to.as_raw_fd(),
+            signal as libc::c_int,
+            &raw const info,
+            0,
+        )
+    };
+    Errno::result(answer).map(drop)
 }
 
 /// Brings the loopback interface of this network namespace up. The kernel gives it its addresses.

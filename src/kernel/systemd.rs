@@ -1,6 +1,8 @@
 //! systemd, where it runs: which of its units a cgroup is, and how it is told of a limit. A limit that it
 //! was not told of is undone when it next applies its own, at `systemctl daemon-reload` for instance.
 
+pub mod bus;
+
 use std::fmt;
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -119,15 +119,36 @@ impl AsFd for Waker {
 
 /// Waits until one of these can be read, at most for `timeout`. Spurious returns are possible.
 pub fn wait(fds: &[BorrowedFd<'_>], timeout: Duration) {
-    let mut fds: Vec<PollFd<'_>> = fds
-        .iter()
-        .map(|fd| PollFd::new(*fd, PollFlags::POLLIN))
-        .collect();
+    wait_for(fds, [], timeout);
+}
+
+/// The same, and until one of the others has something urgent to say (`POLLPRI`); gives the places of those that
+/// do. What is urgent may be said once only: it must not be waited for through another fd, such as epoll's.
+pub fn wait_for<'a>(
+    fds: &[BorrowedFd<'a>],
+    urgent: impl IntoIterator<Item = BorrowedFd<'a>>,
+    timeout: Duration,
+) -> Vec<usize> {
+    let count = fds.len();
+    let normal = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN));
+    let urgent = urgent
+        .into_iter()
+        .map(|fd| PollFd::new(fd, PollFlags::POLLPRI));
+    let mut fds: Vec<PollFd<'_>> = normal.chain(urgent).collect();
     // Rounded up, or the last fraction of a millisecond would be spent spinning.
     let timeout = timeout.as_micros().div_ceil(1000);
     let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
     // An interrupted wait is a short one.
     let _ = poll(&mut fds, timeout);
+    let said = |fd: &PollFd<'_>| {
+        fd.revents()
+            .is_some_and(|events| events.contains(PollFlags::POLLPRI))
+    };
+    let urgent = fds.iter().skip(count).enumerate();
+    urgent
+        .filter(|(_, fd)| said(fd))
+        .map(|(place, _)| place)
+        .collect()
 }
 
 /// Whether the other end of a terminal or of a pipe is gone (`POLLHUP`, `POLLERR`).
@@ -138,6 +159,43 @@ pub fn is_over(fd: BorrowedFd<'_>) -> bool {
         && fds[0]
             .revents()
             .is_some_and(|events| events.intersects(gone))
+}
+
+/// Notices of any change of files in one directory.
+#[derive(Debug)]
+pub struct Folder(Inotify);
+
+impl Folder {
+    /// Watches from now on.
+    pub fn watch(directory: &Path) -> Result<Self, Errno> {
+        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
+        let what = AddWatchFlags::IN_CREATE
+            | AddWatchFlags::IN_DELETE
+            | AddWatchFlags::IN_DELETE_SELF
+            | AddWatchFlags::IN_MODIFY
+            | AddWatchFlags::IN_MOVE
+            | AddWatchFlags::IN_ONLYDIR;
+        inotify.add_watch(directory, what)?;
+        Ok(Self(inotify))
+    }
+
+    /// Takes the notices that came.
+    pub fn clear(&self) {
+        while self.0.read_events().is_ok_and(|events| !events.is_empty()) {}
+    }
+}
+
+/// Readable once something has changed.
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Waits until a process has ended, by its pidfd.
+pub fn wait_until_over(pidfd: BorrowedFd<'_>) {
+    let mut fds = [PollFd::new(pidfd, PollFlags::POLLIN)];
+    while !matches!(poll(&mut fds, PollTimeout::NONE), Ok(1..)) {}
 }
 
 #[cfg(test)]

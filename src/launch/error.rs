@@ -31,6 +31,19 @@ impl Error {
     pub fn refused(sentence: impl Into<String>) -> Self {
         Self::Refused(sentence.into())
     }
+
+    /// The same, with what it is about before it.
+    #[must_use]
+    pub fn about(self, what: &str) -> Self {
+        match self {
+            Self::Kernel(mut error) => {
+                error.operation = format!("{what}: {}", error.operation);
+                Self::Kernel(error)
+            }
+            Self::Refused(sentence) => Self::Refused(format!("{what}: {sentence}")),
+            step @ Self::Step { .. } => step,
+        }
+    }
 }
 
 fn hint(errno: Errno) -> &'static str {

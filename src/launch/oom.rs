@@ -172,8 +172,13 @@ impl Evidence {
         self.read_log();
     }
 
+    /// Remembers that a process is PID 1 inside.
+    pub fn remember_init(&mut self, pid: u32) {
+        self.inner_pids.insert(pid, 1);
+    }
+
     /// Remembers one process's pid inside.
-    pub fn remember(&mut self, pid: u32) {
+    fn remember(&mut self, pid: u32) {
         if !self.inner_pids.contains_key(&pid)
             && let Some(inner) = task::innermost_pid(Path::new("/proc"), pid)
         {

@@ -8,18 +8,20 @@
 use std::ffi::CString;
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
 use super::error::{Error, Result};
-use super::plan::{Plan, SLICE};
-use crate::kernel::cgroup::tree::{self, Cgroup};
+use super::home::{self, SLICE};
+use super::plan::Plan;
+use crate::kernel::cgroup::hierarchy::Hierarchy;
+use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::error::Error as KernelError;
-use crate::kernel::syscall::mount::{detached_overlay, private_tmpfs};
+use crate::kernel::syscall::mount::{Mapped, Overlay, private_tmpfs};
 
 /// Where scratch directories are: on disk, or where that cannot be written, in memory.
 const SCRATCH: [&str; 2] = ["/var/lib/ringfence/scratch", "/run/ringfence/scratch"];
@@ -28,11 +30,17 @@ const SCRATCH: [&str; 2] = ["/var/lib/ringfence/scratch", "/run/ringfence/scratc
 #[derive(Debug)]
 pub struct Place {
     leaf: Cgroup,
+    /// Where what carries its packets is, if anything does.
+    beside: Option<Cgroup>,
     scratch: PathBuf,
     /// Held for as long as the place is.
     _lock: File,
+    /// The layer directory that is kept, locked.
+    kept: Option<(PathBuf, File)>,
     /// Whether a private tmpfs is on the scratch directory, as its file system carries no overlay.
     in_memory: bool,
+    /// Whether nobody needs the writes to reach the disk: they are thrown away, and no limit of I/O waits for them.
+    volatile: bool,
     removed: bool,
 }
 
@@ -44,23 +52,28 @@ impl Place {
         base_lock
             .lock()
             .map_err(|error| KernelError::new("lock", &base, error))?;
-        let slice = slice(plan)?;
-        sweep(&base, slice.path());
+        sweep(&base, &plan.mount);
 
         let scratch = base.join(&plan.name);
-        let leaf_path = slice.path().join(&plan.name);
         let taken = || {
             Error::refused(format!(
                 "a workload named {} is there already; choose another --name",
                 plan.name
             ))
         };
+        // Before systemd is asked for a unit of that name.
+        if scratch.exists() {
+            return Err(taken());
+        }
+        let home = home::make(&plan.mount, &plan.name, &plan.controllers);
+        let home = home.map_err(|error| explain(error, plan))?;
+        let leaf_path = home.path().join(&plan.name);
         match Cgroup::open(&leaf_path) {
-            Ok(old) if scratch.exists() || old.events()?.populated => return Err(taken()),
+            Ok(old) if old.events()?.populated => return Err(taken()),
             Ok(empty) => empty.remove()?,
-            Err(_) if scratch.exists() => return Err(taken()),
             Err(_) => {}
         }
+        let kept = plan.root.kept.as_deref().map(lock_layer).transpose()?;
         let lock = make_private_dir(&scratch).and_then(|()| lock_dir(&scratch))?;
         let leaf = match Cgroup::create(&leaf_path) {
             Ok(leaf) => leaf,
@@ -69,21 +82,38 @@ impl Place {
                 return Err(explain(error, plan));
             }
         };
-        let place = Self {
+        let mut place = Self {
             leaf,
+            beside: None,
             scratch,
             _lock: lock,
+            volatile: kept.is_none() && !plan.limits.iter().any(|(file, _)| *file == "io.max"),
+            kept,
             in_memory: false,
             removed: false,
         };
         // From here on, dropping the place cleans up.
         place.write_limits(plan)?;
+        if plan.pasta.is_some() {
+            place.beside = Some(Cgroup::create(beside(&leaf_path))?);
+        }
+        if let (Some((uid, gid)), true) = (plan.ids.root(), plan.delegate) {
+            place.leaf.delegate(uid, gid)?;
+        }
         Ok(place)
     }
 
     /// The leaf.
     pub fn leaf(&self) -> &Cgroup {
         &self.leaf
+    }
+
+    /// The cgroup of what carries its packets, empty.
+    pub fn beside(&self) -> Result<Option<&Cgroup>> {
+        let beside = self.beside.as_ref();
+        beside
+            .map(|beside| Ok(beside.empty().map(|()| beside)?))
+            .transpose()
     }
 
     /// The leaf's path in the hierarchy, as the kernel log names it.
@@ -94,40 +124,70 @@ impl Place {
 
     /// A fresh root: the host's, read-only, below a directory that takes the writes. Gives the detached
     /// overlay and where to attach it. Says so where the writes must be kept in memory.
-    pub fn fresh_root(&mut self, notice: &mut dyn FnMut(String)) -> Result<(OwnedFd, CString)> {
-        match self.overlay() {
-            Err(error) if error.errno() == Errno::EINVAL && !self.in_memory => {
+    pub fn fresh_root(
+        &mut self,
+        plan: &Plan,
+        notice: &mut dyn FnMut(String),
+    ) -> Result<(OwnedFd, CString)> {
+        match self.overlay(plan) {
+            Err(error)
+                if error.errno() == Errno::EINVAL && !self.in_memory && self.kept.is_none() =>
+            {
                 private_tmpfs(&self.scratch)?;
                 self.in_memory = true;
                 notice(format!(
                     "{} cannot carry an overlay's writes, so they are kept in memory, within the memory limit",
                     self.scratch.display()
                 ));
-                Ok(self.overlay()?)
+                Ok(self.overlay(plan)?)
             }
             root => Ok(root?),
         }
     }
 
-    fn overlay(&self) -> std::result::Result<(OwnedFd, CString), KernelError> {
-        let [upper, work, root] = ["upper", "work", "root"].map(|name| self.scratch.join(name));
-        for dir in [&upper, &work, &root] {
-            remove_dir_all(dir)?;
+    fn overlay(&self, plan: &Plan) -> std::result::Result<(OwnedFd, CString), KernelError> {
+        let writes = self.kept.as_ref().map_or(&self.scratch, |(dir, _)| dir);
+        let [upper, work] = ["upper", "work"].map(|name| writes.join(name));
+        for dir in [&upper, &work] {
+            if dir != &upper || self.kept.is_none() {
+                remove_dir_all(dir)?;
+            }
             // `upper` shows as the workload's `/`.
-            DirBuilder::new()
-                .mode(0o755)
-                .create(dir)
-                .map_err(|error| KernelError::new("create", dir, error))?;
+            match DirBuilder::new().mode(0o755).create(dir) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(KernelError::new("create", dir, error));
+                }
+                _ => {}
+            }
         }
-        let overlay = detached_overlay(Path::new("/"), &upper, &work)?;
-        let root = CString::new(root.as_os_str().as_bytes())
-            .map_err(|error| KernelError::new("name", &root, io::Error::other(error)))?;
+        // What is kept has the ids on disk that it has inside. What is thrown away need not, and can so be anywhere.
+        let mapped = plan.mapping.as_ref().map(|userns| Mapped {
+            userns: userns.as_fd(),
+            writes: plan.ids.root().filter(|_| self.kept.is_some()),
+            at: &self.scratch,
+        });
+        if let (Some((uid, gid)), None) = (plan.ids.root(), &self.kept) {
+            chown(&upper, Some(uid), Some(gid))
+                .map_err(|error| KernelError::new("hand over", &upper, error))?;
+        }
+        let overlay = Overlay {
+            lower: &plan.root.layers,
+            writes,
+            mapped,
+            volatile: self.volatile,
+        };
+        let overlay = overlay.make()?;
+        // On top of the two, which nobody inside needs by name.
+        let root = CString::new(self.scratch.as_os_str().as_bytes())
+            .map_err(|error| KernelError::new("name", &self.scratch, io::Error::other(error)))?;
         Ok((overlay, root))
     }
 
     fn write_limits(&self, plan: &Plan) -> Result<()> {
-        // Without it, a killed child leaves the rest of the workload alive and half broken.
-        self.leaf.write("memory.oom.group", "1")?;
+        if plan.controllers.contains(&"memory") {
+            // Without it, a killed child leaves the rest of the workload alive and half broken.
+            self.leaf.write("memory.oom.group", "1")?;
+        }
         for (file, text) in &plan.limits {
             match self.leaf.write(file, text) {
                 Err(error) if *file == "memory.swap.max" && error.errno() == Errno::ENOENT => {
@@ -161,13 +221,14 @@ impl Place {
         if std::mem::replace(&mut self.removed, true) {
             return Ok(());
         }
+        let beside = self.beside.as_ref().map_or(Ok(()), Cgroup::remove);
         let leaf = self.leaf.remove();
         self.remove_empty_slice();
         if self.in_memory {
             let _ = nix::mount::umount2(&self.scratch, nix::mount::MntFlags::MNT_DETACH);
         }
         let scratch = remove_dir_all(&self.scratch);
-        Ok(leaf.and(scratch)?)
+        Ok(leaf.and(beside).and(scratch)?)
     }
 }
 
@@ -176,6 +237,25 @@ impl Drop for Place {
         if let Err(error) = self.clean() {
             eprintln!("ringfence: {error}");
         }
+    }
+}
+
+/// Where what carries a workload's packets is: no workload's name has an `@`.
+fn beside(leaf: &Path) -> PathBuf {
+    let mut name = leaf.file_name().unwrap_or_default().to_owned();
+    name.push("@pasta");
+    leaf.with_file_name(name)
+}
+
+/// Takes a layer directory: two workloads must not write to one.
+fn lock_layer(dir: &Path) -> Result<(PathBuf, File)> {
+    match lock_dir(dir) {
+        Ok(lock) => Ok((dir.to_owned(), lock)),
+        Err(error) if error.errno() == Errno::EWOULDBLOCK => Err(Error::refused(format!(
+            "{} takes the writes of another workload; give this one a --layer-dir of its own",
+            dir.display()
+        ))),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -200,22 +280,6 @@ fn explain(error: KernelError, plan: &Plan) -> Error {
     }
 }
 
-/// The slice above all workloads, with the controllers handed down to it and by it.
-fn slice(plan: &Plan) -> Result<Cgroup> {
-    let explain = |error| explain(error, plan);
-    let path = plan.mount.join(SLICE);
-    let slice = match Cgroup::create(&path) {
-        Err(error) if error.errno() == Errno::EEXIST => Cgroup::open(&path),
-        made => made,
-    };
-    let slice = slice.map_err(explain)?;
-    let root = Cgroup::open(&plan.mount).map_err(explain)?;
-    for parent in [&root, &slice] {
-        tree::enable(parent, &plan.controllers).map_err(explain)?;
-    }
-    Ok(slice)
-}
-
 /// The directory of all scratch directories, and an open file of it to lock.
 fn scratch_base() -> Result<(PathBuf, File)> {
     let mut first_error = None;
@@ -228,16 +292,37 @@ fn scratch_base() -> Result<(PathBuf, File)> {
     Err(first_error.map_or_else(|| Error::refused("no place for scratch"), Into::into))
 }
 
+/// The same, for who starts nothing.
+pub(super) fn sweep_left() {
+    let hierarchy = Hierarchy::discover(Path::new("/proc"));
+    let mount = hierarchy.ok().and_then(|hierarchy| hierarchy.mount);
+    for base in SCRATCH.map(PathBuf::from) {
+        if let (Some(mount), Ok(lock)) = (&mount, open_dir(&base))
+            && lock.lock().is_ok()
+        {
+            sweep(&base, mount);
+            // Where others are in it, the kernel refuses.
+            let _ = fs::remove_dir(mount.join(SLICE));
+        }
+    }
+}
+
 /// Removes what launchers left that did not live to do it themselves. Best effort: what is busy stays
 /// for the next start.
-fn sweep(base: &Path, slice: &Path) {
+fn sweep(base: &Path, mount: &Path) {
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
         let left = entry.path();
         // Locked: its launcher lives. The lock must be held until all is gone.
         let Ok(_lock) = lock_dir(&left) else { continue };
-        if let Ok(leaf) = Cgroup::open(slice.join(entry.file_name()))
-            && leaf.remove().is_err()
-        {
+        let leaves = home::leaves(&entry.file_name().to_string_lossy());
+        let removed = leaves.iter().flat_map(|leaf| {
+            let leaf = mount.join(leaf);
+            [beside(&leaf), leaf]
+        });
+        let removed: Vec<bool> = removed
+            .map(|cgroup| Cgroup::open(cgroup).map_or(true, |cgroup| cgroup.remove().is_ok()))
+            .collect();
+        if removed.contains(&false) {
             continue;
         }
         let _ = remove_dir_all(&left);
@@ -246,7 +331,7 @@ fn sweep(base: &Path, slice: &Path) {
 
 type KernelResult<T> = std::result::Result<T, KernelError>;
 
-fn make_private_dir(path: &Path) -> KernelResult<()> {
+pub(super) fn make_private_dir(path: &Path) -> KernelResult<()> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -254,11 +339,11 @@ fn make_private_dir(path: &Path) -> KernelResult<()> {
         .map_err(|error| KernelError::new("create", path, error))
 }
 
-fn open_dir(path: &Path) -> KernelResult<File> {
+pub(super) fn open_dir(path: &Path) -> KernelResult<File> {
     File::open(path).map_err(|error| KernelError::new("open", path, error))
 }
 
-fn lock_dir(path: &Path) -> KernelResult<File> {
+pub(super) fn lock_dir(path: &Path) -> KernelResult<File> {
     let dir = open_dir(path)?;
     match dir.try_lock() {
         Ok(()) => Ok(dir),
@@ -267,7 +352,7 @@ fn lock_dir(path: &Path) -> KernelResult<File> {
     }
 }
 
-fn remove_dir_all(path: &Path) -> KernelResult<()> {
+pub(super) fn remove_dir_all(path: &Path) -> KernelResult<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(KernelError::new("remove", path, error))

@@ -1,16 +1,26 @@
 //! A spec against this host: everything that can be refused is refused here, before anything is made.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, geteuid, sysconf};
 
 use super::error::{Error, Result};
-use super::spec::{Restart, Spec};
-use super::step::{self, Step};
+use super::fence::Ready;
+use super::home::SLICE;
+use super::ids::Ids;
+use super::image::Image;
+use super::pasta::Pasta;
+use super::root::Root;
+use super::spec::{Clock, EnvVar, Net, Restart, Spec, TimeOffset, User, Workdir};
+use super::step::{self, Walk};
 use crate::kernel::block;
 use crate::kernel::cgroup::hierarchy::{Hierarchy, Mode, of_process};
+use crate::kernel::error::Error as KernelError;
 use crate::kernel::io::{Device, IoMax};
 use crate::kernel::syscall::exec::Program;
 use crate::kernel::syscall::random;
@@ -19,8 +29,13 @@ use crate::kernel::unit::Limit;
 /// Where programs are looked up if the launcher has no `PATH`; docker's.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The cgroup above all workloads, below the v2 mount.
-pub const SLICE: &str = "ringfence.slice";
+/// What a user gives up by it.
+const PRIVILEGED: &str = "privileged: every capability in its user namespace, no filter of system calls, nothing of \
+     /proc and /sys masked or read-only";
+
+/// What a host without the memory controller cannot do.
+const NO_MEMORY: &str = "cgroup v2 has no memory controller here, so an OOM kill goes unnoticed; `ringfence doctor` \
+     says what would mend it";
 
 /// A checked workload: plain data, ready to be started.
 #[derive(Debug)]
@@ -29,21 +44,47 @@ pub struct Plan {
     pub name: String,
     /// The program's name as it was typed, for messages.
     pub command: String,
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// The host name inside.
+    pub hostname: String,
+    /// Its environment, as `KEY=VALUE`.
+    pub environment: Vec<String>,
     /// The v2 mount.
     pub mount: PathBuf,
+    /// Whether root inside may make cgroups below its own.
+    pub delegate: bool,
     /// Controllers to enable; each is offered by the host.
     pub controllers: Vec<&'static str>,
     /// Limit files and their text, in the order in which to write them.
     pub limits: Vec<(&'static str, String)>,
-    /// What the child does before exec.
-    pub steps: Vec<Step>,
-    /// The program.
-    pub program: Program,
-    /// Whether a reaper is PID 1.
-    pub init: bool,
+    /// The root file system.
+    pub root: Root,
+    /// Whom the ids inside are outside.
+    pub ids: Ids,
+    /// Where they are shifted, the user namespace that file systems are mapped by.
+    pub mapping: Option<OwnedFd>,
+    /// The image that it comes from, whose layers may have to be unpacked.
+    pub image: Option<Image>,
+    /// Who runs the program, where that is not root.
+    pub user: Option<User>,
+    /// Whether the user's own directory is to be its `HOME`.
+    pub home_is_users: bool,
+    /// Where it starts.
+    pub workdir: Option<Workdir>,
+    /// What asks it to end.
+    pub stop_signal: Signal,
+    /// What the child does.
+    pub walk: Walk,
+    /// Which network it has.
+    pub net: Net,
+    /// What carries its packets to the host's, if anything does.
+    pub pasta: Option<Pasta>,
+    /// Whether it has a terminal of its own.
+    pub tty: bool,
     /// Grace between TERM and the kill.
     pub stop_timeout: Duration,
-    /// Whether to start again after a failure.
+    /// Whether to start again.
     pub restart: Restart,
     /// What the user should know: a partition that became its disk, for one.
     pub notices: Vec<String>,
@@ -52,32 +93,74 @@ pub struct Plan {
 impl Plan {
     /// Checks a spec against this host.
     pub fn new(spec: &Spec) -> Result<Self> {
-        let mut notices = Vec::new();
+        let image = spec.image.as_ref().map(Image::open).transpose()?;
+        let completed = match &image {
+            Some(image) => image.complete(spec)?,
+            None if spec.entrypoint.is_some() => {
+                return Err(Error::refused(
+                    "entrypoint is about an image, so it needs one",
+                ));
+            }
+            None => spec.clone(),
+        };
+        let spec = &completed;
+        let mut notices: Vec<String> = image.iter().filter_map(Image::notice).collect();
+        let stop_signal = image.as_ref().map(Image::stop_signal);
+        let (stop_signal, notice) = stop_signal.unwrap_or((Signal::SIGTERM, None));
+        notices.extend(notice);
+        if spec.privileged {
+            notices.push(PRIVILEGED.to_owned());
+        }
         let limits = limits(spec, &mut notices)?;
-        let (mount, controllers) = hierarchy(&limits)?;
+        spec.time_offset.iter().try_for_each(can_run)?;
+        let (mount, controllers) = hierarchy(Hierarchy::discover(Path::new("/proc"))?, &limits)?;
+        may_start(&mount)?;
+        if !controllers.contains(&"memory") {
+            notices.push(NO_MEMORY.to_owned());
+        }
         let hostname = match &spec.hostname {
             Some(hostname) => hostname.to_string(),
             None => random_hex(),
         };
-        let env = environment(spec, &hostname);
+        let environment = environment(spec, &hostname);
         let Some(command) = spec.command.first().filter(|command| !command.is_empty()) else {
             return Err(Error::refused("no command to run; write it behind `--`"));
         };
-        let program = Program::new(&spec.command, &env)
+        let root = Root::new(spec, image.as_ref())?;
+        let program = Program::new(&spec.command, &environment)
             .map_err(|_| Error::refused("the command holds a NUL byte"))?;
+        let name = spec.name.as_ref();
+        let name = name.map_or_else(random_hex, ToString::to_string);
+        let (ids, mapping) = Ids::new(spec.userns, &name, &root, &mount.join(SLICE));
+        notices.extend(ids.notice());
         Ok(Self {
-            name: spec
-                .name
-                .as_ref()
-                .map_or_else(random_hex, ToString::to_string),
+            name,
             command: command.clone(),
+            argv: spec.command.clone(),
             mount,
+            delegate: spec.privileged,
             controllers,
             limits,
-            steps: step::list(&hostname, spec.workdir.as_ref().map(ToString::to_string))
-                .map_err(|_| Error::refused("a path holds a NUL byte"))?,
-            program,
-            init: spec.init,
+            walk: Walk {
+                steps: step::list(&hostname, spec, &root)
+                    .map_err(|_| Error::refused("a path holds a NUL byte"))?,
+                fences: step::fences(Ready::new(spec)?, spec.user.is_some()),
+                program,
+                init: spec.init,
+            },
+            root,
+            hostname,
+            environment,
+            ids,
+            mapping,
+            image,
+            home_is_users: spec.user.is_some() && !spec.env.iter().any(|it| it.key == "HOME"),
+            user: spec.user.clone(),
+            workdir: spec.workdir.clone(),
+            stop_signal,
+            net: spec.net,
+            pasta: Pasta::new(spec)?,
+            tty: spec.tty,
             stop_timeout: spec.stop_timeout.duration(),
             restart: spec.restart,
             notices,
@@ -177,14 +260,36 @@ fn io_limits(spec: &Spec, notices: &mut Vec<String>) -> Result<BTreeMap<Device, 
     Ok(limits)
 }
 
+/// The kernel's clocks go from 0 to half of what it can count.
+fn can_run(offset: &TimeOffset) -> Result<()> {
+    const AT_MOST: i64 = i64::MAX / 1_000_000_000 / 2;
+    let clock = match offset.clock {
+        Clock::Monotonic => ClockId::CLOCK_MONOTONIC,
+        Clock::Boottime => ClockId::CLOCK_BOOTTIME,
+    };
+    let now = clock_gettime(clock)
+        .map_err(|errno| KernelError::new("read", "a clock", errno))?
+        .tv_sec();
+    match now.checked_add(offset.seconds) {
+        Some(0..=AT_MOST) => Ok(()),
+        Some(..0) => Err(Error::refused(format!(
+            "time-offset {offset} would set the clock to before 0: it is at {now} s"
+        ))),
+        _ => Err(Error::refused(format!(
+            "time-offset {offset} is more than the kernel's clocks can count"
+        ))),
+    }
+}
+
 /// Where the v2 hierarchy is, and which controllers to enable: all of the four that it offers, as the
-/// dashboard shows them, limited or not.
-fn hierarchy(limits: &[(&'static str, String)]) -> Result<(PathBuf, Vec<&'static str>)> {
-    let hierarchy = Hierarchy::discover(Path::new("/proc"))?;
+/// dashboard shows them, limited or not. Those that limits need must be there.
+fn hierarchy(
+    hierarchy: Hierarchy,
+    limits: &[(&'static str, String)],
+) -> Result<(PathBuf, Vec<&'static str>)> {
     let needed = |controller: &str| {
         let prefix = |file: &str| file.split('.').next() == Some(controller);
-        // An OOM kill is noticed, and reported, through the memory controller.
-        controller == "memory" || limits.iter().any(|(file, _)| prefix(file))
+        limits.iter().any(|(file, _)| prefix(file))
     };
     let (offered, missing): (Vec<_>, Vec<_>) = ["memory", "cpu", "io", "pids"]
         .into_iter()
@@ -204,7 +309,6 @@ fn hierarchy(limits: &[(&'static str, String)]) -> Result<(PathBuf, Vec<&'static
             "this host {has}; `ringfence doctor` says what would mend it"
         )));
     };
-    may_start(&mount)?;
     Ok((mount, offered))
 }
 
@@ -234,13 +338,31 @@ fn may_start(mount: &Path) -> Result<()> {
 /// docker's defaults, but the launcher's own `PATH`, as the programs are the host's; then what was asked
 /// for. The last of a name wins.
 fn environment(spec: &Spec, hostname: &str) -> Vec<String> {
-    let path = std::env::var("PATH").unwrap_or_else(|_| PATH.to_owned());
+    // Those of another root are where they always are.
+    let is_hosts = spec.rootfs.is_empty() && spec.image.is_none();
+    let own = is_hosts.then(|| std::env::var("PATH").ok());
+    let path = own.flatten().unwrap_or_else(|| PATH.to_owned());
     let mut env = vec![
         format!("PATH={path}"),
         format!("HOSTNAME={hostname}"),
         "HOME=/root".to_owned(),
     ];
-    for variable in &spec.env {
+    if spec.tty {
+        env.push(terminal_variable());
+    }
+    set_variables(&mut env, &spec.env);
+    env
+}
+
+/// What kind of terminal a workload's own is: as the launcher's.
+pub(super) fn terminal_variable() -> String {
+    let kind = std::env::var("TERM").unwrap_or_else(|_| "xterm".to_owned());
+    format!("TERM={kind}")
+}
+
+/// Adds what was asked for; the last of a name wins.
+pub(super) fn set_variables(env: &mut Vec<String>, variables: &[EnvVar]) {
+    for variable in variables {
         let value = variable
             .value
             .clone()
@@ -250,7 +372,6 @@ fn environment(spec: &Spec, hostname: &str) -> Vec<String> {
         env.retain(|other| !other.starts_with(&key));
         env.push(key + &value);
     }
-    env
 }
 
 fn online_cpus() -> f64 {
@@ -261,7 +382,7 @@ fn online_cpus() -> f64 {
 }
 
 /// Twelve hexadecimal digits, as docker names what has no name.
-fn random_hex() -> String {
+pub fn random_hex() -> String {
     random::<6>()
         .iter()
         .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
@@ -281,6 +402,41 @@ mod tests {
             environment(&spec, "box"),
             ["HOSTNAME=box", "HOME=/root", "PATH=/x", "A=2"]
         );
+    }
+
+    #[test]
+    fn a_controller_is_needed_for_its_limits_only() {
+        let host = |mode, controllers: &[&str]| Hierarchy {
+            mode,
+            mount: matches!(mode, Mode::V2 | Mode::Hybrid).then(|| "/cg".into()),
+            controllers: controllers.iter().map(ToString::to_string).collect(),
+            v1: Vec::new(),
+        };
+        let memory = [("memory.max", "1".to_owned())];
+        let all = ["cpuset", "cpu", "io", "memory", "pids"];
+        let (mount, offered) = hierarchy(host(Mode::V2, &all), &memory).unwrap();
+        assert_eq!(mount, Path::new("/cg"));
+        assert_eq!(offered, ["memory", "cpu", "io", "pids"]);
+
+        let (_, offered) = hierarchy(host(Mode::Hybrid, &["hugetlb"]), &[]).unwrap();
+        assert!(offered.is_empty());
+        for (host, limits, says) in [
+            (
+                host(Mode::Hybrid, &["pids"]),
+                &memory[..],
+                "v2 lacks the memory controller",
+            ),
+            (
+                host(Mode::V2, &[]),
+                &memory,
+                "lacks the memory controller in cgroup v2",
+            ),
+            (host(Mode::V1, &[]), &[], "has cgroup v1 only"),
+            (host(Mode::None, &[]), &[], "has no cgroup file system"),
+        ] {
+            let error = hierarchy(host, limits).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
     }
 
     #[test]

@@ -3,22 +3,42 @@
 
 mod value;
 
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
+use super::fence::{Capability, SecurityOpt};
+use crate::kernel::unit::bad;
+
 pub use value::{
-    BadValue, CpuWeight, Cpus, DeviceBps, DeviceIops, EnvVar, Hostname, Memory, MemorySwap, Name,
-    PidsLimit, Seconds, Workdir,
+    BadValue, Clock, CpuWeight, Cpus, DeviceBps, DeviceIops, EnvVar, HostDir, Hostname, ImageRef,
+    LogOpt, LogRules, Memory, MemorySwap, Name, PidsLimit, Protocol, Publish, Restart, Seconds,
+    TimeOffset, Tmpfs, User, Volume, Workdir,
 };
 
-/// One workload. Keys are equal to the flags of `ringfence run`; only the command is required.
+/// One workload. Keys are equal to the flags of `ringfence run`; a command is required, or
+/// an image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Spec {
     /// The name of the workload and of its cgroup; random where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
-    /// The program and its arguments.
+    /// The program and its arguments; those of the image where absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
+    /// The image that the root file system and what is left open come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageRef>,
+    /// The program, in place of the image's entrypoint and command; empty for the command alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<String>,
+    /// Who runs the program; root where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<User>,
     /// `memory.max`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
@@ -58,34 +78,161 @@ pub struct Spec {
     /// Working directory inside, made if missing; `/` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workdir: Option<Workdir>,
+    /// Layers of the root file system, bottom first, in place of the host's root.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rootfs: Vec<HostDir>,
+    /// Where the layer that takes the writes stays; thrown away where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer_dir: Option<HostDir>,
+    /// The root file system cannot be written.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
+    /// Files and directories of the host that show inside: `SRC:DST[:ro]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volume: Vec<Volume>,
+    /// Fresh file systems in memory: `DST[:size=64m,mode=1777]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tmpfs: Vec<Tmpfs>,
+    /// Which network it has.
+    #[serde(default)]
+    pub net: Net,
+    /// Ports of the host that lead to it: `8080:80`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub publish: Vec<Publish>,
+    /// Whom the users inside are outside.
+    #[serde(default)]
+    pub userns: Userns,
+    /// Clocks that are ahead of the host's, or behind: `boottime=86400`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub time_offset: Vec<TimeOffset>,
+    /// Give it a terminal of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tty: bool,
     /// Put a tiny reaper at PID 1 that forwards signals to the program.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub init: bool,
+    /// Capabilities besides docker's default ones; `ALL`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cap_add: Vec<Capability>,
+    /// Default capabilities to do without; `ALL`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cap_drop: Vec<Capability>,
+    /// `seccomp=FILE` (a profile in docker's format) or `seccomp=unconfined`; the last one counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub security_opt: Vec<SecurityOpt>,
+    /// All capabilities, no filter of system calls, nothing of `/proc` and `/sys` masked or read-only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub privileged: bool,
     /// Grace between TERM and the kill.
     #[serde(default)]
     pub stop_timeout: Seconds,
-    /// Whether a workload that failed is started again.
+    /// Whether a workload that ended is started again.
     #[serde(default)]
     pub restart: Restart,
+    /// How much of what it says is kept, where it is detached: `max-size=10m`, `max-file=3`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log_opt: Vec<LogOpt>,
 }
 
-/// Whether a workload that ended is started again.
+/// The network of a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Restart {
-    /// Never.
+pub enum Net {
+    /// Its own, with nothing but `lo`, up.
     #[default]
-    No,
-    /// When it ended with another exit code than 0, by a signal, or by the OOM killer.
-    OnFailure,
+    None,
+    /// The host's: no fence at all.
+    Host,
+    /// Its own, which reaches the host's through `pasta`.
+    Pasta,
+}
+
+impl FromStr for Net {
+    type Err = BadValue;
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text {
+            "none" => Ok(Self::None),
+            "host" => Ok(Self::Host),
+            "pasta" => Ok(Self::Pasta),
+            _ => bad(format!(
+                "`{text}` is no network; there are none, host and pasta"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Net {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::None => "none",
+            Self::Host => "host",
+            Self::Pasta => "pasta",
+        })
+    }
+}
+
+/// Whom the users of a workload are outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Userns {
+    /// A range of ids that nobody else has, where all file systems can show it.
+    #[default]
+    Auto,
+    /// Themselves: no fence at all.
+    Host,
+}
+
+impl FromStr for Userns {
+    type Err = BadValue;
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "host" => Ok(Self::Host),
+            _ => bad(format!(
+                "`{text}` is no user namespace; there are auto and host"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Userns {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Auto => "auto",
+            Self::Host => "host",
+        })
+    }
 }
 
 impl Spec {
+    /// The same, with the paths of the host from its root on: a supervisor and those who come later are elsewhere.
+    #[must_use]
+    pub fn with_absolute_paths(mut self) -> Self {
+        for dir in self.rootfs.iter_mut().chain(&mut self.layer_dir) {
+            dir.make_absolute();
+        }
+        for volume in &mut self.volume {
+            make_absolute(&mut volume.source);
+        }
+        for option in &mut self.security_opt {
+            if let SecurityOpt::Profile(path) = option {
+                make_absolute(path);
+            }
+        }
+        if let Some(image) = &mut self.image {
+            image.make_absolute();
+        }
+        self
+    }
+
     /// A workload that is only a command.
     pub fn new(command: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
             name: None,
             command: command.into_iter().map(Into::into).collect(),
+            image: None,
+            entrypoint: None,
+            user: None,
             memory: None,
             memory_high: None,
             memory_swap: None,
@@ -99,10 +246,32 @@ impl Spec {
             hostname: None,
             env: Vec::new(),
             workdir: None,
+            rootfs: Vec::new(),
+            layer_dir: None,
+            read_only: false,
+            volume: Vec::new(),
+            tmpfs: Vec::new(),
+            net: Net::default(),
+            publish: Vec::new(),
+            userns: Userns::default(),
+            time_offset: Vec::new(),
+            tty: false,
             init: false,
+            cap_add: Vec::new(),
+            cap_drop: Vec::new(),
+            security_opt: Vec::new(),
+            privileged: false,
             stop_timeout: Seconds::default(),
             restart: Restart::default(),
+            log_opt: Vec::new(),
         }
+    }
+}
+
+/// What cannot be told stays as it is.
+fn make_absolute(path: &mut PathBuf) {
+    if let Ok(absolute) = std::path::absolute(&*path) {
+        *path = absolute;
     }
 }
 
@@ -113,6 +282,9 @@ mod tests {
     const ALL: &str = r#"
         name = "writer"
         command = ["sh", "-c", "echo hi"]
+        image = "/srv/image:latest"
+        entrypoint = "/bin/sh"
+        user = "user:1000"
         memory = "64m"
         memory-high = 50331648
         memory-swap = -1
@@ -124,9 +296,24 @@ mod tests {
         hostname = "box"
         env = ["A=1", "TERM"]
         workdir = "/srv"
+        net = "pasta"
+        publish = ["127.0.0.1:8080:80", "53:53/udp"]
+        userns = "host"
+        time-offset = ["boottime=-1"]
+        tty = true
         init = true
+        rootfs = ["/srv/base", "/srv/app"]
+        layer-dir = "/srv/layer"
+        read-only = true
+        volume = ["/a:/b:ro"]
+        tmpfs = ["/t:size=1m"]
+        cap-add = ["NET_ADMIN"]
+        cap-drop = ["ALL"]
+        security-opt = ["seccomp=unconfined"]
+        privileged = true
         stop-timeout = 2
-        restart = "on-failure"
+        restart = "on-failure:3"
+        log-opt = ["max-size=1048576"]
     "#;
 
     #[test]
@@ -141,6 +328,30 @@ mod tests {
         let bare = Spec::new(["true"]);
         let json = serde_json::to_string(&bare).unwrap();
         assert_eq!(serde_json::from_str::<Spec>(&json).unwrap(), bare);
+    }
+
+    #[test]
+    fn paths_are_made_absolute() {
+        let text = r#"
+            command = []
+            rootfs = ["base", "/srv/app"]
+            layer-dir = "layer"
+            volume = ["./a:/b:ro"]
+            security-opt = ["seccomp=own.json", "seccomp=unconfined"]
+            image = "oci:box:latest"
+        "#;
+        let spec: Spec = toml::from_str(text).unwrap();
+        let here = std::env::current_dir().unwrap();
+        let text = text
+            .replace("\"base", &format!("\"{}/base", here.display()))
+            .replace("\"layer\"", &format!("\"{}/layer\"", here.display()))
+            .replace("./a", &format!("{}/a", here.display()))
+            .replace("own.json", &format!("{}/own.json", here.display()))
+            .replace("oci:box", &format!("oci:{}/box", here.display()));
+        assert_eq!(
+            spec.with_absolute_paths(),
+            toml::from_str::<Spec>(&text).unwrap()
+        );
     }
 
     #[test]

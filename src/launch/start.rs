@@ -1,42 +1,56 @@
 //! From a plan to a running PID 1: overlay, clone3, handshake; and the child's side of it.
 
-use std::ffi::CStr;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Write, stderr, stdin, stdout};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::sys::wait::waitpid;
-use nix::unistd::{Pid, close, pipe2, read, write};
+use nix::unistd::{Pid, close, dup2_stderr, dup2_stdout, pipe2, read, write};
+use rustix::fs::{Gid, Uid, fchown, fstatfs};
 use rustix::process::{WaitOptions, wait};
 
+use super::account::Account;
 use super::error::{Error, Result};
+use super::ids::Ids;
 use super::place::Place;
 use super::plan::Plan;
-use super::step::Context;
+use super::spec::Net;
+use super::step::{Context, Step, Walk};
+use super::terminal::Relay;
+use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::error::Error as KernelError;
 use crate::kernel::process;
 use crate::kernel::syscall::clone::{Child, Forked, fork, spawn};
-use crate::kernel::syscall::{close_above_stderr, default_action};
+use crate::kernel::syscall::exec::Program;
+use crate::kernel::syscall::{close_above_stderr, default_action, pass};
 
 /// Numbers of what is no listed step.
 const EXEC: u32 = u32::MAX;
 const PREPARE: u32 = u32::MAX - 1;
 const FORK: u32 = u32::MAX - 2;
 
+/// The file system of pipes (`PIPEFS_MAGIC`).
+const PIPES: i64 = 0x5049_5045;
+
 /// A child on its way to exec.
 #[derive(Debug)]
 pub struct Starting {
     /// PID 1.
     pub child: Child,
+    /// Open for as long as the launcher lives, by which the child knows.
+    _go: File,
     /// Tells of a failed step, or ends at exec.
     status: File,
+    /// What is between its terminal and the launcher's streams, where it has one.
+    pub relay: Option<Relay>,
 }
 
 /// How the way to exec ended.
@@ -48,66 +62,155 @@ pub enum Arrival {
     NotExecuted(Errno),
 }
 
-/// Starts the child and lets it walk its steps. `mask` is the signal mask that the program gets.
+/// Starts the child and lets it walk its steps. `mask` is the signal mask that the program gets; `output`, its stdout
+/// and stderr, where they are not the launcher's own.
 pub fn start(
     plan: &Plan,
     place: &mut Place,
     mask: &SigSet,
+    output: Option<[BorrowedFd<'_>; 2]>,
     notice: &mut dyn FnMut(String),
 ) -> Result<Starting> {
-    let (overlay, root) = place.fresh_root(notice)?;
+    let (overlay, root) = place.fresh_root(plan, notice)?;
+    let copies = plan.root.copies(plan.mapping.as_ref().map(AsFd::as_fd))?;
+    let maps = plan.ids.maps()?;
+    hand_over_pipes(&plan.ids, output);
+    let look_up = |user| Account::look_up(user, overlay.as_fd());
+    let account = plan.user.as_ref().map(look_up).transpose()?;
+    let home = account.as_ref().and_then(|account| account.home.as_ref());
+    let own_home = home
+        .filter(|_| plan.home_is_users)
+        .and_then(|home| plan.walk.program.with_variable("HOME", home).ok());
     let (go_read, go_write) = pipe()?;
     let (status_read, status_write) = pipe()?;
-    let namespaces = CloneFlags::CLONE_NEWUSER
-        | CloneFlags::CLONE_NEWPID
+    let terminal = plan.tty.then(pass::pair).transpose()?;
+    let (near, far) = terminal.map_or((None, None), |(near, far)| (Some(near), Some(far)));
+    let mut namespaces = CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWNET
         | CloneFlags::CLONE_NEWUTS
         | CloneFlags::CLONE_NEWIPC
         | CloneFlags::CLONE_NEWCGROUP;
+    if plan.net == Net::Host {
+        namespaces.remove(CloneFlags::CLONE_NEWNET);
+    }
+    namespaces.set(CloneFlags::CLONE_NEWUSER, maps.is_some());
     let parents_end = go_write.as_raw_fd();
     let child = {
-        let overlay = overlay.as_fd();
-        let root = root.as_c_str();
-        // Owned by the closure, the child's ends are closed in the parent when this returns.
-        spawn(namespaces, place.leaf().as_fd(), move |forked| {
-            // Never dropped in the child: its descriptors are closed by exec or all at once.
-            let child = ManuallyDrop::new(ChildSide {
-                plan,
-                mask,
-                go: go_read,
-                parents_end,
-                status: status_write,
-                overlay,
-                root,
-            });
-            child.main(forked)
-        })?
+        let side = ChildSide {
+            walk: &plan.walk,
+            program: own_home.as_ref().unwrap_or(&plan.walk.program),
+            mask,
+            go: go_read,
+            parents_end,
+            status: status_write,
+            context: Context {
+                overlay: Some((overlay.as_fd(), root.as_c_str())),
+                copies: &copies,
+                account: account.as_ref(),
+                ..Context::default()
+            },
+            terminal: far,
+            output,
+        };
+        side.spawn(namespaces, place.leaf())?
     };
     let pid = child.pid.as_raw().cast_unsigned();
     let proc = Path::new("/proc");
-    let handshake = process::write_identity_maps(proc, pid)
+    let mut go = File::from(go_write);
+    let handshake = maps
+        .map_or(Ok(()), |maps| maps.write(proc, pid))
         .and_then(|()| process::drop_oom_protection(proc, pid))
+        .map_err(Error::from)
+        .and_then(|()| connect(plan, place, child.pid))
         .and_then(|()| {
-            File::from(go_write)
-                .write_all(b"g")
-                .map_err(|error| KernelError::new("release", "the child", error))
+            go.write_all(b"g")
+                .map_err(|error| KernelError::new("release", "the child", error).into())
         });
     match handshake {
         // Already dead: within a tiny memory limit, for one. The supervisor sees to it, as to any death.
-        Err(error) if error.is_gone() || error.errno() == Errno::EPIPE => {}
+        Err(Error::Kernel(error)) if error.is_gone() || error.errno() == Errno::EPIPE => {}
         Err(error) => {
             // Without the word to go it ends by itself; killed all the same, to be sure.
             let _ = place.leaf().kill();
             let _ = waitpid(child.pid, None);
-            return Err(error.into());
+            return Err(error);
         }
         Ok(()) => {}
     }
     Ok(Starting {
         child,
+        _go: go,
         status: status_read.into(),
+        // Nobody types for who is detached.
+        relay: near.map(|near| Relay::new(near, output.is_none())),
     })
+}
+
+/// Gives it its network.
+fn connect(plan: &Plan, place: &Place, child: Pid) -> Result<()> {
+    match (&plan.pasta, place.beside()?) {
+        (Some(pasta), Some(cgroup)) => pasta.connect(child, cgroup),
+        _ => Ok(()),
+    }
+}
+
+/// Starts a program within the fences of a running workload: in its leaf and its namespaces. This process must be in
+/// its pid namespace as far as children go.
+pub fn join(
+    walk: &Walk,
+    account: Option<&Account>,
+    ids: &Ids,
+    (leaf, joined): (&Cgroup, BorrowedFd<'_>),
+    tty: bool,
+    mask: &SigSet,
+) -> Result<Starting> {
+    hand_over_pipes(ids, None);
+    let (go_read, go_write) = pipe()?;
+    let (status_read, status_write) = pipe()?;
+    let terminal = tty.then(pass::pair).transpose()?;
+    let (near, far) = terminal.map_or((None, None), |(near, far)| (Some(near), Some(far)));
+    let side = ChildSide {
+        walk,
+        program: &walk.program,
+        mask,
+        go: go_read,
+        parents_end: go_write.as_raw_fd(),
+        status: status_write,
+        context: Context {
+            joined: Some(joined),
+            account,
+            ..Context::default()
+        },
+        terminal: far,
+        output: None,
+    };
+    let child = side.spawn(CloneFlags::empty(), leaf)?;
+    // It may be dead already, as any process may be.
+    let _ = process::drop_oom_protection(Path::new("/proc"), child.pid.as_raw().cast_unsigned());
+    let mut go = File::from(go_write);
+    let _ = go.write_all(b"g");
+    Ok(Starting {
+        child,
+        _go: go,
+        status: status_read.into(),
+        relay: near.map(|near| Relay::new(near, true)),
+    })
+}
+
+/// The pipes that the program's streams are become root's inside, so that `/dev/stdout` can be opened there, as runc does.
+/// A file or a terminal stays whose it is.
+fn hand_over_pipes(ids: &Ids, output: Option<[BorrowedFd<'_>; 2]>) {
+    let Some((uid, gid)) = ids.root() else { return };
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    let (stdin, stdout, stderr) = (stdin(), stdout(), stderr());
+    let own = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+    for stream in own.into_iter().chain(output.into_iter().flatten()) {
+        // One with a name may be somebody's.
+        if fstatfs(stream).is_ok_and(|of| of.f_type == PIPES) {
+            let _ = fchown(stream, Some(uid), Some(gid));
+        }
+    }
 }
 
 fn pipe() -> Result<(OwnedFd, OwnedFd)> {
@@ -121,7 +224,7 @@ impl Starting {
     }
 
     /// How the way to exec ended; a step that failed is an error.
-    pub fn arrival(&mut self, plan: &Plan) -> Result<Arrival> {
+    pub fn arrival(&mut self, walk: &Walk) -> Result<Arrival> {
         let mut word = Vec::with_capacity(8);
         let _ = self.status.read_to_end(&mut word);
         let Some((step, errno)) = word.split_first_chunk::<4>() else {
@@ -135,7 +238,7 @@ impl Starting {
             FORK => "fork the program".to_owned(),
             step => usize::try_from(step)
                 .ok()
-                .and_then(|step| plan.steps.get(step))
+                .and_then(|step| walk.steps.iter().chain(&walk.fences).nth(step))
                 .map_or_else(|| "unknown step".to_owned(), ToString::to_string),
         };
         Err(Error::Step { step, errno })
@@ -144,23 +247,36 @@ impl Starting {
 
 /// The child's side: everything here was made before the clone.
 struct ChildSide<'a> {
-    plan: &'a Plan,
+    walk: &'a Walk,
     mask: &'a SigSet,
     go: OwnedFd,
     parents_end: RawFd,
     status: OwnedFd,
-    overlay: BorrowedFd<'a>,
-    root: &'a CStr,
+    program: &'a Program,
+    context: Context<'a>,
+    terminal: Option<OwnedFd>,
+    output: Option<[BorrowedFd<'a>; 2]>,
 }
 
 impl ChildSide<'_> {
+    /// Becomes a process. The child's ends of everything are closed in the parent when this returns.
+    fn spawn(self, namespaces: CloneFlags, leaf: &Cgroup) -> Result<Child> {
+        let started = spawn(namespaces, Some(leaf.as_fd()), move |forked| {
+            // Never dropped in the child: its descriptors are closed by exec or all at once.
+            ManuallyDrop::new(self).main(forked)
+        });
+        Ok(started?)
+    }
+
     /// Reads top to bottom: wait for the word, walk the steps, become the program.
     fn main(&self, forked: &Forked) -> u8 {
         // If the launcher dies, so does this process, and with it its whole pid namespace.
         let prepared = prctl::set_pdeathsig(Signal::SIGKILL)
-            // Until exec this is a copy of the launcher, which nobody inside may look into.
-            .and_then(|()| prctl::set_dumpable(false))
-            .and_then(|()| close(self.parents_end));
+            .and_then(|()| close(self.parents_end))
+            .and_then(|()| match self.output {
+                Some([out, err]) => dup2_stdout(out).and_then(|()| dup2_stderr(err)),
+                None => Ok(()),
+            });
         if let Err(errno) = prepared {
             return self.fail(PREPARE, errno);
         }
@@ -168,16 +284,22 @@ impl ChildSide<'_> {
         if read(&self.go, &mut [0]) != Ok(1) {
             return 125;
         }
-        let context = Context {
-            overlay: self.overlay,
-            root: self.root,
-        };
-        for (number, step) in (0..).zip(&self.plan.steps) {
-            if let Err(errno) = step.run(context) {
-                return self.fail(number, errno);
-            }
+        // Until exec this is a copy of the launcher, which nobody inside may look into. Up to now there was nobody, but who
+        // connects the network has to.
+        if let Err(errno) = prctl::set_dumpable(false) {
+            return self.fail(PREPARE, errno);
         }
-        if !self.plan.init {
+        if let Err((number, errno)) = self.go_through(0, &self.walk.steps) {
+            return self.fail(number, errno);
+        }
+        // Who became somebody else has no death signal any more.
+        if let Err(errno) = prctl::set_pdeathsig(Signal::SIGKILL) {
+            return self.fail(PREPARE, errno);
+        }
+        if self.is_launcher_dead() {
+            return 125;
+        }
+        if !self.walk.init {
             return self.exec();
         }
         match fork(forked, |_| self.exec()) {
@@ -185,10 +307,38 @@ impl ChildSide<'_> {
                 let _ = prctl::set_name(c"ringfence-init");
                 // The end of the status pipe must come with the program's exec.
                 let _ = close_above_stderr(forked);
-                reap(program)
+                // The program tells of it, as it comes to the same end.
+                match self.put_up_fences() {
+                    Ok(()) => reap(program),
+                    Err(_) => 125,
+                }
             }
             Err(errno) => self.fail(FORK, errno),
         }
+    }
+
+    fn is_launcher_dead(&self) -> bool {
+        let mut go = [PollFd::new(self.go.as_fd(), PollFlags::empty())];
+        poll(&mut go, PollTimeout::ZERO) != Ok(0)
+    }
+
+    fn put_up_fences(&self) -> std::result::Result<(), (u32, Errno)> {
+        // There are some dozens of steps.
+        #[expect(clippy::cast_possible_truncation)]
+        self.go_through(self.walk.steps.len() as u32, &self.walk.fences)
+    }
+
+    /// Walks steps, of which the first has a number; gives the one that failed.
+    fn go_through(&self, first: u32, steps: &[Step]) -> std::result::Result<(), (u32, Errno)> {
+        let context = Context {
+            terminal: self.terminal.as_ref().map(AsFd::as_fd),
+            launcher: Some(self.status.as_fd()),
+            ..self.context
+        };
+        for (number, step) in (first..).zip(steps) {
+            step.run(context).map_err(|errno| (number, errno))?;
+        }
+        Ok(())
     }
 
     /// Becomes the program, with the signals that the launcher was started with.
@@ -196,7 +346,10 @@ impl ChildSide<'_> {
         // Rust's runtime ignores it, which exec would hand on; programs expect to be ended by it.
         let _ = default_action(Signal::SIGPIPE);
         let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(self.mask), None);
-        let errno = self.plan.program.exec();
+        if let Err((number, errno)) = self.put_up_fences() {
+            return self.fail(number, errno);
+        }
+        let errno = self.program.exec();
         self.fail(EXEC, errno)
     }
 

@@ -1,18 +1,29 @@
 //! What the child does between clone and exec: a list of small steps, made beforehand, so that the child
 //! only walks it. A failed step is known by its number.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString, NulError};
 use std::fmt;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl;
-use nix::sys::stat::{Mode, stat, umask};
-use nix::unistd::{chdir, mkdir, pivot_root, sethostname, setsid, symlinkat};
+use nix::sys::stat::{Mode, lstat, stat, umask};
+use nix::unistd::{chdir, mkdir, pivot_root, sethostname, setsid, symlinkat, write};
+use rustix::fs::{Gid, Uid};
 use rustix::mount::{MoveMountFlags, move_mount};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
+use super::account::Account;
+use super::fence::{Capabilities, Filter, Ready};
+use super::root::{Root, Shown};
+use super::spec::{Net, Spec};
+use super::terminal;
+use crate::kernel::error::errno_from;
+use crate::kernel::syscall::exec::Program;
 use crate::kernel::syscall::{close_above_stderr_on_exec, loopback_up};
 
 /// One step. Paths are relative to the working directory, which is the new root from
@@ -21,16 +32,33 @@ use crate::kernel::syscall::{close_above_stderr_on_exec, loopback_up};
 pub enum Step {
     /// Nothing mounted from here on reaches the host, or comes from it.
     PrivateMounts,
-    /// Attach the overlay at the scratch directory's `root`, and go there.
+    /// Attach the overlay on the scratch directory, and go there.
     EnterRoot,
+    /// Join these namespaces of a process.
+    Join(CloneFlags),
+    /// Be root inside, of no other groups. Until then one is whom the launcher is, who may go where only it may.
+    BecomeRoot,
     /// Mount a new file system.
     Mount(Mount),
     /// Show an existing file at another place too.
     Bind(CString, CString),
     /// Make a directory, unless it is there.
     Directory(CString),
+    /// Make a directory, unless it is there; a link to one is refused.
+    RealDirectory(CString),
     /// Make an empty file.
     File(CString),
+    /// Make an empty file, unless something is there.
+    Anything(CString),
+    /// Attach a detached mount.
+    Show {
+        /// Its place among the context's copies.
+        copy: usize,
+        /// Where.
+        at: CString,
+    },
+    /// Let nothing be written to the root.
+    ReadOnlyRoot,
     /// Make a symbolic link.
     Link {
         /// What it says.
@@ -44,12 +72,16 @@ pub enum Step {
     Mask(CString),
     /// Make the working directory the root, and let go of the old one.
     LeaveOldRoot,
+    /// A time namespace whose clocks are this far from the host's, as `timens_offsets` takes it.
+    Clocks(String),
     /// Bring `lo` up.
     Loopback,
     /// Set the host name.
     Hostname(String),
     /// A session of its own, so that the terminal's keys reach the launcher alone.
     Session,
+    /// A terminal of its own.
+    Terminal,
     /// The usual mask for new files, whatever the launcher's was.
     Umask,
     /// Start in this directory.
@@ -58,72 +90,214 @@ pub enum Step {
     CloseDescriptors,
     /// Never gain privileges by exec.
     NoNewPrivs,
+    /// Let no program have other capabilities than these.
+    Bound(Capabilities),
+    /// Become the user that runs the program.
+    User,
+    /// Keep these capabilities only.
+    Capabilities(Capabilities),
+    /// Let no other system calls through.
+    Filter(Filter),
 }
 
 /// A new file system.
 #[derive(Debug)]
 pub struct Mount {
     source: &'static CStr,
-    target: &'static CStr,
+    target: Cow<'static, CStr>,
     kind: &'static CStr,
     flags: MsFlags,
-    options: Option<&'static CStr>,
+    options: Option<Cow<'static, CStr>>,
+}
+
+/// All that the child does.
+#[derive(Debug)]
+pub struct Walk {
+    /// First.
+    pub steps: Vec<Step>,
+    /// Last: the fences that it could not go on within.
+    pub fences: Vec<Step>,
+    /// What it becomes.
+    pub program: Program,
+    /// Whether it stays, as a reaper, and its child becomes that.
+    pub init: bool,
 }
 
 /// What only the running launcher has.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Context<'a> {
-    /// The detached overlay.
-    pub overlay: BorrowedFd<'a>,
-    /// Where to attach it.
-    pub root: &'a CStr,
+    /// The detached overlay, and where to attach it.
+    pub overlay: Option<(BorrowedFd<'a>, &'a CStr)>,
+    /// Whose namespaces to join, by its pidfd.
+    pub joined: Option<BorrowedFd<'a>>,
+    /// Detached mounts that show inside.
+    pub copies: &'a [OwnedFd],
+    /// Where to send the other side of its terminal.
+    pub terminal: Option<BorrowedFd<'a>>,
+    /// Who runs the program, where that is not root.
+    pub account: Option<&'a Account>,
+    /// A pipe that the launcher has the other end of.
+    pub launcher: Option<BorrowedFd<'a>>,
 }
 
 const NONE: Option<&CStr> = None;
 
 /// The child's whole set-up, top to bottom.
-pub fn list(hostname: &str, workdir: Option<String>) -> Result<Vec<Step>, NulError> {
-    let mut steps = vec![Step::Umask, Step::PrivateMounts, Step::EnterRoot];
-    kernel_file_systems(&mut steps);
-    devices(&mut steps)?;
-    restrictions(&mut steps);
-    steps.extend([
-        Step::LeaveOldRoot,
-        Step::Loopback,
-        Step::Hostname(hostname.to_owned()),
-        Step::Session,
-    ]);
-    let workdir = workdir.unwrap_or_default();
-    for (end, _) in workdir.match_indices('/').filter(|&(end, _)| end > 0) {
-        steps.push(Step::Directory(CString::new(&workdir[..end])?));
+pub fn list(hostname: &str, spec: &Spec, root: &Root) -> Result<Vec<Step>, NulError> {
+    let mut steps = vec![
+        Step::Umask,
+        Step::PrivateMounts,
+        Step::EnterRoot,
+        Step::BecomeRoot,
+    ];
+    // A link there would lead out of the root.
+    for dir in [c"proc", c"sys", c"dev"] {
+        steps.push(Step::RealDirectory(dir.to_owned()));
     }
+    let sys = root.hosts_sys.then_some(root.shown.len());
+    kernel_file_systems(&mut steps, spec.privileged, sys);
+    devices(&mut steps)?;
+    if !spec.privileged {
+        restrictions(&mut steps);
+    }
+    steps.push(Step::LeaveOldRoot);
+    if !spec.time_offset.is_empty() {
+        let offsets = spec.time_offset.iter();
+        let lines = offsets.map(|offset| format!("{} {} 0\n", offset.clock, offset.seconds));
+        steps.push(Step::Clocks(lines.collect()));
+    }
+    if spec.net != Net::Host {
+        steps.push(Step::Loopback);
+    }
+    steps.extend([Step::Hostname(hostname.to_owned()), Step::Session]);
+    if spec.tty {
+        steps.push(Step::Terminal);
+    }
+    own_mounts(&mut steps, spec, &root.shown)?;
+    let workdir = spec.workdir.as_ref().map(ToString::to_string);
+    let workdir = workdir.unwrap_or_default();
     if !matches!(&*workdir, "" | "/") {
+        directories_to(&mut steps, &workdir)?;
         let workdir = CString::new(workdir)?;
         steps.push(Step::Directory(workdir.clone()));
         steps.push(Step::Enter(workdir));
+    }
+    if spec.read_only {
+        steps.push(Step::ReadOnlyRoot);
     }
     steps.extend([Step::CloseDescriptors, Step::NoNewPrivs]);
     Ok(steps)
 }
 
-fn kernel_file_systems(steps: &mut Vec<Step>) {
-    let hardened = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    let mut new = |source, target, kind, flags, options| {
+/// What a program does that joins a running workload.
+pub fn joining(
+    namespaces: CloneFlags,
+    workdir: Option<&str>,
+    tty: bool,
+) -> Result<Vec<Step>, NulError> {
+    let mut steps = vec![
+        Step::Umask,
+        Step::Join(namespaces),
+        Step::BecomeRoot,
+        Step::Session,
+    ];
+    if tty {
+        steps.push(Step::Terminal);
+    }
+    steps.push(Step::Enter(CString::new(workdir.unwrap_or("/"))?));
+    steps.extend([Step::CloseDescriptors, Step::NoNewPrivs]);
+    Ok(steps)
+}
+
+/// What the user wants to be there. By now the root is the new one, so that links lead nowhere else.
+fn own_mounts(steps: &mut Vec<Step>, spec: &Spec, shown: &[Shown]) -> Result<(), NulError> {
+    for (copy, shown) in shown.iter().enumerate() {
+        directories_to(steps, &shown.target)?;
+        let at = CString::new(&*shown.target)?;
+        steps.push(if shown.directory {
+            Step::Directory(at.clone())
+        } else {
+            Step::Anything(at.clone())
+        });
+        steps.push(Step::Show { copy, at });
+    }
+    for tmpfs in &spec.tmpfs {
+        directories_to(steps, &tmpfs.target)?;
+        let at = CString::new(&*tmpfs.target)?;
+        let mut flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        flags.set(MsFlags::MS_NOEXEC, !tmpfs.exec);
+        flags.set(MsFlags::MS_RDONLY, tmpfs.read_only);
+        steps.push(Step::Directory(at));
+        // From here on the working directory is the root.
+        let target = CString::new(tmpfs.target.trim_start_matches('/'))?;
         steps.push(Step::Mount(Mount {
-            source,
-            target,
-            kind,
+            source: c"tmpfs",
+            target: target.into(),
+            kind: c"tmpfs",
             flags,
-            options,
+            options: Some(CString::new(&*tmpfs.options)?.into()),
         }));
+    }
+    Ok(())
+}
+
+/// Makes the directories that a path is in.
+fn directories_to(steps: &mut Vec<Step>, path: &str) -> Result<(), NulError> {
+    for (end, _) in path.match_indices('/').filter(|&(end, _)| end > 0) {
+        steps.push(Step::Directory(CString::new(&path[..end])?));
+    }
+    Ok(())
+}
+
+/// What comes after all of that: from here on hardly anything is allowed.
+pub fn fences(ready: Ready, has_user: bool) -> Vec<Step> {
+    let mut fences = vec![Step::Bound(ready.capabilities)];
+    if has_user {
+        fences.push(Step::User);
+    }
+    fences.push(Step::Capabilities(ready.capabilities));
+    fences.extend(ready.filters.into_iter().map(Step::Filter));
+    fences
+}
+
+fn kernel_file_systems(steps: &mut Vec<Step>, writable: bool, hosts_sys: Option<usize>) {
+    let hardened = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let read_only = if writable {
+        hardened
+    } else {
+        hardened | MsFlags::MS_RDONLY
     };
-    let read_only = hardened | MsFlags::MS_RDONLY;
-    new(c"proc", c"proc", c"proc", hardened, None);
-    new(c"sysfs", c"sys", c"sysfs", read_only, None);
-    new(c"cgroup", c"sys/fs/cgroup", c"cgroup2", read_only, None);
-    let dev = MsFlags::MS_NOSUID | MsFlags::MS_STRICTATIME;
+    steps.push(fixed(c"proc", c"proc", c"proc", hardened, None));
+    steps.push(match hosts_sys {
+        None => fixed(c"sysfs", c"sys", c"sysfs", read_only, None),
+        Some(copy) => Step::Show {
+            copy,
+            at: c"sys".to_owned(),
+        },
+    });
+    let cgroup = c"sys/fs/cgroup";
+    steps.push(fixed(c"cgroup", cgroup, c"cgroup2", read_only, None));
+    // The nodes that count in it are mounts of their own: none that is made there does.
+    let dev = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_STRICTATIME;
     let options = Some(c"mode=755,size=65536k");
-    new(c"tmpfs", c"dev", c"tmpfs", dev, options);
+    steps.push(fixed(c"tmpfs", c"dev", c"tmpfs", dev, options));
+}
+
+/// A mount that every workload has.
+fn fixed(
+    source: &'static CStr,
+    target: &'static CStr,
+    kind: &'static CStr,
+    flags: MsFlags,
+    options: Option<&'static CStr>,
+) -> Step {
+    Step::Mount(Mount {
+        source,
+        target: target.into(),
+        kind,
+        flags,
+        options: options.map(Cow::from),
+    })
 }
 
 fn devices(steps: &mut Vec<Step>) -> Result<(), NulError> {
@@ -144,13 +318,7 @@ fn devices(steps: &mut Vec<Step>) -> Result<(), NulError> {
     let mqueue = (c"dev/mqueue", c"mqueue", hardened, None);
     for (target, kind, flags, options) in [pts, shm, mqueue] {
         steps.push(Step::Directory(target.to_owned()));
-        steps.push(Step::Mount(Mount {
-            source: kind,
-            target,
-            kind,
-            flags,
-            options,
-        }));
+        steps.push(fixed(kind, target, kind, flags, options));
     }
     for (target, at) in [
         (c"/proc/self/fd", c"dev/fd"),
@@ -206,16 +374,18 @@ impl Step {
             Self::EnterRoot => {
                 let here = rustix::fs::CWD;
                 let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-                move_mount(context.overlay, c"", here, context.root, flags)
-                    .map_err(|errno| Errno::from_raw(errno.raw_os_error()))?;
-                chdir(context.root)
+                let (overlay, root) = context.overlay.ok_or(Errno::EBADF)?;
+                move_mount(overlay, c"", here, root, flags).map_err(errno_from)?;
+                chdir(root)
             }
+            Self::Join(namespaces) => setns(context.joined.ok_or(Errno::EBADF)?, *namespaces),
+            Self::BecomeRoot => become_root(),
             Self::Mount(new) => mount(
                 Some(new.source),
-                new.target,
+                &*new.target,
                 Some(new.kind),
                 new.flags,
-                new.options,
+                new.options.as_deref(),
             ),
             Self::Bind(from, to) => bind(from, to),
             Self::Directory(path) => match mkdir(&**path, Mode::from_bits_truncate(0o755)) {
@@ -223,6 +393,32 @@ impl Step {
                 Err(Errno::EEXIST) => Ok(()),
                 other => other,
             },
+            Self::RealDirectory(path) => match mkdir(&**path, Mode::from_bits_truncate(0o755)) {
+                Err(Errno::EEXIST) => match lstat(&**path)?.st_mode & libc::S_IFMT {
+                    libc::S_IFDIR => Ok(()),
+                    libc::S_IFLNK => Err(Errno::ELOOP),
+                    _ => Err(Errno::ENOTDIR),
+                },
+                other => other,
+            },
+            Self::Anything(path) => {
+                let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+                match open(&**path, flags, Mode::from_bits_truncate(0o644)) {
+                    Err(Errno::EEXIST) => Ok(()),
+                    other => other.map(drop),
+                }
+            }
+            Self::Show { copy, at } => {
+                let copy = context.copies.get(*copy).ok_or(Errno::EBADF)?;
+                let flags =
+                    MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
+                move_mount(copy.as_fd(), c"", rustix::fs::CWD, &**at, flags).map_err(errno_from)
+            }
+            Self::ReadOnlyRoot => {
+                let flags =
+                    MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | MsFlags::MS_NODEV;
+                mount(NONE, c"/", NONE, flags, NONE)
+            }
             Self::File(path) => {
                 let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
                 open(&**path, flags, Mode::from_bits_truncate(0o666)).map(drop)
@@ -248,9 +444,11 @@ impl Step {
                 umount2(c".", MntFlags::MNT_DETACH)?;
                 chdir(c"/")
             }
+            Self::Clocks(offsets) => enter_time_namespace(offsets),
             Self::Loopback => loopback_up(),
             Self::Hostname(name) => sethostname(name),
             Self::Session => setsid().map(drop),
+            Self::Terminal => terminal::take(context.terminal.ok_or(Errno::EBADF)?),
             Self::Umask => {
                 umask(Mode::from_bits_truncate(0o022));
                 Ok(())
@@ -258,12 +456,49 @@ impl Step {
             Self::Enter(path) => chdir(&**path),
             Self::CloseDescriptors => close_above_stderr_on_exec(),
             Self::NoNewPrivs => prctl::set_no_new_privs(),
+            Self::Bound(capabilities) => capabilities.bound(),
+            Self::User => {
+                let account = context.account.ok_or(Errno::EINVAL)?;
+                let launcher = context.launcher.ok_or(Errno::EBADF)?;
+                account.become_it(launcher, context.terminal.is_some())
+            }
+            Self::Capabilities(capabilities) => capabilities.keep(),
+            Self::Filter(filter) => filter.put_up(),
         }
     }
 }
 
+fn become_root() -> nix::Result<()> {
+    let (uid, gid) = (Uid::ROOT, Gid::ROOT);
+    set_thread_groups(&[])
+        .and_then(|()| set_thread_res_gid(gid, gid, gid))
+        .and_then(|()| set_thread_res_uid(uid, uid, uid))
+        .map_err(errno_from)
+}
+
 fn bind(from: &CStr, to: &CStr) -> nix::Result<()> {
     mount(Some(from), to, NONE, MsFlags::MS_BIND, NONE)
+}
+
+/// The offsets can be written until somebody enters, and who makes the namespace is not in it.
+fn enter_time_namespace(offsets: &str) -> nix::Result<()> {
+    let time = CloneFlags::from_bits_retain(libc::CLONE_NEWTIME);
+    unshare(time)?;
+    // The files in /proc of who is not dumpable are the host's root's, who one is no more. Nobody else is here yet.
+    prctl::set_dumpable(true)?;
+    let file = open(
+        c"/proc/self/timens_offsets",
+        OFlag::O_WRONLY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )?;
+    write(&file, offsets.as_bytes())?;
+    prctl::set_dumpable(false)?;
+    let namespace = open(
+        c"/proc/self/ns/time_for_children",
+        OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )?;
+    setns(namespace, time)
 }
 
 fn mask(path: &CStr) -> nix::Result<()> {
@@ -291,6 +526,8 @@ impl fmt::Display for Step {
         match self {
             Self::PrivateMounts => out.write_str("make mounts private"),
             Self::EnterRoot => out.write_str("attach the overlay root"),
+            Self::Join(_) => out.write_str("join the namespaces"),
+            Self::BecomeRoot => out.write_str("become root inside"),
             Self::Mount(new) => write!(
                 out,
                 "mount {} on /{}",
@@ -299,18 +536,31 @@ impl fmt::Display for Step {
             ),
             Self::Bind(from, _) => write!(out, "bind {}", from.to_string_lossy()),
             Self::Directory(path) => write!(out, "make directory {}", path.to_string_lossy()),
+            Self::RealDirectory(path) => write!(
+                out,
+                "use /{} of the root file system as a directory",
+                path.to_string_lossy()
+            ),
+            Self::Anything(path) => write!(out, "make file {}", path.to_string_lossy()),
+            Self::Show { at, .. } => write!(out, "show the volume at {}", at.to_string_lossy()),
+            Self::ReadOnlyRoot => out.write_str("make the root read-only"),
             Self::File(path) => write!(out, "make file /{}", path.to_string_lossy()),
             Self::Link { at, .. } => write!(out, "make link /{}", at.to_string_lossy()),
             Self::ReadOnly(path) => write!(out, "make /{} read-only", path.to_string_lossy()),
             Self::Mask(path) => write!(out, "mask /{}", path.to_string_lossy()),
             Self::LeaveOldRoot => out.write_str("change the root (pivot_root)"),
+            Self::Clocks(_) => out.write_str("set the clocks"),
             Self::Loopback => out.write_str("bring lo up"),
             Self::Hostname(name) => write!(out, "set the host name {name}"),
             Self::Session => out.write_str("start a session"),
+            Self::Terminal => out.write_str("open a terminal"),
             Self::Umask => out.write_str("set the umask"),
             Self::Enter(path) => write!(out, "enter working directory {}", path.to_string_lossy()),
             Self::CloseDescriptors => out.write_str("close descriptors"),
             Self::NoNewPrivs => out.write_str("set no_new_privs"),
+            Self::Bound(_) | Self::Capabilities(_) => out.write_str("drop capabilities"),
+            Self::User => out.write_str("become the user"),
+            Self::Filter(_) => out.write_str("filter system calls"),
         }
     }
 }

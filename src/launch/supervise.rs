@@ -1,10 +1,12 @@
 //! One workload from start to nothing left: a single-threaded loop over its pidfd, the signals of the
 //! launcher, the leaf's notifications and the kernel log.
 
-mod listen;
+pub(super) mod listen;
+mod output;
 
+use std::io;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -12,15 +14,20 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::Signal;
 use rustix::process::{WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
-use listen::{Signals, Watch, poll_patiently, until};
+use listen::{Signals, Told, Watch, poll_patiently, until};
+use output::Recorder;
 
 use super::error::{Error, Result};
+use super::image;
+use super::log;
 use super::oom::{Cause, Evidence, OomReport, Victim};
 use super::place::Place;
 use super::plan::Plan;
 use super::report::Report;
-use super::spec::Restart;
+use super::spec::LogRules;
 use super::start::{Arrival, Starting, exit_code, start};
+use super::state::{Keeper, Record};
+use super::terminal::Relay;
 use crate::kernel::error::Error as KernelError;
 use crate::kernel::process;
 use crate::kernel::syscall::default_action;
@@ -34,6 +41,9 @@ const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// Who ran for so long starts with the first pause again.
 const GOOD_RUN: Duration = Duration::from_secs(10);
 
+/// The exit code where ringfence itself failed.
+const OWN_FAILURE: u8 = 125;
+
 /// Interrupts within this time count as insisting.
 const INSIST_WITHIN: Duration = Duration::from_secs(2);
 
@@ -44,14 +54,18 @@ const OOM_PATIENCE: Duration = Duration::from_millis(500);
 /// A PID 1 that was OOM-killed below this size did not come further than its own start.
 const STILLBORN: Bytes = Bytes(1 << 20);
 
-/// Runs a workload to its end, restarts included, and leaves nothing behind. Gives its exit code: the
-/// program's, 128 and the signal, 126 or 127. Must be called in a process with one thread.
+/// What a stop may say beside its signal: so many seconds of grace, or this for none and no signal either.
+pub const AT_ONCE: i32 = -1;
+
+/// Runs a workload to its end, restarts included, and leaves nothing behind but, where it is to be kept, its record and
+/// its log. Gives its exit code: the program's, 128 and the signal, 126 or 127. Must be called in a process with one
+/// thread.
 ///
-/// 1. leaf with limits, scratch directory
-/// 2. signals are blocked and read from a descriptor
+/// 1. signals are blocked and read from a descriptor; layers of an image are unpacked
+/// 2. leaf with limits, scratch directory
 /// 3. start, watch, stop; report; perhaps again
-/// 4. what is left in the leaf is killed, leaf and scratch are removed
-pub fn supervise(plan: &Plan, observe: &mut dyn FnMut(&Report)) -> Result<u8> {
+/// 4. what is left in the leaf is killed, its counters are looked at for the last time, leaf and scratch are removed
+pub fn supervise(plan: &Plan, mut keeper: Keeper, observe: &mut dyn FnMut(&Report)) -> Result<u8> {
     for text in &plan.notices {
         observe(&Report::Notice { text: text.clone() });
     }
@@ -59,23 +73,76 @@ pub fn supervise(plan: &Plan, observe: &mut dyn FnMut(&Report)) -> Result<u8> {
     default_action(Signal::SIGCHLD)
         .map_err(|errno| KernelError::new("take back", "SIGCHLD", errno))?;
     let signals = Signals::take()?;
+    image::sweep();
+    if let Some(image) = &plan.image {
+        let mut ended_by = None;
+        let mut go_on = || {
+            let ends = |signal: &Signal| {
+                matches!(signal, Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP)
+            };
+            let next = || signals.next().map(|told| told.signal).filter(ends);
+            ended_by = ended_by.or_else(next);
+            ended_by.is_none()
+        };
+        let mut notice = |text| observe(&Report::Notice { text });
+        match (image.unpack(&mut go_on, &mut notice), ended_by) {
+            (_, Some(signal)) => return Ok(exit_code(None, Some(signal as i32))),
+            (unpacked, None) => unpacked?,
+        }
+    }
     let place = Place::make(plan)?;
+    let cgroup = place.leaf_path(plan);
+    let record = keeper.record();
+    let log = record.terms.detached.then(|| log_dir(record)).transpose()?;
+    let recorder = log.clone().map(|dir| recorder(record, dir)).transpose()?;
+    keeper.note(|record| {
+        record.cgroup.clone_from(&cgroup);
+        record.log = log.or(record.log.take());
+        true
+    });
     let mut supervisor = Supervisor {
         plan,
         watch: Watch::new(place.leaf())?,
-        evidence: Evidence::new(plan, place.leaf(), place.leaf_path(plan)),
+        evidence: Evidence::new(plan, place.leaf(), cgroup),
         place,
+        keeper,
+        recorder,
         observe,
         stop: Stop::No,
         interrupts: Interrupts::default(),
         signals,
     };
     let ended = supervisor.lives();
+    supervisor.last_look();
+    let Supervisor {
+        place,
+        keeper,
+        signals: _signals,
+        ..
+    } = supervisor;
+    let removed = place.remove();
+    let (code, why) = match &ended {
+        Ok(code) => (*code, None),
+        Err(error) => (OWN_FAILURE, Some(error.to_string())),
+    };
+    let closed = keeper.close(code, why);
     // An earlier failure is the one worth telling; that of the removal tells itself.
-    match ended {
-        Ok(code) => supervisor.place.remove().map(|()| code),
-        failed => failed,
+    let code = ended?;
+    removed?;
+    closed.map(|()| code)
+}
+
+/// Where the output of a detached workload goes: where that of its earlier lives is.
+fn log_dir(record: &Record) -> Result<PathBuf> {
+    match &record.log {
+        Some(dir) => Ok(dir.clone()),
+        None => Ok(log::make_dir(&record.name)?),
     }
+}
+
+fn recorder(record: &Record, log: PathBuf) -> Result<Recorder> {
+    let rules = LogRules::new(&record.spec.log_opt);
+    Recorder::new(log::Writer::open(log, rules)?)
 }
 
 /// The last interrupts, to tell a user who insists.
@@ -110,6 +177,9 @@ struct Supervisor<'a> {
     watch: Watch,
     evidence: Evidence,
     place: Place,
+    keeper: Keeper,
+    /// Takes the output of a detached workload.
+    recorder: Option<Recorder>,
     observe: &'a mut dyn FnMut(&Report),
     stop: Stop,
     interrupts: Interrupts,
@@ -121,24 +191,23 @@ impl Supervisor<'_> {
     /// One life after the other, in the same leaf, so that counters and edited limits persist.
     fn lives(&mut self) -> Result<u8> {
         let mut delay = FIRST_DELAY;
+        let mut restarts = 0_u32;
         loop {
             let since = Instant::now();
             let (code, executed) = self.life()?;
-            let again = executed
-                && code != 0
-                && self.stop == Stop::No
-                && self.plan.restart == Restart::OnFailure;
-            if !again {
+            let again = self.plan.restart.again(code, restarts);
+            if !(again && executed && self.stop == Stop::No) {
                 return Ok(code);
             }
             if since.elapsed() >= GOOD_RUN {
                 delay = FIRST_DELAY;
             }
-            (self.observe)(&Report::Restarting { delay });
+            self.tell(&Report::Restarting { delay });
             if self.pause(delay)? {
                 return Ok(code);
             }
             delay = (delay * 2).min(LONGEST_DELAY);
+            restarts = restarts.saturating_add(1);
         }
     }
 
@@ -149,20 +218,22 @@ impl Supervisor<'_> {
             self.plan,
             &mut self.place,
             &self.signals.before,
+            self.recorder.as_ref().map(Recorder::ends),
             &mut |text| {
                 observe(&Report::Notice { text });
             },
         )?;
         let pid = starting.child.pid.as_raw().cast_unsigned();
-        self.evidence.remember(pid);
+        self.evidence.remember_init(pid);
         let mut arrival = None;
         let mut oom_due = None;
         loop {
             let ready = self.wait(&starting, arrival.is_none(), oom_due)?;
+            self.pump(starting.relay.as_mut());
             if (ready.status || ready.ended) && arrival.is_none() {
-                let arrived = starting.arrival(self.plan);
+                let arrived = starting.arrival(&self.plan.walk);
                 if matches!(arrived, Ok(Arrival::Silent)) && self.is_executed(pid) {
-                    (self.observe)(&Report::Started { pid });
+                    self.tell(&Report::Started { pid });
                 }
                 arrival = Some(arrived);
             }
@@ -176,8 +247,8 @@ impl Supervisor<'_> {
                 self.report_oom();
                 oom_due = None;
             }
-            while let Some(signal) = self.signals.next() {
-                self.forward(signal, &starting, pid)?;
+            while let Some(told) = self.signals.next() {
+                self.forward(told, &starting, pid)?;
             }
             if let Stop::Until(deadline) = self.stop
                 && Instant::now() >= deadline
@@ -185,6 +256,7 @@ impl Supervisor<'_> {
                 self.kill()?;
             }
             if ready.ended {
+                self.last_words(starting.relay.take());
                 let arrived = arrival.unwrap_or(Ok(Arrival::Silent));
                 return self.death(&starting, pid, arrived);
             }
@@ -196,11 +268,16 @@ impl Supervisor<'_> {
         let mut fds = vec![
             PollFd::new(starting.child.pidfd.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.watch.as_fd(), PollFlags::POLLIN),
         ];
         if arriving {
             fds.push(PollFd::new(starting.status(), PollFlags::POLLIN));
         }
+        let arriving_at = arriving.then_some(2);
+        fds.extend(self.watch.fds());
+        let stdin = io::stdin();
+        let relayed = starting.relay.as_ref().map(|relay| relay.fds(&stdin));
+        fds.extend(relayed.into_iter().flatten());
+        fds.extend(self.recorder.iter().flat_map(Recorder::fds));
         let deadline = match self.stop {
             Stop::Until(deadline) => Some(deadline),
             Stop::No | Stop::Killed => None,
@@ -211,24 +288,35 @@ impl Supervisor<'_> {
             .min()
             .map_or(PollTimeout::NONE, until);
         poll_patiently(&mut fds, timeout)?;
-        let is_ready = |at: usize| fds.get(at).is_some_and(|fd| fd.any() == Some(true));
+        let is_ready = |at: usize| fds[at].any() == Some(true);
         Ok(Ready {
             ended: is_ready(0),
-            status: is_ready(3),
+            status: arriving_at.is_some_and(is_ready),
         })
     }
 
-    /// Passes a signal on to PID 1. TERM starts the grace; INT is the program's own business (at the
+    /// Passes a signal on to PID 1. TERM, which becomes what an image wants in its place, starts the grace; INT is the program's own business (at the
     /// prompt of a shell it means nothing much), but three in a row are the user's. Where PID 1 has no
     /// handler for one of the two, it does what it would to any other process: ends it.
-    fn forward(&mut self, signal: Signal, starting: &Starting, pid: u32) -> Result<()> {
-        let stops = matches!(signal, Signal::SIGTERM | Signal::SIGINT);
+    fn forward(&mut self, told: Told, starting: &Starting, pid: u32) -> Result<()> {
+        let Told { signal, value } = told;
+        let grace = value.and_then(|seconds| u64::try_from(seconds).ok());
+        let grace = grace.map(Duration::from_secs);
+        if let (Signal::SIGWINCH, Some(relay)) = (signal, &starting.relay) {
+            // The kernel tells whoever is in the foreground.
+            relay.resize();
+            return Ok(());
+        }
+        let ends = signal == Signal::SIGTERM;
+        let stops = ends || signal == Signal::SIGINT;
+        let signal = if ends { self.plan.stop_signal } else { signal };
         match self.stop {
             Stop::Killed => return Ok(()),
-            _ if signal == Signal::SIGINT && self.interrupts.again() => return self.kill(),
+            _ if ends && value == Some(AT_ONCE) => return self.kill(),
+            _ if stops && !ends && self.interrupts.again() => return self.kill(),
             Stop::No if stops => {
                 // The reaper forwards what it has no handler for.
-                let deaf = !self.plan.init
+                let deaf = !self.plan.walk.init
                     && process::catches(Path::new("/proc"), pid, signal) == Some(false);
                 if deaf {
                     let text = format!(
@@ -236,12 +324,16 @@ impl Supervisor<'_> {
                          once (--init would let it end by the signal)",
                         self.plan.command
                     );
-                    (self.observe)(&Report::Notice { text });
+                    self.tell(&Report::Notice { text });
                     return self.kill();
                 }
-                if signal == Signal::SIGTERM {
-                    self.stop = Stop::Until(Instant::now() + self.plan.stop_timeout);
+                if ends {
+                    let grace = grace.unwrap_or(self.plan.stop_timeout);
+                    self.stop = Stop::Until(Instant::now() + grace);
                 }
+            }
+            Stop::Until(_) if let Some(grace) = grace => {
+                self.stop = Stop::Until(Instant::now() + grace);
             }
             Stop::No | Stop::Until(_) => {}
         }
@@ -252,9 +344,48 @@ impl Supervisor<'_> {
         Ok(())
     }
 
+    /// Writes it down, and tells it.
+    fn tell(&mut self, report: &Report) {
+        self.keeper.take_in(report);
+        (self.observe)(report);
+        if let Some(error) = self.keeper.trouble() {
+            let text = format!("what is known of it cannot be written down: {error}");
+            (self.observe)(&Report::Notice { text });
+        }
+    }
+
+    /// Hands on what the workload says.
+    fn pump(&mut self, relay: Option<&mut Relay>) {
+        let lost = match (&mut self.recorder, relay) {
+            (Some(recorder), Some(relay)) => {
+                relay.pump(recorder);
+                recorder.pump()
+            }
+            (Some(recorder), None) => recorder.pump(),
+            (None, Some(relay)) => {
+                relay.pump(&mut io::stdout());
+                None
+            }
+            (None, None) => None,
+        };
+        if let Some(error) = lost {
+            let text = format!("what it says cannot be kept: {error}");
+            self.tell(&Report::Notice { text });
+        }
+    }
+
+    fn last_words(&mut self, relay: Option<Relay>) {
+        match (&mut self.recorder, relay) {
+            (Some(recorder), Some(relay)) => relay.finish(recorder),
+            (None, Some(relay)) => relay.finish(&mut io::stdout()),
+            (_, None) => {}
+        }
+        self.pump(None);
+    }
+
     /// Whether PID 1 came to its exec; the reaper never does, and needs not.
     fn is_executed(&self, pid: u32) -> bool {
-        self.plan.init || !process::is_forked_without_exec(Path::new("/proc"), pid)
+        self.plan.walk.init || !process::is_forked_without_exec(Path::new("/proc"), pid)
     }
 
     fn kill(&mut self) -> Result<()> {
@@ -264,8 +395,15 @@ impl Supervisor<'_> {
 
     fn report_oom(&mut self) -> Option<OomReport> {
         let report = self.evidence.report(self.place.leaf())?;
-        (self.observe)(&Report::Oom(report.clone()));
+        self.tell(&Report::Oom(report.clone()));
         Some(report)
+    }
+
+    /// The counters die with the leaf: who was killed after PID 1 is told of before.
+    fn last_look(&mut self) {
+        // What cannot be emptied cannot be removed either, which tells itself.
+        let _ = self.place.leaf().empty();
+        self.report_oom();
     }
 
     /// PID 1 is dead, and by it its whole pid namespace: looks at how, reports, and reaps it.
@@ -287,7 +425,7 @@ impl Supervisor<'_> {
         match arrived? {
             Arrival::NotExecuted(errno) => {
                 let (code, text) = not_executed(&self.plan.command, errno)?;
-                (self.observe)(&Report::Failed { code, text });
+                self.tell(&Report::Failed { code, text });
                 Ok((code, false))
             }
             Arrival::Silent if !executed => {
@@ -298,12 +436,12 @@ impl Supervisor<'_> {
                     None => Some(format!("{command} was killed before it started")),
                 };
                 if let Some(text) = text {
-                    (self.observe)(&Report::Failed { code, text });
+                    self.tell(&Report::Failed { code, text });
                 }
                 Ok((code, false))
             }
             Arrival::Silent => {
-                (self.observe)(&Report::Exited { code });
+                self.tell(&Report::Exited { code });
                 Ok((code, true))
             }
         }
@@ -315,8 +453,8 @@ impl Supervisor<'_> {
         while Instant::now() < deadline {
             let mut fds = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
             poll_patiently(&mut fds, until(deadline))?;
-            while let Some(signal) = self.signals.next() {
-                if matches!(signal, Signal::SIGTERM | Signal::SIGINT) {
+            while let Some(told) = self.signals.next() {
+                if matches!(told.signal, Signal::SIGTERM | Signal::SIGINT) {
                     return Ok(true);
                 }
             }
@@ -342,7 +480,7 @@ struct Ready {
     status: bool,
 }
 
-fn reap(starting: &Starting) -> Result<u8> {
+pub(super) fn reap(starting: &Starting) -> Result<u8> {
     let id = WaitId::PidFd(starting.child.pidfd.as_fd());
     let status = waitid(id, WaitIdOptions::EXITED)
         .map_err(|errno| KernelError::new("wait for", "the workload", errno))?;
@@ -352,7 +490,7 @@ fn reap(starting: &Starting) -> Result<u8> {
 }
 
 /// docker's codes: 127 where there is no such program, 126 where it may not or cannot be executed.
-fn not_executed(command: &str, errno: Errno) -> Result<(u8, String)> {
+pub(super) fn not_executed(command: &str, errno: Errno) -> Result<(u8, String)> {
     let why = match errno {
         Errno::ENOENT if command.contains('/') => {
             let why = hidden_by(command)
@@ -377,12 +515,13 @@ fn not_executed(command: &str, errno: Errno) -> Result<(u8, String)> {
 
 /// Why a path of the host may not be there inside: an overlay shows one file system, the root's.
 fn hidden_by(path: &str) -> Option<String> {
-    let mounts = process::mounts_beneath_root();
-    let mount = mounts
-        .iter()
-        .find(|mount| Path::new(path).starts_with(mount))?;
+    let mut mounts = process::mounts_beneath_root().into_iter();
+    let mount = mounts.rfind(|mount| Path::new(path).starts_with(&mount.at))?;
+    if mount.holds_files {
+        return None;
+    }
     Some(format!(
-        "{} is a file system of its own on this host, and only the root file system shows inside",
-        mount.display()
+        "{} is a file system of its own on this host, in memory or a container's, and does not show inside",
+        mount.at.display()
     ))
 }

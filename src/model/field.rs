@@ -8,6 +8,7 @@ mod rank;
 pub use catalogue::FIELDS;
 pub use preset::Preset;
 
+use super::forecast::Forecast;
 use super::limit::Ceiling;
 use super::row::{Mark, Resource, Row, Stall, Throttled};
 use crate::kernel::unit::{Bytes, Limit, Percent, Reading};
@@ -28,6 +29,8 @@ pub enum FieldId {
     Memory,
     /// Of which limit.
     MemoryLimit,
+    /// When it will be killed.
+    OomIn,
     /// Bytes read and written per second.
     Io,
     /// Processes and threads.
@@ -112,6 +115,8 @@ pub enum Value<'a> {
     Bytes(Reading<Bytes>),
     /// Memory against its ceiling.
     OfBytes(&'a Row, &'a Reading<Ceiling<Bytes>>),
+    /// Time until an OOM kill.
+    OomIn(&'a Reading<Forecast>),
     /// Traffic, with what is capped.
     Io(&'a Row),
     /// Processes, their ceiling, and forks refused.
@@ -183,6 +188,7 @@ impl Value<'_> {
             }),
             Self::Bytes(reading) => plain(reading, |value| text::bytes(*value)),
             Self::OfBytes(_, ceiling) => plain(ceiling, |ceiling| against(ceiling, text::bytes)),
+            Self::OomIn(reading) => plain(reading, |forecast| oom_in(forecast).replace(' ', "")),
             Self::Io(row) => plain(&row.io, |flow| {
                 let mark = |reading| if flow.is_capped(reading) { "!" } else { "" };
                 let (read, written) = (rate(flow.read()), rate(flow.written()));
@@ -283,6 +289,16 @@ pub fn cpus(cpus: f64) -> String {
         Some("") | None => text.to_owned(),
         Some(fraction) => fraction.to_owned(),
     }
+}
+
+/// Time until an OOM kill: `14 s`, `~2 min` where it is not sharp, `>14 s` where it is the least.
+pub fn oom_in(forecast: &Forecast) -> String {
+    let mark = match (forecast.latest, forecast.is_sharp()) {
+        (None, _) => ">",
+        (Some(_), true) => "",
+        (Some(_), false) => "~",
+    };
+    format!("{mark}{}", text::time_left(forecast.likely))
 }
 
 /// Bytes per second, without the `/s`: `2M`, `0`.

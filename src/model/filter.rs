@@ -2,14 +2,17 @@
 //!
 //! Words with spaces between them; a row has to satisfy all of them. [`FORMS`] is the list for the help.
 
+use std::time::Duration;
+
 use regex::{Regex, RegexBuilder};
 
 use super::row::{self, Row};
 use crate::kernel::unit::{Bytes, Reading};
 use crate::names::{Owner, Role};
+use crate::text;
 
 /// Every form of a word, and what it keeps.
-pub const FORMS: [(&str, &str); 7] = [
+pub const FORMS: [(&str, &str); 8] = [
     ("word", "names that contain it; with a / in it, paths"),
     ("/regex/", "names or paths that match"),
     (
@@ -22,6 +25,10 @@ pub const FORMS: [(&str, &str); 7] = [
     ),
     ("mem>64m", "working set above that size"),
     ("cpu>50%", "CPU above that much of a core; also <"),
+    (
+        "oom<60",
+        "an OOM kill is near: within so many seconds, or 5m",
+    ),
     (
         "faults",
         "OOM kills, refused forks, throttled, capped by io.max",
@@ -96,6 +103,7 @@ enum Term {
     MemoryShare(Side, f64),
     MemorySize(Side, Bytes),
     Cpu(Side, f64),
+    OomIn(Side, Duration),
     Faults,
     Kind(&'static Kind),
 }
@@ -232,8 +240,14 @@ impl Term {
             ("cpu", None, _) => Err(format!(
                 "`{word}`: CPU is compared with percent of a core: cpu>50%"
             )),
+            ("oom", ..) => match text::duration(value) {
+                Ok(time) => Ok(Self::OomIn(side, time)),
+                Err(_) => Err(format!(
+                    "`{word}`: the time until an OOM kill is compared with seconds: oom<60, oom<5m"
+                )),
+            },
             _ => Err(format!(
-                "`{word}`: only mem and cpu can be compared: mem>80%, cpu>50%"
+                "`{word}`: only mem, cpu and oom can be compared: mem>80%, cpu>50%, oom<60"
             )),
         }
     }
@@ -265,6 +279,10 @@ impl Term {
                 .cpu
                 .value()
                 .is_some_and(|cpu| side.holds(cpu.0, *percent)),
+            Self::OomIn(side, bound) => row
+                .forecast
+                .value()
+                .is_some_and(|forecast| side.holds(forecast.likely, *bound)),
             Self::Faults => row.has_faults(),
             Self::Kind(kind) => (kind.holds)(row),
         }
@@ -303,7 +321,8 @@ mod tests {
             ),
             ("mem>lots", "mem>80%"),
             ("cpu>7", "percent of a core"),
-            ("pids>7", "only mem and cpu"),
+            ("pids>7", "only mem, cpu and oom"),
+            ("oom<soon", "oom<60"),
             ("kind:dokcer", "there are ringfence docker buildkit podman"),
             ("kind:", "service scope slice"),
             ("/(((a{99}){99}){99})/", "size limit"),
@@ -323,6 +342,8 @@ mod tests {
             "/^l.*r$/",
             "mem<5%",
             "cpu>=50%",
+            "oom<60",
+            "oom<5m",
             "FAULTS",
             "kind:docker",
             "KIND:CRI-O",

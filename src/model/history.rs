@@ -15,6 +15,8 @@ pub const SPAN: Duration = Duration::from_mins(10);
 pub const LONG: Duration = Duration::from_hours(6);
 /// How many points it has in full, however short the interval.
 const POINTS: usize = 1200;
+/// What happened so long ago is recent.
+const LATELY: Duration = Duration::from_secs(15);
 /// A coarse point is the peak of so long.
 const COARSE: Duration = Duration::from_mins(1);
 /// How many OOM kills are marked.
@@ -145,6 +147,16 @@ impl History {
     /// The points of the last ten minutes, oldest first.
     pub fn points(&self) -> impl DoubleEndedIterator<Item = Point> {
         self.fine.iter().copied().map(Point::from)
+    }
+
+    /// What `memory.current` grew by in the last seconds, in bytes; below 0 where it fell.
+    pub fn grown(&self, now: Duration) -> Option<f64> {
+        let begin = tenths(now.saturating_sub(LATELY));
+        let recent = self.fine.iter().rev().take_while(|point| point.at >= begin);
+        let mut known = recent.filter(|point| !point.memory.is_nan());
+        let newest = known.next()?.memory;
+        let oldest = known.last()?.memory;
+        Some(f64::from(newest - oldest))
     }
 
     /// When OOM kills happened, oldest first.

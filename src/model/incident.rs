@@ -5,12 +5,14 @@ mod after;
 mod before;
 
 use std::collections::VecDeque;
+use std::mem::Discriminant;
 use std::time::Duration;
 
+use super::limit::Of;
 use super::oom;
 use super::row::Row;
 use crate::kernel::unit::{Bytes, Limit, Reading};
-use crate::sample::OomKill;
+use crate::sample::{Fact, Fired, Means, OomKill};
 
 pub(super) use after::follow;
 pub use after::{Outcome, Sequel};
@@ -37,10 +39,16 @@ pub struct Incident {
     pub limit: String,
     /// The limit, or the one that most likely was it.
     pub limit_bytes: Option<Bytes>,
+    /// What most likely ran out, where nothing says it.
+    likely: Option<Fired>,
     /// The victims' cgroup before it, oldest first.
     pub before: Vec<Moment>,
     /// What became of it; `None` until that is known.
     pub sequel: Option<Sequel>,
+    /// Which kind of sequel was told last.
+    told: Option<Discriminant<Outcome>>,
+    /// Whether it was over before anybody watched: what came of it is not known.
+    over: bool,
 }
 
 impl Incident {
@@ -58,10 +66,34 @@ impl Incident {
             name: label(&kill.path.value),
             limit: oom::limit(kill, row, label),
             limit_bytes: kill.limit().and_then(Limit::value).or_else(likely),
+            likely: row.and_then(|row| whose_limit(row, kill)),
             before: Vec::new(),
             sequel: None,
+            told: None,
+            over: false,
             kill: kill.clone(),
         }
+    }
+
+    /// The same of before anybody watched.
+    pub(super) fn of_past(
+        number: u64,
+        at: Duration,
+        kill: &OomKill,
+        label: &dyn Fn(&str) -> String,
+    ) -> Self {
+        Self {
+            over: true,
+            ..Self::new(number, at, kill, None, label)
+        }
+    }
+
+    /// What ran out: what is known, or what is most likely.
+    pub fn fired(&self) -> Option<Fact<&Fired>> {
+        let known = self.kill.fired.as_ref();
+        known
+            .map(|fired| Fact::new(&fired.value, fired.from))
+            .or_else(|| Some(Fact::new(self.likely.as_ref()?, Means::Inferred)))
     }
 
     /// Whether the first process of a pid namespace was among the victims: the kernel then kills
@@ -95,11 +127,24 @@ pub(super) fn likely_limit(row: &Row) -> Option<Bytes> {
     }
 }
 
+/// Whose limit stops a cgroup first.
+fn whose_limit(row: &Row, kill: &OomKill) -> Option<Fired> {
+    let binding = &row.memory_limit.value()?.binding;
+    let path = match &binding.of {
+        Of::Host => return Some(Fired::Host),
+        Of::Own => &kill.path.value,
+        Of::Ancestor(path) => path,
+    };
+    Some(Fired::Cgroup {
+        path: path.clone(),
+        max: Some(Limit::At(binding.limit)),
+    })
+}
+
 /// An incident for tests: one kill in `/a`, of which nothing is known, 100 s after the boot.
 #[cfg(test)]
 fn example(group: Option<bool>) -> Incident {
     use crate::kernel::cgroup::CgroupId;
-    use crate::sample::{Fact, Means};
 
     let kill = OomKill {
         time: std::time::SystemTime::UNIX_EPOCH,
@@ -107,6 +152,7 @@ fn example(group: Option<bool>) -> Incident {
         cgroup: CgroupId(1),
         path: Fact::new("/a".into(), Means::Counter),
         kills: 1,
+        total: None,
         group: group.map(|group| Fact::new(group, Means::Counter)),
         fired: None,
         victims: Vec::new(),

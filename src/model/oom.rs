@@ -2,67 +2,50 @@
 
 use std::time::SystemTime;
 
+use super::incident::Incident;
 use super::limit::Of;
+use super::note::{Note, Severity};
 use super::row::Row;
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::unit::Reading;
 use crate::sample::{OomKill, Victim};
 use crate::text;
 
-/// How much a note matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Good to know: a workload started.
-    Info,
-    /// Something is wrong or was refused.
-    Warning,
-    /// Something was killed.
-    Kill,
-}
-
-/// One line of the event log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
-    /// When.
-    pub time: SystemTime,
-    /// How much it matters.
-    pub severity: Severity,
-    /// One sentence. May hold foreign text: it is made harmless where it is drawn.
-    pub text: String,
-    /// The cgroup it is about.
-    pub cgroup: Option<CgroupId>,
-}
-
-/// What is said about the kills of one notification: a note for each victim, the first one first.
-/// `row` is the victims' cgroup, where it is known: without a kernel log its limits tell whose it was.
-/// `label` says what to call a path.
-pub fn notes(kill: &OomKill, row: Option<&Row>, label: &dyn Fn(&str) -> String) -> Vec<Note> {
-    let name = label(&kill.path.value);
-    let limit = limit(kill, row, label);
-    let note = |text: String| Note {
-        time: kill.time,
-        severity: Severity::Kill,
-        text,
-        cgroup: Some(kill.cgroup),
-    };
-    let mut notes: Vec<Note> = kill
+/// What is said about the kills of one incident: a line for each victim, the first one first. Holds
+/// foreign text.
+pub fn words(incident: &Incident) -> Vec<String> {
+    let Incident {
+        name, limit, kill, ..
+    } = incident;
+    let mut words: Vec<String> = kill
         .victims
         .iter()
-        .map(|victim| note(format!("OOM kill  {name}  {} · {limit}", about(victim, ""))))
+        .map(|victim| format!("OOM kill  {name}  {} · {limit}", about(victim, "")))
         .collect();
     let nameless = kill.kills.saturating_sub(kill.victims.len() as u64);
     if nameless > 0 {
-        let more = if notes.is_empty() { "" } else { " more" };
+        let more = if words.is_empty() { "" } else { " more" };
         let processes = if nameless == 1 {
             "process"
         } else {
             "processes"
         };
-        notes.push(note(format!(
+        words.push(format!(
             "OOM kill  {name}  {nameless}{more} {processes}, not named by the kernel log · {limit}"
-        )));
+        ));
     }
-    notes
+    words
+}
+
+/// The same as notes.
+pub fn notes(incident: &Incident) -> impl Iterator<Item = Note> {
+    let (time, cgroup) = (incident.kill.time, incident.kill.cgroup);
+    words(incident).into_iter().map(move |text| Note {
+        time,
+        severity: Severity::Kill,
+        text,
+        cgroup: Some(cgroup),
+    })
 }
 
 /// `pid 48213 (1 inside) python3 · rss 63.1M`; `unseen` stands for a pid inside that nobody saw. Holds
@@ -117,11 +100,14 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// An event told of kills.
-    pub fn tell(&mut self, id: CgroupId, kills: u64, time: SystemTime) {
+    /// An event told of kills, and what the counter stood at, where it is known.
+    pub fn tell(&mut self, id: CgroupId, kills: u64, total: Option<u64>, time: SystemTime) {
         self.turn_to(id);
-        if self.settled.is_none_or(|settled| settled < time) {
-            self.seen += kills;
+        match total {
+            // A sample may have had it already: that of the sweep in which it was counted.
+            Some(total) => self.seen = self.seen.max(total),
+            None if self.settled.is_none_or(|settled| settled < time) => self.seen += kills,
+            None => {}
         }
         self.settled = self.settled.max(Some(time));
     }
@@ -180,21 +166,26 @@ mod tests {
             ledger.settle(id, &Reading::Value(2), at(1)),
             Reading::Value(2)
         );
-        ledger.tell(id, 1, at(2));
+        ledger.tell(id, 1, None, at(2));
         assert_eq!(ledger.total(), 3);
         assert_eq!(
             ledger.settle(id, &Reading::Value(3), at(3)),
             Reading::Value(3)
         );
         // An event that is late was counted already.
-        ledger.tell(id, 1, at(3));
+        ledger.tell(id, 1, None, at(3));
         assert_eq!(ledger.total(), 3);
+        // One that was counted in the sweep of the last sample was, too.
+        ledger.tell(id, 1, Some(3), at(4));
+        assert_eq!(ledger.total(), 3);
+        ledger.tell(id, 2, Some(5), at(5));
+        assert_eq!(ledger.total(), 5);
     }
 
     #[test]
     fn kills_survive_a_restart_of_the_cgroup() {
         let mut ledger = Ledger::default();
-        ledger.tell(CgroupId(1), 1, at(1));
+        ledger.tell(CgroupId(1), 1, None, at(1));
         assert_eq!(
             ledger.settle(CgroupId(2), &Reading::Value(0), at(2)),
             Reading::Value(1)

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::bind;
+use super::forecast::Forecast;
 use super::io::IoFlow;
 use super::limit::Ceiling;
 use super::memory::Memory;
@@ -126,6 +127,8 @@ pub struct Row {
     pub memory: Memory,
     /// What stops it.
     pub memory_limit: Reading<Ceiling<Bytes>>,
+    /// When it will meet that, as it grows; not available where there is no forecast to make.
+    pub forecast: Reading<Forecast>,
     /// Traffic with each device.
     pub io: Reading<IoFlow>,
     /// Processes and threads, with those below.
@@ -191,6 +194,13 @@ pub struct Before<'a> {
     pub index: &'a HashMap<CgroupId, usize>,
 }
 
+impl<'a> Before<'a> {
+    /// A cgroup as it was then.
+    pub fn of(&self, id: CgroupId) -> Option<&'a CgroupSample> {
+        self.sample.cgroups.get(*self.index.get(&id)?)
+    }
+}
+
 /// Computes every row; row `n` is about the cgroup `n` of the sample.
 pub fn rows(
     sample: &Sample,
@@ -205,7 +215,7 @@ pub fn rows(
         .iter()
         .map(|cgroup| {
             let then = before
-                .and_then(|before| before.sample.cgroups.get(*before.index.get(&cgroup.id)?))
+                .and_then(|before| before.of(cgroup.id))
                 .filter(|_| cgroup.presence == Presence::Alive)
                 .zip(seconds);
             let parent = cgroup.parent.and_then(|id| index.get(&id).copied());
@@ -296,6 +306,7 @@ fn row(
         }),
         memory: Memory::of(cgroup, remembered.map(|stat| stat.inactive_file)),
         memory_limit: Reading::NotAvailable,
+        forecast: Reading::NotAvailable,
         io: rate::between(then.map(|then| &then.io_stat), &cgroup.io_stat, |a, b| {
             Some(IoFlow::between(a, b, seconds))
         }),

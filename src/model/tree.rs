@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::field::{FieldId, Rank};
 use super::filter::Filter;
 use super::row::{Kind, Row};
+pub use crate::kernel::cgroup::is_in;
 
 /// By what siblings are sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,12 +210,6 @@ fn kept(rows: &[Row], shape: &Shape) -> Vec<Kept> {
         }
     }
     kept
-}
-
-/// Whether a path is this cgroup or below it.
-pub fn is_in(path: &str, root: &str) -> bool {
-    path.strip_prefix(root)
-        .is_some_and(|below| below.is_empty() || below.starts_with('/') || root == "/")
 }
 
 /// What to fold at first: where there are workloads or containers, everything at the top that holds

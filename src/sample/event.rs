@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::kernel::cgroup::CgroupId;
+use crate::kernel::kmsg::OomVictim;
 use crate::kernel::memory::MemoryStat;
 use crate::kernel::unit::{Bytes, Limit};
 
@@ -13,6 +14,17 @@ use crate::kernel::unit::{Bytes, Limit};
 pub enum Event {
     /// The kernel killed for lack of memory.
     OomKill(Box<OomKill>),
+    /// The kernel's trigger on `memory.pressure`: some task of a cgroup waited for memory.
+    Stall {
+        /// When it was noticed.
+        time: SystemTime,
+        /// Which cgroup.
+        cgroup: CgroupId,
+        /// For at least so many percent of the time.
+        share: u32,
+        /// Over how many seconds.
+        seconds: u32,
+    },
     /// Something the user should know about the observing itself (kernel log lost records, watch limit
     /// reached, …).
     Notice {
@@ -87,6 +99,9 @@ pub struct OomKill {
     pub path: Fact<Arc<str>>,
     /// How many processes the counter says were killed since the last notification; at least 1.
     pub kills: u64,
+    /// What the cgroup's own counter (`memory.events`, with those below) stood at by then, as
+    /// [`kills`](crate::kernel::memory::MemoryEvents::kills) counts; `None` where it can no longer be read.
+    pub total: Option<u64>,
     /// Whether the whole cgroup was killed together (`memory.oom.group`).
     pub group: Option<Fact<bool>>,
     /// What ran out.
@@ -137,6 +152,21 @@ pub struct Victim {
 }
 
 impl Victim {
+    /// The victim of a verdict in the kernel log.
+    pub(super) fn logged(verdict: &OomVictim, inner_pid: Option<u32>) -> Self {
+        Self {
+            pid: verdict.pid,
+            inner_pid,
+            comm: verdict.comm.clone(),
+            anon: verdict.anon_rss,
+            file: verdict.file_rss,
+            shmem: verdict.shmem_rss,
+            uid: verdict.uid,
+            oom_score_adj: verdict.oom_score_adj,
+            from: Means::KernelLog,
+        }
+    }
+
     /// All resident memory.
     pub fn rss(&self) -> Bytes {
         let [anon, file, shmem] = [self.anon.0, self.file.0, self.shmem.0];

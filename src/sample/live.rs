@@ -23,6 +23,8 @@ pub struct Options {
     pub proc: PathBuf,
     /// `/dev/kmsg`; `None` to do without the kernel log.
     pub kmsg: Option<PathBuf>,
+    /// `/`, below which tracefs is mounted; `None` to do without tracepoints.
+    pub tracing: Option<PathBuf>,
     /// `/`, or a fixture: where docker, podman and others keep the names that people gave.
     pub state: PathBuf,
     /// The host's hierarchy, with its v2 mount.
@@ -32,6 +34,9 @@ pub struct Options {
     pub subtree: PathBuf,
     /// Time between two sweeps.
     pub interval: Duration,
+    /// Who waits for memory for so many percent of a second, is told at once: a low threshold and a high one, from 1
+    /// to 100; any other is none.
+    pub stall: [u32; 2],
 }
 
 /// Which dear files are worth reading.

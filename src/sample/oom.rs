@@ -1,15 +1,16 @@
-//! OOM kills between two sweeps: the counters say how many and where, the kernel log says who and why.
+//! OOM kills between two sweeps: the counters say how many and where, the kernel log and the tracepoint say
+//! who and why.
 //!
-//! 1. `memory.events` notifies (its cgroup and every ancestor), or the log speaks: the counters of the
-//!    cgroups concerned are read at once.
+//! 1. `memory.events` notifies (its cgroup and every ancestor), or the log or the tracepoint speaks: the
+//!    counters of the cgroups concerned are read at once.
 //! 2. A local counter that rose is a kill in that very cgroup.
 //! 3. A hierarchical counter that rose by more than the local ones below it is a kill in a cgroup that
-//!    vanished before it was read: the log names it, or it is the last one that died there.
-//! 4. The log's lines are joined by cgroup path and pid. They may come before or after the counter, so a
-//!    kill waits for them, for [`GRACE`] at most.
+//!    vanished before it was read: what is told of victims names it, or it is the last one that died there.
+//! 4. What is told of victims is joined by cgroup path and pid. It may come before or after the counter, so
+//!    a kill waits for it, for [`GRACE`] at most.
 //!
-//! The counters are the truth: a log line never makes a kill of its own where a counter can be read, so
-//! no kill is told twice.
+//! The counters are the truth: what is told never makes a kill of its own where a counter can be read, so
+//! no kill is told twice. The kernel marks victims, too, that were dying anyway: those are no kills.
 
 mod counters;
 mod log;
@@ -22,18 +23,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 pub use counters::Counters;
-use log::{Log, Logged};
+use log::{Log, Told};
 
-use super::tree::{Life, Tree};
+use super::tree::{Life, Node, Tree};
 use super::{CgroupSample, Fact, Means, OomKill};
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::file::File;
-use crate::kernel::kmsg::OomSummary;
+use crate::kernel::cgroup::handle::Reader;
+use crate::kernel::kmsg::dump::Dump;
+use crate::kernel::kmsg::{OomSummary, Record};
 use crate::kernel::task;
+use crate::kernel::trace::{Attached, Marked};
 use crate::kernel::unit::{Bytes, Limit, Reading};
 
-/// How long a kill waits for the log, and a log line for its counter.
-const GRACE: Duration = Duration::from_millis(20);
+/// How long a kill waits for the log, and a log line for its counter: microseconds, but for a machine that is busy with
+/// other things in between.
+const GRACE: Duration = Duration::from_millis(100);
+/// How long a group that seems whole waits for more of it.
+const GROUP_GRACE: Duration = Duration::from_millis(20);
 /// How long the dead are remembered.
 const REMEMBER_DEAD: Duration = Duration::from_mins(1);
 /// How long a kill that was told without its victim keeps the victim's late line from counting as another.
@@ -43,7 +50,9 @@ const OWED_FOR: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Oom {
     log: Log,
-    /// Whether the kernel log can be read; else there is nothing to wait for.
+    /// Whether anything tells victims; else there is nothing to wait for.
+    pub victims_told: bool,
+    /// Whether the kernel log can be read: it tells of kills only, of each, and why.
     pub log_readable: bool,
     pending: Vec<Pending>,
     /// Cgroups whose counters must be looked at.
@@ -64,20 +73,39 @@ struct Pending {
     path: Fact<Arc<str>>,
     kills: u64,
     time: SystemTime,
+    /// When it was last counted.
+    counted: Instant,
     until: Instant,
-    logged: Vec<Logged>,
+    told: Vec<Told>,
     memory_max: Option<Limit<Bytes>>,
 }
 
 impl Pending {
-    /// Whether it has all its victims or has waited long enough.
-    fn is_ready(&self, now: Instant) -> bool {
-        now >= self.until || self.logged.len() as u64 >= self.kills
+    /// Whether it has all its victims or has waited long enough. Of a group, more may follow.
+    fn is_ready(&self, now: Instant, log: &Log) -> bool {
+        let is_whole = self.told.len() as u64 >= self.kills;
+        let is_over = now >= self.counted + GROUP_GRACE || !log.is_group(&self.path.value);
+        (is_whole && is_over) || now >= self.until
+    }
+
+    /// What the memory of a cgroup was made of, if it is the one that ran out.
+    fn dump(&self, path: &str) -> Option<&Dump> {
+        let mut dumps = self.told.iter().filter_map(|kill| kill.dump.as_ref());
+        dumps.find(|dump| dump.path == path)
     }
 
     fn summary(&self) -> Option<&OomSummary> {
-        self.logged.iter().find_map(|kill| kill.summary.as_ref())
+        self.told.iter().find_map(|kill| kill.summary.as_ref())
     }
+}
+
+/// Reads who is in a cgroup, and says whether that was to be had.
+fn read_procs(node: &mut Node, reader: &mut Reader, pids: &mut Vec<u32>) -> bool {
+    let parse = |text: &[u8]| task::parse_procs(text, pids);
+    matches!(
+        node.handle.get(reader, File::Procs, parse),
+        Ok(Reading::Value(()))
+    )
 }
 
 /// A cgroup that is gone.
@@ -94,6 +122,7 @@ impl Oom {
     pub fn new(proc: PathBuf, memory: bool) -> Self {
         Self {
             log: Log::new(proc, memory),
+            victims_told: false,
             log_readable: false,
             pending: Vec::new(),
             dirty: BTreeSet::new(),
@@ -110,27 +139,26 @@ impl Oom {
         self.dirty.insert(id);
     }
 
+    /// Takes in that records of the kernel log were lost.
+    pub fn break_off(&mut self) {
+        self.log.break_off();
+    }
+
     /// Takes in a line of the kernel log.
-    pub fn hear(&mut self, tree: &Tree, message: &str, now: Instant) {
-        let Some(kill) = self.log.hear(message, now) else {
-            return;
-        };
-        // `/proc` names the cgroup, the counters belong to the nearest one with the memory controller.
-        if kill.summary.is_none()
-            && let Some(path) = kill.path.take()
-        {
-            let counting = living(tree, &path)
-                .filter_map(|id| tree.node(id))
-                .find(|node| node.counters.counts())
-                .filter(|_| tree.by_path(&path).is_some())
-                .map(|node| Arc::clone(&node.path));
-            kill.path = Some(counting.unwrap_or(path));
-        }
-        let limit = kill.summary.as_ref().and_then(|of| of.oom_memcg.as_deref());
-        for path in [kill.path.as_deref(), limit].into_iter().flatten() {
-            // What a dead victim's counter had, its ancestors' have.
-            self.dirty.extend(living(tree, path).next());
-        }
+    pub fn hear(&mut self, tree: &Tree, record: &Record<'_>, now: Instant) {
+        let kill = self.log.hear(record, now);
+        self.dirty.extend(concerned(tree, kill.as_deref()));
+    }
+
+    /// Takes in that the tracepoint names a victim.
+    pub fn mark(&mut self, tree: &Tree, marked: Marked, now: Instant) {
+        let kill = self.log.mark(marked, now);
+        self.dirty.extend(concerned(tree, kill.as_deref()));
+    }
+
+    /// A process went into a cgroup.
+    pub fn attach(&mut self, attached: &Attached, now: Instant) {
+        self.log.attach(attached, now);
     }
 
     /// Remembers a cgroup that is gone. `last` is its row in the last sample.
@@ -207,6 +235,10 @@ impl Oom {
             |pending: &&mut Pending| pending.cgroup == cgroup && pending.path.value == path.value;
         if let Some(pending) = self.pending.iter_mut().find(same) {
             pending.kills += kills;
+            pending.counted = now;
+            if self.log.is_group(&pending.path.value) {
+                pending.until = pending.until.max(now + GRACE);
+            }
             return;
         }
         self.pending.push(Pending {
@@ -214,8 +246,9 @@ impl Oom {
             path,
             kills,
             time: SystemTime::now(),
-            until: if self.log_readable { now + GRACE } else { now },
-            logged: Vec::new(),
+            counted: now,
+            until: if self.victims_told { now + GRACE } else { now },
+            told: Vec::new(),
             memory_max,
         });
     }
@@ -247,11 +280,7 @@ impl Oom {
             return;
         }
         *refreshed = Some(now);
-        let pids = &mut self.pids;
-        let read = node
-            .handle
-            .get(reader, File::Procs, |text| task::parse_procs(text, pids));
-        if let Ok(Reading::Value(())) = read {
+        if read_procs(node, reader, &mut self.pids) {
             self.log.remember(&node.path, &self.pids, now);
         }
     }
@@ -265,6 +294,7 @@ impl Oom {
         for id in dirty {
             self.look(tree, id, now);
         }
+        self.find_who_counts(tree);
         self.explain(tree, now);
         self.join();
         self.count_by_log_alone(tree, now);
@@ -276,23 +306,45 @@ impl Oom {
         ready
     }
 
+    /// `/proc` names a victim's cgroup, but the nearest one with the memory controller counts it. Only after a
+    /// look is it known which has one.
+    fn find_who_counts(&mut self, tree: &Tree) {
+        for kill in &mut self.log.kills {
+            if kill.summary.is_none()
+                && let Some(path) = kill.path.clone()
+                && tree.by_path(&path).is_some()
+            {
+                let mut up = living(tree, &path).filter_map(|id| tree.node(id));
+                if let Some(node) = up.find(|node| node.counters.counts()) {
+                    kill.path = Some(Arc::clone(&node.path));
+                }
+            }
+        }
+    }
+
     /// When [`settle`](Self::settle) is wanted again although nothing happens.
     pub fn wanted_at(&self) -> Option<Instant> {
-        let pending = self.pending.iter().map(|pending| pending.until);
+        let pending = self
+            .pending
+            .iter()
+            .flat_map(|pending| [pending.counted + GROUP_GRACE, pending.until]);
         let unexplained = self.unexplained.values().map(|since| *since + GRACE);
-        let logged = self.log.kills.iter().map(|kill| kill.heard + GRACE);
+        let told = self.log.kills.iter().map(|kill| kill.heard + GRACE);
         // What was settled after its grace and is still there waits for the next thing to happen.
         let open = |at: &Instant| self.settled.is_none_or(|settled| *at > settled);
-        pending.chain(unexplained.chain(logged).filter(open)).min()
+        pending.chain(unexplained).chain(told).filter(open).min()
     }
 
     /// Where no counter can tell (the root, a cgroup gone from below it, a host without the memory
     /// controller in v2), the log alone counts.
     fn count_by_log_alone(&mut self, tree: &mut Tree, now: Instant) {
+        let log_readable = self.log_readable;
         loop {
-            let kill = self
-                .log
-                .claim(|kill| now.duration_since(kill.heard) >= GRACE && kill.path.is_some());
+            let kill = self.log.claim(|kill| {
+                // Who was only marked may have been dying anyway.
+                let killed = kill.verdict.is_some() || !log_readable;
+                killed && now.duration_since(kill.heard) >= GRACE && kill.path.is_some()
+            });
             let Some(kill) = kill else { return };
             let Some(path) = kill.path.clone() else {
                 return;
@@ -317,15 +369,26 @@ impl Oom {
             };
             self.pending.push(Pending {
                 cgroup,
-                path: Fact::new(path, Means::KernelLog),
+                path: Fact::new(path, kill.means()),
                 kills: 1,
                 time: SystemTime::now(),
+                counted: now,
                 until: now,
-                logged: vec![kill],
+                told: vec![kill],
                 memory_max: max,
             });
         }
     }
+}
+
+/// Whose counters are to be looked at because of a kill that was told.
+fn concerned(tree: &Tree, kill: Option<&Told>) -> Vec<CgroupId> {
+    let own = kill.and_then(|kill| kill.path.as_deref());
+    let summary = kill.and_then(|kill| kill.summary.as_ref());
+    let limit = summary.and_then(|of| of.oom_memcg.as_deref());
+    let paths = [own, limit].into_iter().flatten();
+    // What a dead victim's counter had, its ancestors' have.
+    paths.filter_map(|path| living(tree, path).next()).collect()
 }
 
 /// The living cgroups of this path and of the paths above it, the deepest first.

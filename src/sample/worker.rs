@@ -2,6 +2,7 @@
 
 mod listen;
 mod naming;
+mod sources;
 mod sweeping;
 
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,14 +15,15 @@ use nix::errno::Errno;
 use tokio::sync::{mpsc, watch};
 
 use self::naming::Namer;
+use self::sources::Sources;
 use super::live::{Control, Options, Orders};
 use super::oom::Oom;
+use super::stall::Stalls;
 use super::tree::Tree;
 use super::{Event, Sample};
 use crate::kernel::error::{Error, Result};
-use crate::kernel::kmsg::reader::Reader as Kmsg;
 use crate::kernel::task::Tasks;
-use crate::kernel::watch::wait;
+use crate::kernel::watch::{wait, wait_for};
 
 /// The least time between a sweep and one that comes early because the tree changed…
 const EARLY_AFTER: Duration = Duration::from_millis(250);
@@ -45,7 +47,8 @@ pub(super) struct Worker {
     orders: Orders,
     /// `None` while it is lost.
     tree: Option<Tree>,
-    kmsg: Option<Kmsg>,
+    sources: Sources,
+    stalls: Stalls,
     oom: Oom,
     tasks: Tasks,
     pids: Vec<u32>,
@@ -82,7 +85,7 @@ impl Timing {
 }
 
 impl Worker {
-    /// Opens the tree and the kernel log.
+    /// Opens the tree, the kernel log and the tracepoints.
     pub fn new(
         options: Options,
         control: Arc<Control>,
@@ -99,39 +102,48 @@ impl Worker {
             oom: Oom::new(options.proc.clone(), memory),
             tasks: Tasks::new(options.proc.clone()),
             controllers: options.hierarchy.controllers.clone().into(),
+            stalls: Stalls::new(options.stall),
             options,
             mount,
             control,
             samples,
             events,
             tree: None,
-            kmsg: None,
+            sources: Sources::default(),
             pids: Vec::new(),
             previous: None,
             timing: Timing::default(),
             namer,
         };
         worker.tree = Some(worker.open()?);
-        worker.open_kmsg();
+        worker.open_sources();
         Ok(worker)
     }
 
-    fn open(&self) -> Result<Tree> {
+    fn open(&mut self) -> Result<Tree> {
         let target = &self.options.subtree;
-        Tree::open(&self.mount, target.strip_prefix("/").unwrap_or(target))
+        let mut tree = Tree::open(&self.mount, target.strip_prefix("/").unwrap_or(target))?;
+        // From here on a kill is news: what the first sweep finds first would be from before.
+        let now = Instant::now();
+        for &id in &*tree.order() {
+            self.oom.look(&mut tree, id, now);
+        }
+        Ok(tree)
     }
 
-    fn open_kmsg(&mut self) {
-        let Some(path) = &self.options.kmsg else {
-            return;
-        };
-        match Kmsg::open(path) {
-            Ok(kmsg) => self.kmsg = Some(kmsg),
-            Err(error) => self.notice(format!(
-                "OOM kills are counted, but their victims cannot be named: {error}"
-            )),
+    fn open_sources(&mut self) {
+        let (sources, said) = Sources::open(&self.options);
+        self.sources = sources;
+        self.rely_on_sources();
+        if let Some(text) = said {
+            self.notice(text);
         }
-        self.oom.log_readable = self.kmsg.is_some();
+    }
+
+    /// What there is to wait for.
+    fn rely_on_sources(&mut self) {
+        self.oom.victims_told = self.sources.any();
+        self.oom.log_readable = self.sources.log();
     }
 
     /// The thread's life.
@@ -160,7 +172,8 @@ impl Worker {
             self.pause();
             return;
         }
-        self.wait(&tree);
+        let urgent = self.wait(&tree);
+        self.tell_stalls(&urgent);
         self.listen(&mut tree);
         self.tree = Some(tree);
     }
@@ -182,7 +195,8 @@ impl Worker {
         self.orders = self.control.orders();
     }
 
-    fn wait(&self, tree: &Tree) {
+    /// Gives the places of the triggers that fired.
+    fn wait(&self, tree: &Tree) -> Vec<usize> {
         let now = Instant::now();
         let due = self.timing.due(self.orders.interval);
         let wanted = due.into_iter().chain(self.oom.wanted_at()).min();
@@ -190,9 +204,21 @@ impl Worker {
         let fds: Vec<BorrowedFd<'_>> = [self.control.waker.as_fd()]
             .into_iter()
             .chain(tree.watcher.as_ref().map(AsFd::as_fd))
-            .chain(self.kmsg.as_ref().map(AsFd::as_fd))
+            .chain(self.sources.fds())
             .collect();
-        wait(&fds, timeout);
+        wait_for(&fds, self.stalls.fds(), timeout)
+    }
+
+    fn tell_stalls(&self, places: &[usize]) {
+        let time = SystemTime::now();
+        for fired in self.stalls.fired(places) {
+            let _ = self.events.send(Event::Stall {
+                time,
+                cgroup: fired.cgroup,
+                share: fired.share,
+                seconds: fired.seconds,
+            });
+        }
     }
 
     fn notice(&self, text: String) {

@@ -62,6 +62,12 @@ pub fn draw(value: &Value<'_>, width: usize, theme: &Theme) -> Line<'static> {
         Value::OfBytes(row, ceiling) => {
             against(row, ceiling, width, theme, text::bytes, "no limit!")
         }
+        Value::OomIn(reading) => match reading {
+            Reading::Value(forecast) if forecast.is_near() => {
+                Line::styled(field::oom_in(forecast), theme.alarm)
+            }
+            other => state(other, theme, |forecast| Line::raw(field::oom_in(forecast))),
+        },
         Value::Io(row) => io(row, theme),
         Value::Pids(row) => pids(row, theme),
     }

@@ -25,7 +25,7 @@ pub struct Column {
 pub fn fit(preset: Preset, width: u16) -> Vec<Column> {
     let mut fields: Vec<&'static Field> = preset.columns().collect();
     let name = if width < NARROW { NAME_LEAST } else { NAME };
-    let gap = if width >= 110 { 2 } else { 1 };
+    let gap = if width >= 120 { 2 } else { 1 };
     let needed = |fields: &[&Field]| -> u16 {
         let others = fields.iter().filter(|field| field.id != FieldId::Name);
         name + others.map(|field| field.width.0 + gap).sum::<u16>()

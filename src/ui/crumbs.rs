@@ -105,7 +105,7 @@ fn about(model: &Model, path: &str) -> String {
 
 /// The cgroup above the selected one whose name is at this position.
 pub fn at(state: &State, model: &Model, at: Position) -> Option<String> {
-    if matches!(state.screen, Screen::Help { .. }) {
+    if matches!(state.screen, Screen::Help { .. } | Screen::Log) {
         return None;
     }
     let line: Rect = match state.view {

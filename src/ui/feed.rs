@@ -1,13 +1,16 @@
 //! Everything that a loop waits for besides keys: samples, kernel events, notes, signals, the time limit.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
 use super::Options;
-use crate::model::{Model, Note, tree};
+use crate::control::hook::{Hook, Says};
+use crate::model::{Happening, Model, Note, What, tree};
 use crate::sample::live::Live;
 use crate::sample::{Event, Sample};
 
@@ -15,6 +18,7 @@ use crate::sample::{Event, Sample};
 pub struct Feed {
     /// The live source.
     pub live: Live,
+    hook: Option<Hook>,
     notes: Option<UnboundedReceiver<Note>>,
     events_over: bool,
     signals: [Signal; 3],
@@ -33,19 +37,26 @@ pub enum News {
     Note(Note),
     /// Nobody will have anything to say any more.
     NotesOver,
+    /// What went wrong with the user's command.
+    Hook(String),
     /// A signal or the time limit ends it.
     End,
 }
 
 impl Feed {
-    /// Ties the sources together. Only inside a runtime.
+    /// Ties the sources together. Only inside a runtime. What the user's command prints goes where `says`
+    /// says.
     pub fn new(
         live: Live,
         notes: Option<UnboundedReceiver<Note>>,
         options: &Options,
+        says: Says,
     ) -> anyhow::Result<Self> {
+        let hook = options.on_oom.clone();
+        let hook = hook.map(|command| Hook::new(command, says)).transpose();
         Ok(Self {
             live,
+            hook: hook.context("cannot get ready for the command of --on-oom")?,
             notes,
             events_over: false,
             signals: [
@@ -70,6 +81,12 @@ impl Feed {
         let note = async {
             match &mut self.notes {
                 Some(notes) => notes.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        let trouble = async {
+            match &mut self.hook {
+                Some(hook) => hook.trouble().await,
                 None => std::future::pending().await,
             }
         };
@@ -98,6 +115,7 @@ impl Feed {
                 self.notes = None;
                 News::NotesOver
             },
+            trouble = trouble => News::Hook(trouble),
             changed = self.live.samples.changed() => {
                 changed.map_err(|_| anyhow::anyhow!("the sampler has ended"))?;
                 let sample = self.live.samples.borrow_and_update().clone();
@@ -109,32 +127,47 @@ impl Feed {
         })
     }
 
-    /// Takes news into the model; `false` where they are the end.
-    pub fn take_in(&self, news: News, model: &mut Model) -> bool {
-        match news {
+    /// Takes news into the model and gives what happened; `None` where they are the end.
+    pub fn take_in(&mut self, news: News, model: &mut Model) -> Option<Vec<Happening>> {
+        Some(match news {
             News::Sample(sample) => model.fold(sample),
-            News::Event(event) if self.concerns(&event) => model.event(&event),
-            News::Note(note) => model.note(note),
-            News::Event(_) | News::NotesOver => {}
-            News::End => return false,
-        }
-        true
+            News::Event(event) => self.event(&event, model).into_iter().collect(),
+            News::Note(note) => {
+                model.note(note);
+                Vec::new()
+            }
+            News::Hook(text) => {
+                let time = SystemTime::now();
+                model
+                    .event(&Event::Notice { time, text })
+                    .into_iter()
+                    .collect()
+            }
+            News::NotesOver => Vec::new(),
+            News::End => return None,
+        })
     }
 
-    /// Whether an event is about what is shown.
-    fn concerns(&self, event: &Event) -> bool {
-        match (event, &self.root) {
-            (Event::OomKill(kill), Some(root)) => tree::is_in(&kill.path.value, root),
-            (Event::OomKill(_) | Event::Notice { .. }, _) => true,
+    /// Takes an event in, if it is about what is shown, and has the user's command told.
+    fn event(&mut self, event: &Event, model: &mut Model) -> Option<Happening> {
+        if let (Event::OomKill(kill), Some(root)) = (event, &self.root)
+            && !tree::is_in(&kill.path.value, root)
+        {
+            return None;
         }
+        let happening = model.event(event)?;
+        if let (What::Kill(number), Some(hook)) = (&happening.what, &mut self.hook)
+            && let Some(incident) = model.incident(*number)
+        {
+            hook.call(incident);
+        }
+        Some(happening)
     }
 
     /// Takes in what came together with the last news, so that a burst is drawn once.
     pub fn drain(&mut self, model: &mut Model) {
         while let Ok(event) = self.live.events.try_recv() {
-            if self.concerns(&event) {
-                model.event(&event);
-            }
+            self.event(&event, model);
         }
         while let Some(Ok(note)) = self.notes.as_mut().map(UnboundedReceiver::try_recv) {
             model.note(note);

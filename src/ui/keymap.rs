@@ -75,6 +75,12 @@ pub enum Action {
     Reclaim,
     /// Move its processes, or the chosen one, to its parent.
     MoveUp,
+    /// Type a new workload.
+    Run,
+    /// Follow the log of the selected workload.
+    Log,
+    /// The workloads that are over; each can be started again or removed.
+    Ended,
     /// Show the keys.
     Help,
     /// Leave.
@@ -117,7 +123,7 @@ pub struct Binding {
 use KeyCode::Char;
 
 /// Every binding, in the order of the help. Ctrl-C always quits, and Ctrl-S always saves.
-pub static KEYMAP: [Binding; 43] = [
+pub static KEYMAP: [Binding; 47] = [
     bind(&[KeyCode::Up, Char('k')], Action::Up, "line up"),
     bind(&[KeyCode::Down, Char('j')], Action::Down, "line down"),
     bind(&[KeyCode::PageUp], Action::PageUp, "page up"),
@@ -193,6 +199,11 @@ pub static KEYMAP: [Binding; 43] = [
         Action::Sort(FieldId::OomKills),
         "sort by OOM kills",
     ),
+    bind(
+        &[Char('O')],
+        Action::Sort(FieldId::OomIn),
+        "sort by time until an OOM kill",
+    ),
     bind(&[Char('r')], Action::Reverse, "reverse the order"),
     bind(
         &[Char('e')],
@@ -217,6 +228,13 @@ pub static KEYMAP: [Binding; 43] = [
         &[Char('M')],
         Action::MoveUp,
         "move processes to the parent; asks",
+    ),
+    bind(&[Char('N')], Action::Run, "new workload: flags, command"),
+    bind(&[Char('L')], Action::Log, "follow the log of a workload"),
+    bind(
+        &[Char('E')],
+        Action::Ended,
+        "ended workloads: start, remove",
     ),
     bind(&[Char('Z')], Action::Pause, "pause the screen"),
     bind(&[Char('T')], Action::Theme, "theme: next"),

@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Write};
 
 use crate::model::field::{self, Preset};
 use crate::model::tree;
-use crate::model::{Model, Note, Severity};
+use crate::model::{Model, Note};
 use crate::text;
 
 /// Writes what happened, a line each.
@@ -19,11 +19,7 @@ pub fn notes<'a>(
     notes: impl Iterator<Item = &'a Note>,
 ) -> io::Result<()> {
     for note in notes {
-        let mark = match note.severity {
-            Severity::Info => "event",
-            Severity::Warning => "warning",
-            Severity::Kill => "kill",
-        };
+        let mark = note.severity.name();
         // The dots of the screen would be read out, each of them.
         let text = text::sanitise(&note.text).replace(" · ", ", ");
         writeln!(out, "{} {mark}: {text}", model.clock(note.time))?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::ascii::Ascii;
 use super::keys::Keys;
 use super::theme;
+use crate::model::Thresholds;
 use crate::model::field::Preset;
 use crate::model::tree::Sort;
 
@@ -21,6 +22,8 @@ pub struct Settings {
     pub sort: Sort,
     /// What is closed at the start.
     pub fold: Fold,
+    /// From where on it warns.
+    pub warnings: Thresholds,
     /// The keys.
     pub keys: Arc<Keys>,
 }

@@ -10,10 +10,13 @@ use ratatui::layout::Rect;
 
 use super::Options;
 use super::editor::{Done, Editor};
+use super::ended::List;
 use super::keys::Keys;
 use super::layout::{self, Edge, Page, Plan, Split};
 use super::listing::Listing;
+use super::log::Log;
 use super::menu::Menu;
+use super::prompt::Prompt;
 use super::question::Question;
 use super::settings::Fold;
 use super::tabs::View;
@@ -53,6 +56,12 @@ pub enum Screen {
     },
     /// To the menu of what can be done.
     Menu,
+    /// Into the line in which a new workload is typed.
+    Prompt,
+    /// To the log of a workload, in place of the view.
+    Log,
+    /// To the list of workloads that are over.
+    Ended,
     /// To the question: `y` goes on, `n` and Esc do not.
     Question,
 }
@@ -101,6 +110,15 @@ pub enum Selection {
     Chosen(Arc<str>),
 }
 
+/// What is seen of a text about something that may be too long for the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Excerpt {
+    /// The key of what it is about.
+    pub of: Option<u64>,
+    /// The first line on the screen.
+    pub top: usize,
+}
+
 /// The state of the dashboard.
 #[derive(Debug, Clone, Default)]
 pub struct State {
@@ -122,6 +140,8 @@ pub struct State {
     pub order: Order,
     /// The OOM kills, known by their numbers.
     pub incidents: Listing,
+    /// What is seen of the chosen one.
+    pub excerpt: Excerpt,
     /// The panel about the selected cgroup.
     pub detail: Detail,
     /// Whether the screen follows the model.
@@ -150,6 +170,16 @@ pub struct State {
     pub told: Option<String>,
     /// What is asked before something that cannot be taken back.
     pub question: Option<Question>,
+    /// The line in which a new workload is typed.
+    pub prompt: Prompt,
+    /// The workload that was just started, until it is seen or another key is pressed.
+    pub awaited: Option<String>,
+    /// The log that is followed.
+    pub log: Option<Log>,
+    /// How many logs were followed.
+    pub logs: u64,
+    /// The workloads that are over.
+    pub ended: List,
     /// What is to be said in the event log, until the loop does.
     pub said: Vec<String>,
     /// Time between two samples, for the header.
@@ -337,6 +367,8 @@ impl State {
             }
         }
         stats.extend(self.selected_row(model).map(|row| row.id));
+        // Who is to be killed is foretold wherever it is.
+        stats.extend(model.suspects());
         Interest::Some {
             stats,
             processes: self.wanted_processes(model),

@@ -6,6 +6,8 @@ mod editor;
 pub use drag::Drag;
 mod lists;
 mod mouse;
+mod workloads;
+pub use workloads::how;
 
 use crossterm::event::{
     Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind,
@@ -78,14 +80,22 @@ pub fn update(state: &mut State, message: &Message, model: &Model) -> Option<Eff
             None
         }
         Message::Control(outcome @ (Outcome::Looked { .. } | Outcome::Acted { .. })) => {
-            acts::outcome(state, outcome, model)
+            let told = acts::outcome(state, outcome, model);
+            // What was started or removed is not on that list any more.
+            told.or_else(|| workloads::refresh(state))
         }
+        Message::Control(
+            outcome @ (Outcome::Ran { .. } | Outcome::Ended { .. } | Outcome::Said { .. }),
+        ) => workloads::outcome(state, outcome, model),
         Message::Control(outcome) => editor::outcome(state, outcome, model),
         Message::Terminal(Event::Paste(text)) => {
             paste(state, text);
             None
         }
-        Message::Model => editor::refresh(state),
+        Message::Model => {
+            workloads::await_started(state, model);
+            editor::refresh(state).or_else(|| workloads::refresh(state))
+        }
         Message::Terminal(_) => None,
     };
     state.settle(model);
@@ -94,6 +104,7 @@ pub fn update(state: &mut State, message: &Message, model: &Model) -> Option<Eff
 
 fn key(state: &mut State, key: KeyEvent, model: &Model) -> Option<Effect> {
     state.told = None;
+    state.awaited = None;
     // Whatever is open, these are heard.
     match key.code {
         KeyCode::Char('c') if !is_text(key) => return Some(Effect::Quit),
@@ -106,6 +117,9 @@ fn key(state: &mut State, key: KeyEvent, model: &Model) -> Option<Effect> {
         Screen::Editor => editor::key(state, key, model),
         Screen::Changes { at } => editor::changes_key(state, at, key),
         Screen::Menu => acts::key(state, key),
+        Screen::Prompt => workloads::prompt_key(state, key),
+        Screen::Log => workloads::log_key(state, state.keys.action(key), model),
+        Screen::Ended => workloads::ended_key(state, key),
         Screen::Question => question_key(state, key),
         Screen::Help { top } => help_key(state, top, state.keys.action(key)),
         Screen::View => act(state, state.keys.action(key)?, model),
@@ -127,6 +141,7 @@ fn paste(state: &mut State, text: &str) {
             state.typed.push_str(text);
             state.screen = Screen::Palette { at: 0 };
         }
+        (Screen::Prompt, _) => state.prompt.type_in(text),
         _ => {}
     }
 }
@@ -257,6 +272,9 @@ fn act(state: &mut State, action: Action, model: &Model) -> Option<Effect> {
         Action::Freeze | Action::Stop | Action::Acts | Action::Reclaim | Action::MoveUp => {
             return acts::begin(state, action, model);
         }
+        Action::Run => workloads::prompt(state),
+        Action::Log => return workloads::log(state, model),
+        Action::Ended => return workloads::ended(state),
         Action::Help => state.screen = Screen::Help { top: 0 },
         Action::Quit => return Some(Effect::Quit),
         _ => match state.view {

@@ -4,13 +4,16 @@ mod chart;
 pub mod detail;
 mod dialog;
 pub mod editor;
+mod ended;
 mod events;
 mod header;
 pub mod help;
 pub mod incidents;
+pub mod log;
 mod menu;
 mod palette;
 pub mod processes;
+mod prompt;
 mod selected;
 mod tree;
 mod words;
@@ -50,7 +53,12 @@ fn draw(buffer: &mut Buffer, area: Rect, model: &Model, state: &State, theme: &T
         too_small(buffer, area);
         return;
     };
-    frame_sides(buffer, area, theme);
+    let between = Rect {
+        y: area.y + 1,
+        height: area.height - 2,
+        ..area
+    };
+    frame_sides(buffer, between, theme);
     header::render(buffer, plan.header, model, state, theme);
     if let (Some(notice), Some(text)) = (plan.notice, seen.notice(model)) {
         let text = text::sanitise(&text);
@@ -67,6 +75,9 @@ fn draw(buffer: &mut Buffer, area: Rect, model: &Model, state: &State, theme: &T
         (Screen::Help { top: first }, _) => {
             help::render(buffer, content, first, &state.keys, theme);
         }
+        (Screen::Log, _) if let Some(open) = &state.log => {
+            log::render(buffer, model, &seen, open, theme);
+        }
         (_, View::Tree) => panels(buffer, &plan, model, &seen, theme),
         (_, view) => page(buffer, view, model, &seen, theme),
     }
@@ -80,6 +91,8 @@ fn draw(buffer: &mut Buffer, area: Rect, model: &Model, state: &State, theme: &T
         (Screen::Changes { at }, _) => {
             editor::changes(buffer, content, model, state, at, theme);
         }
+        (Screen::Prompt, _) => prompt::render(buffer, area, content, &state.prompt, theme),
+        (Screen::Ended, _) => ended::render(buffer, content, &state.ended, theme),
         _ => {}
     }
     if let (Screen::Menu, Some(open)) = (state.screen, &state.menu) {
@@ -144,9 +157,9 @@ fn put(buffer: &mut Buffer, area: Rect, line: u16, text: &Line<'_>) {
     }
 }
 
-/// The left and right sides of the frame.
+/// The left and right sides of the frame, beside these lines.
 fn frame_sides(buffer: &mut Buffer, area: Rect, theme: &Theme) {
-    for y in area.top() + 1..area.bottom() - 1 {
+    for y in area.top()..area.bottom() {
         buffer.set_string(area.left(), y, "│", theme.dim);
         buffer.set_string(area.right() - 1, y, "│", theme.dim);
     }

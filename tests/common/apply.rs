@@ -90,6 +90,9 @@ pub fn apply(from: &Cgroup, to: &mut CgroupSample) {
     set(&mut to.memory_events, from.oom_kills, |old, oom_kill| {
         MemoryEvents { oom_kill, ..old }
     });
+    set(&mut to.memory_events, from.met, |old, [high, max]| {
+        MemoryEvents { high, max, ..old }
+    });
     let io = (from.read.is_some() || from.written.is_some()).then(|| IoStat {
         rbytes: from.read.unwrap_or(0),
         wbytes: from.written.unwrap_or(0),
@@ -175,6 +178,7 @@ fn apply_memory(from: &Cgroup, to: &mut CgroupSample) {
         },
     );
     put(&mut to.memory_high, from.memory_high.as_deref().map(limit));
+    put(&mut to.swap_max, from.swap_max.as_deref().map(limit));
     put(&mut to.swap_current, from.swap.as_deref().map(size));
 }
 

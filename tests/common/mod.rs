@@ -51,6 +51,7 @@ pub struct Host {
     pub cpus: usize,
     pub memory: String,
     pub available: String,
+    pub swap: String,
 }
 
 impl Default for Host {
@@ -63,6 +64,7 @@ impl Default for Host {
             cpus: 2,
             memory: "2G".into(),
             available: "1536M".into(),
+            swap: "0".into(),
         }
     }
 }
@@ -87,6 +89,9 @@ pub struct Step {
     pub oom: Vec<Oom>,
     #[serde(default)]
     pub note: Vec<String>,
+    /// Triggers that fired: path, percent, seconds.
+    #[serde(default)]
+    pub stall: Vec<(String, u32, u32)>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -107,9 +112,14 @@ pub struct Cgroup {
     pub memory_peak: Option<String>,
     pub memory_high: Option<String>,
     pub swap: Option<String>,
+    pub swap_max: Option<String>,
+    /// With `repeat`: heaps that each further second adds.
+    pub grow: Option<String>,
     /// `anon`, `file` (with `shmem`), `shmem`, `kernel` of `memory.stat`.
     pub composition: Option<[String; 4]>,
     pub oom_kills: Option<u64>,
+    /// `high` and `max` of `memory.events`.
+    pub met: Option<[u64; 2]>,
     pub read: Option<u64>,
     pub written: Option<u64>,
     pub io_max: Option<String>,
@@ -202,7 +212,7 @@ impl Scenario {
             model.fold(Arc::new(sample));
             for event in events {
                 match event {
-                    Ok(event) => model.event(&event),
+                    Ok(event) => drop(model.event(&event)),
                     Err(note) => model.note(note),
                 }
             }
@@ -230,6 +240,11 @@ impl Scenario {
             let events = events(step, &cgroups);
             let steps = step.repeat.max(1);
             for n in 0..steps {
+                if n > 0 {
+                    step.cgroup
+                        .iter()
+                        .for_each(|cgroup| grow(cgroup, &mut cgroups));
+                }
                 let at = step.at - f64::from(steps - 1 - n);
                 let events = if n + 1 == steps {
                     events.clone()
@@ -273,6 +288,7 @@ impl Scenario {
                 cpu_usage: Reading::Value(micros(step.cpu)),
                 memory_total: Reading::Value(size(&host.memory)),
                 memory_available: Reading::Value(size(&host.available)),
+                swap_free: Reading::Value(size(&host.swap)),
                 cpu_pressure: pressure(12.0),
                 memory_pressure: pressure(0.0),
                 io_pressure: pressure(4.2),
@@ -302,6 +318,18 @@ fn micros(seconds: f64) -> Micros {
     Micros(u64::try_from(Duration::from_secs_f64(seconds).as_micros()).unwrap())
 }
 
+fn grow(cgroup: &Cgroup, cgroups: &mut BTreeMap<String, CgroupSample>) {
+    let (Some(grow), Some(sample)) = (&cgroup.grow, cgroups.get_mut(&cgroup.path)) else {
+        return;
+    };
+    if let (Reading::Value(current), Reading::Value(stat)) =
+        (&mut sample.memory_current, &mut sample.memory_stat)
+    {
+        current.0 += size(grow).0;
+        stat.anon.0 += size(grow).0;
+    }
+}
+
 fn size(text: &str) -> Bytes {
     text.parse().unwrap()
 }
@@ -324,6 +352,7 @@ fn events(step: &Step, cgroups: &BTreeMap<String, CgroupSample>) -> Vec<Result<E
             group: oom.group.map(|group| Fact::new(group, Means::Counter)),
             memory_stat: None,
             kills: oom.kills.unwrap_or(1),
+            total: None,
             fired: match &oom.limit_path {
                 _ if oom.host => Some(Fact::new(Fired::Host, Means::KernelLog)),
                 Some(path) => {
@@ -358,5 +387,13 @@ fn events(step: &Step, cgroups: &BTreeMap<String, CgroupSample>) -> Vec<Result<E
             cgroup: None,
         })
     });
-    kills.chain(notes).collect()
+    let stalls = step.stall.iter().map(|(path, share, seconds)| {
+        Ok(Event::Stall {
+            time,
+            cgroup: cgroups[path].id,
+            share: *share,
+            seconds: *seconds,
+        })
+    });
+    kills.chain(stalls).chain(notes).collect()
 }

@@ -37,7 +37,7 @@ fn brief(pid: u32, inside: u32, comm: &str) -> Brief {
 }
 
 /// What a look at a cgroup would find: so many processes, a foreign name among them, the last one below.
-fn survey(target: &Target, chosen: Option<&Chosen>, count: u32) -> Survey {
+pub(super) fn survey(target: &Target, chosen: Option<&Chosen>, count: u32) -> Survey {
     let member = |n: u32| Member {
         brief: match n {
             1 => brief(48104, 2, "evil\x1b[2J\u{202e}"),
@@ -64,6 +64,7 @@ fn survey(target: &Target, chosen: Option<&Chosen>, count: u32) -> Survey {
         unseen: 0,
         frozen: false,
         keeper: Keeper::Ringfence,
+        workload: None,
         memory: Some((Bytes(48 << 20), Bytes(30 << 20))),
         objections: Objections {
             move_up: one(&Chosen {
@@ -79,7 +80,7 @@ fn survey(target: &Target, chosen: Option<&Chosen>, count: u32) -> Survey {
 
 impl Dashboard {
     /// Presses a key, and answers the look that it asks for.
-    fn look(mut self, key: char, change: impl FnOnce(&mut Survey), count: u32) -> Self {
+    pub(super) fn look(mut self, key: char, change: impl FnOnce(&mut Survey), count: u32) -> Self {
         let effect = self.key(KeyCode::Char(key));
         let Some(Effect::Order(Order::Look(target, chosen))) = effect else {
             panic!("{key:?} asks for {effect:?}");
@@ -92,17 +93,17 @@ impl Dashboard {
         self
     }
 
-    fn tell(&mut self, outcome: Outcome) -> Option<Effect> {
+    pub(super) fn tell(&mut self, outcome: Outcome) -> Option<Effect> {
         update(&mut self.state, &Message::Control(outcome), &self.model)
     }
 
-    fn enter(&mut self) -> Option<Effect> {
+    pub(super) fn enter(&mut self) -> Option<Effect> {
         self.key(KeyCode::Enter)
     }
 }
 
 /// Beside those of the other screens.
-fn snapshot(name: &str, dashboard: &Dashboard) {
+pub(super) fn snapshot(name: &str, dashboard: &Dashboard) {
     let Rect { width, height, .. } = dashboard.state.area;
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("../snapshots");
@@ -298,7 +299,7 @@ fn a_late_answer_opens_nothing() {
 /// A key, or a late answer to the oldest look.
 fn any_step() -> impl Strategy<Value = Option<KeyCode>> {
     let char = prop::sample::select(
-        "xxxsssfRMMyynjk1234 :?/qGgUeu+-7m"
+        "xxxsssfRMMyynjk1234 :?/qGgUeu+-7mNELd"
             .chars()
             .collect::<Vec<_>>(),
     );

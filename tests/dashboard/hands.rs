@@ -9,6 +9,7 @@ use crossterm::event::{
     Event, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
 };
 use ratatui::layout::Rect;
+use ringfence::model::Thresholds;
 use ringfence::model::field::{FieldId, Preset};
 use ringfence::model::tree::Sort;
 use ringfence::sample::Sample;
@@ -93,6 +94,7 @@ fn what_was_chosen_before_the_start_is_so_at_the_start() {
             reversed: true,
         },
         fold: Fold::Closed,
+        warnings: Thresholds::NONE,
         keys: Arc::default(),
     };
     let options = Options {

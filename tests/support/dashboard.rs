@@ -38,6 +38,11 @@ impl Dashboard {
         Self::of(pty::Command::new(binary()).args(arguments))
     }
 
+    /// Another program on such a terminal.
+    pub fn run(program: &str, arguments: &[&str]) -> Self {
+        Self::of(pty::Command::new(program).args(arguments))
+    }
+
     /// In this working directory.
     pub fn start_in(folder: &Path, arguments: &[&str]) -> Self {
         Self::of(
@@ -134,8 +139,9 @@ impl Dashboard {
             ws_xpixel: 0,
             ws_ypixel: 0,
         };
-        tcsetwinsize(&self.keyboard, size).expect("a size");
+        // Held over both: what is drawn for the new size meets it.
         let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        tcsetwinsize(&self.keyboard, size).expect("a size");
         screen
             .screen_mut()
             .set_size(size_of(rows), size_of(columns));

@@ -1,6 +1,7 @@
 //! Starting workloads on a real kernel, and the proof that nothing of them is left.
 
 pub mod dashboard;
+pub mod events;
 pub mod own;
 pub mod systemd;
 
@@ -20,7 +21,16 @@ use nix::unistd::Pid;
 
 /// Above all workloads.
 pub const SLICE: &str = "/sys/fs/cgroup/ringfence.slice";
-const SCRATCH: &str = "/var/lib/ringfence/scratch";
+/// Where things of workloads are while they are needed.
+const KEPT: [&str; 3] = [
+    "/var/lib/ringfence/scratch",
+    "/var/lib/ringfence/logs",
+    "/run/ringfence/workloads",
+];
+
+/// Reads a file of 64 MiB over and over.
+pub const PAGE_CACHE: &str =
+    "head -c 64m /dev/zero >/root/big && echo ready && while cat /root/big >/dev/null; do :; done";
 
 /// The machine, to one test at a time. When a test has passed, dropping this checks that no cgroup, mount,
 /// process or scratch directory is there that was not there before.
@@ -87,6 +97,24 @@ impl Host {
         workload
     }
 
+    /// Another verb of ringfence's, to its end.
+    #[expect(
+        clippy::unused_self,
+        reason = "to touch a workload, a test must have the host"
+    )]
+    pub fn verb(&self, args: &[&str]) -> Done {
+        let mut command = Command::new(binary());
+        command.args(args).stdin(Stdio::null());
+        Done::from(command.output().expect("ringfence"))
+    }
+
+    /// `ringfence run -d --name NAME FLAGS -- sh -c SCRIPT`. It runs when this returns.
+    #[track_caller]
+    pub fn detach(&self, name: &str, flags: &[&str], script: &str) {
+        let flags = [&["-d", "--name", name], flags].concat();
+        assert_eq!(self.sh(&flags, script).ok(), name);
+    }
+
     /// Hands a spec to `ringfence supervise`.
     #[expect(
         clippy::unused_self,
@@ -100,7 +128,7 @@ impl Host {
             .spawn()
             .expect("ringfence");
         let mut stdin = child.stdin.take().expect("piped");
-        stdin.write_all(spec.as_bytes()).expect("stdin");
+        write!(stdin, "{{\"spec\":{spec}}}").expect("stdin");
         let reports = BufReader::new(child.stdout.take().expect("piped"));
         Supervisor { child, reports }
     }
@@ -142,6 +170,14 @@ impl Workload {
     /// The launcher's pid.
     pub fn launcher(&self) -> Pid {
         Pid::from_raw(self.child.id().cast_signed())
+    }
+
+    /// A counter in a file of its cgroup that has one on each line.
+    pub fn count(&self, file: &str, key: &str) -> u64 {
+        let text = read(self.leaf.join(file));
+        let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+        let found = lines.find(|(found, _)| *found == key).expect(key);
+        found.1.parse().expect("a number")
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -295,9 +331,22 @@ pub fn binary() -> PathBuf {
 /// Waits, for some seconds at most, for something to be so.
 #[track_caller]
 pub fn wait_until(what: &str, so: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(30);
     while !so() {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
+        sleep(Duration::from_millis(10));
+    }
+}
+
+/// The exit code of a child that ends within half a minute; `None` where a signal ended it.
+#[track_caller]
+pub fn end_of(child: &mut Child) -> Option<i32> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(status) = child.try_wait().expect("wait") {
+            return status.code();
+        }
+        assert!(Instant::now() < deadline, "it does not end");
         sleep(Duration::from_millis(10));
     }
 }
@@ -344,8 +393,11 @@ impl Snapshot {
         for line in read("/proc/self/mountinfo").lines() {
             all.0.insert(format!("mount {line}"));
         }
-        for entry in fs::read_dir(SCRATCH).into_iter().flatten().flatten() {
-            all.0.insert(format!("scratch {}", entry.path().display()));
+        for dir in KEPT {
+            for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+                all.0
+                    .insert(format!("directory {}", entry.path().display()));
+            }
         }
         for entry in fs::read_dir("/proc").expect("/proc").flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -363,8 +415,15 @@ impl Snapshot {
 
     fn add_dirs(&mut self, dir: &Path) {
         for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                self.0.insert(format!("cgroup {}", entry.path().display()));
+            // systemd makes and removes its own as it likes.
+            let of_systemd = ["user.slice", "system.slice", "init.scope"]
+                .iter()
+                .any(|name| entry.file_name() == *name);
+            if !of_systemd && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                // An empty slice stays for as long as it likes.
+                if entry.path() != Path::new(SLICE) || !Path::new("/run/systemd/system").exists() {
+                    self.0.insert(format!("cgroup {}", entry.path().display()));
+                }
                 self.add_dirs(&entry.path());
             }
         }

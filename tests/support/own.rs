@@ -11,6 +11,17 @@ use super::read;
 pub const MOUNT: &str = "/sys/fs/cgroup";
 const CONTROLLERS: [&str; 5] = ["memory", "cpu", "cpuset", "io", "pids"];
 
+/// A script whose child is killed at a limit, and which goes on: without a word on that, the kernel may choose the
+/// shell, too, while the child's memory is not yet free.
+pub fn survivor(goes_on: &str) -> String {
+    let set = |to: i32| format!("echo {to} >/proc/self/oom_score_adj");
+    format!(
+        "{}; ({}; exec tail /dev/zero); {goes_on}",
+        set(-1000),
+        set(0)
+    )
+}
+
 /// `above/own`, with all controllers; removed at its end.
 pub struct Own {
     pub above: PathBuf,

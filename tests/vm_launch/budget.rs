@@ -6,7 +6,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Host, SLICE, Supervisor, mount, read, wait_until};
+use crate::support::{Host, SLICE, Supervisor, binary, mount, read, wait_until};
 
 const READY: &str = "echo ready; exec sleep 100";
 
@@ -319,6 +319,34 @@ fn restarts_keep_the_leaf_and_its_counters() {
 }
 
 #[test]
+fn restarts_are_counted_and_always_is_always() {
+    let host = Host::new();
+    let kept = host.sh(&["--restart", "on-failure:1"], "echo life; exit 3");
+    assert_eq!((kept.code, &*kept.stdout), (3, "life\nlife\n"), "{kept:?}");
+    assert_eq!(kept.stderr, "ringfence: starts again in 1s\n");
+    let well = host.sh(&["--restart", "on-failure"], "echo life");
+    assert_eq!((well.code, &*well.stdout), (0, "life\n"), "{well:?}");
+    // What ended well starts again too, until it is told to stop.
+    let kept = std::env::temp_dir().join("restarts");
+    fs::create_dir(&kept).unwrap();
+    let volume = format!("{}:/kept", kept.display());
+    let workload = host.start(
+        "lives",
+        &["--restart", "always", "-v", &volume],
+        "echo life; if mkdir /kept/once; then exit 0; fi; mkdir /kept/twice; sleep 100; exit 1",
+    );
+    wait_until("the second life", || kept.join("twice").exists());
+    workload.signal(Signal::SIGTERM);
+    let done = workload.finish();
+    fs::remove_dir_all(&kept).unwrap();
+    assert_eq!(done.code, 137, "{done:?}");
+    assert!(done.stderr.contains("starts again in 1s"), "{done:?}");
+    // What cannot be executed is not tried again.
+    let missing = host.run(&["--restart", "always"], &["/missing"]);
+    assert_eq!(missing.code, 127, "{missing:?}");
+}
+
+#[test]
 fn b41_a_frozen_workload_can_be_killed() {
     let host = Host::new();
     let script = format!(
@@ -332,4 +360,83 @@ fn b41_a_frozen_workload_can_be_killed() {
     });
     workload.signal(Signal::SIGTERM);
     assert_eq!(workload.finish().code, 137);
+}
+
+#[test]
+fn b32_a_limit_below_usage_is_refused_unless_forced() {
+    let host = Host::new();
+    let load = format!(
+        "echo ready; exec {} load memory --size 24m",
+        binary().display()
+    );
+    let workload = host.start("full", &["-m", "64m"], &load);
+    wait_until("its memory", || {
+        workload
+            .read("memory.current")
+            .trim()
+            .parse::<u64>()
+            .unwrap()
+            > 24 << 20
+    });
+    let set = |flags: &[&str]| {
+        let done = Command::new(binary())
+            .arg("set")
+            .args(flags)
+            .args(["full", "memory.max=16m"])
+            .output();
+        done.unwrap()
+    };
+    let refused = set(&[]);
+    assert!(!refused.status.success(), "{refused:?}");
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("below usage"),
+        "{refused:?}"
+    );
+    assert_eq!(workload.read("memory.max").trim(), "67108864");
+    assert!(set(&["--force"]).status.success());
+    assert_eq!(workload.finish().code, 137);
+}
+
+#[test]
+fn b35_a_launcher_in_an_inner_node_says_why_it_cannot() {
+    let host = Host::new();
+    // Inside, the root of its cgroup namespace is a cgroup with a process in it: the shell.
+    let nested = format!("{} run -- true; echo $?", binary().display());
+    let done = host.sh(&["--privileged"], &nested);
+    assert!(done.stdout.ends_with("125\n"), "{done:?}");
+    assert!(
+        done.stderr
+            .contains("holds processes itself, so its controllers cannot be handed down"),
+        "{done:?}"
+    );
+}
+
+#[test]
+fn b42_pressure_is_read() {
+    let host = Host::new();
+    let flags = ["--cpus", ".1"];
+    let workload = host.start("pressed", &flags, "echo ready; while :; do :; done");
+    let done = Command::new(binary())
+        .args([
+            "top",
+            "pressed",
+            "--plain",
+            "--interval",
+            "1",
+            "--duration",
+            "6",
+        ])
+        .output()
+        .unwrap();
+    let table = String::from_utf8(done.stdout).unwrap();
+    let last = table
+        .lines()
+        .rfind(|line| line.contains("pressed"))
+        .unwrap();
+    let pressure = last
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix('c')?.parse::<u32>().ok());
+    assert!(pressure.is_some_and(|share| share > 20), "{table}");
+    workload.write("cgroup.kill", "1");
+    workload.finish();
 }

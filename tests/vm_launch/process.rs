@@ -216,7 +216,7 @@ fn b13_an_interrupt_is_the_programs_business_and_three_are_the_users() {
 }
 
 #[test]
-fn b14_a_killed_launcher_leaves_no_survivors() {
+fn b14_b38_a_killed_launcher_leaves_no_survivors_and_the_next_start_sweeps() {
     let host = Host::new();
     for flags in [&[][..], &["--init"]] {
         let workload = host.start("b14", flags, "(sleep 1000 &); echo ready; exec sleep 1000");
@@ -228,7 +228,8 @@ fn b14_a_killed_launcher_leaves_no_survivors() {
         });
         assert_eq!(workload.finish().code, 137);
         // b38: the next start sweeps what could not be cleaned up.
-        assert_eq!(host.run(&[], &["true"]).ok(), "");
+        let next = host.run(&[], &["true"]);
+        next.fails(0, &["b14: its supervisor was killed", "removed"]);
         host.assert_clean("the sweep");
     }
 }
@@ -315,6 +316,53 @@ fn b55_no_new_privs() {
         .run(&[], &["grep", "NoNewPrivs", "/proc/self/status"])
         .ok();
     assert_eq!(status, "NoNewPrivs:\t1");
+}
+
+#[test]
+fn b57_clocks_are_ahead_or_behind_by_what_was_asked() {
+    let host = Host::new();
+    let uptime = |text: &str| text.split('.').next().unwrap().parse::<i64>().unwrap();
+    let offsets = [
+        "--time-offset",
+        "boottime=86400",
+        "--time-offset",
+        "monotonic=-1",
+    ];
+    let before = uptime(&read("/proc/uptime"));
+    let inside = host.run(&offsets, &["cat", "/proc/uptime"]).ok();
+    let after = uptime(&read("/proc/uptime"));
+    assert!(
+        (before..=after).contains(&(uptime(&inside) - 86_400)),
+        "{inside}"
+    );
+    let offsets = host
+        .sh(
+            &offsets,
+            "cat /proc/self/timens_offsets; readlink /proc/self/ns/time",
+        )
+        .ok();
+    let words: Vec<_> = offsets.split_whitespace().collect();
+    assert_eq!(
+        words[..6],
+        ["monotonic", "-1", "0", "boottime", "86400", "0"]
+    );
+    let hosts = fs::read_link("/proc/self/ns/time").unwrap();
+    assert_ne!(words[6], hosts.to_str().unwrap());
+    // Without, the clocks are the host's.
+    let inside = host.run(&[], &["readlink", "/proc/self/ns/time"]).ok();
+    assert_eq!(inside, hosts.to_str().unwrap());
+    for (offset, why) in [
+        ("boottime=-1000000", "before 0"),
+        (
+            "monotonic=9000000000",
+            "more than the kernel's clocks can count",
+        ),
+        ("realtime=1", "is no clock that can be set"),
+    ] {
+        let done = host.run(&["--time-offset", offset], &["true"]);
+        assert_ne!(done.code, 0);
+        assert!(done.stderr.contains(why), "{done:?}");
+    }
 }
 
 #[test]

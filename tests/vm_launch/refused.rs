@@ -1,9 +1,10 @@
 //! What cannot be had: one clear sentence, and nothing half-made.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Host, SLICE, as_user};
+use crate::support::{Done, Host, SLICE, as_user};
 
 #[test]
 fn b51_bad_sizes() {
@@ -95,4 +96,36 @@ fn a_read_only_cgroup_file_system() {
     }
     // An empty slice is no harm, and goes with the next workload.
     host.run(&[], &["true"]).ok();
+}
+
+/// As on a hybrid host, or in a subtree that was given none.
+#[test]
+fn no_controller_is_needed_without_limits() {
+    let host = Host::new();
+    let above = Path::new("/sys/fs/cgroup/no-controllers");
+    let bare = above.join("bare");
+    fs::create_dir_all(&bare).unwrap();
+    let run = |arguments: &[&str]| {
+        let script = format!(
+            r#"mount --bind {} /sys/fs/cgroup && exec "$@""#,
+            bare.display()
+        );
+        let command = host.command(arguments, &["cat", "/proc/self/cgroup"]);
+        let mut inside = Command::new("unshare");
+        inside.args(["-m", "sh", "-c", &script, "sh"]);
+        inside.arg(command.get_program()).args(command.get_args());
+        Done::from(inside.output().unwrap())
+    };
+    let done = run(&[]);
+    assert_eq!((done.code, &*done.stdout), (0, "0::/\n"), "{done:?}");
+    assert!(
+        done.stderr.contains("an OOM kill goes unnoticed"),
+        "{}",
+        done.stderr
+    );
+    run(&["-m", "32m", "--pids-limit", "9"])
+        .fails(125, &["lacks the memory, pids controller in cgroup v2"]);
+    // Both are empty again.
+    fs::remove_dir(&bare).unwrap();
+    fs::remove_dir(above).unwrap();
 }

@@ -1,6 +1,7 @@
 //! The root file system: writes stay in the workload, and what is dangerous is out of reach.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use crate::support::{Host, mount, read};
 
@@ -134,4 +135,218 @@ fn a_program_on_another_file_system_is_told_apart() {
             &format!("{name} is a file system of its own"),
         ],
     );
+}
+
+/// A root file system of one program, in a directory of this name.
+fn tiny_root(above: &Path, name: &str) -> PathBuf {
+    let root = above.join(name);
+    fs::create_dir_all(root.join("bin")).unwrap();
+    fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
+    for applet in [
+        "sh", "cat", "ls", "rm", "mkdir", "touch", "readlink", "mount",
+    ] {
+        std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).unwrap();
+    }
+    root
+}
+
+/// A directory on the disk: an overlay's layers must be on one that carries them.
+fn on_disk() -> tempfile::TempDir {
+    tempfile::tempdir_in("/tmp").unwrap()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn layers_of_directories_are_the_root_and_stay_as_they_are() {
+    let host = Host::new();
+    let dir = on_disk();
+    let base = tiny_root(dir.path(), "base");
+    let top = dir.path().join("top");
+    fs::create_dir_all(top.join("etc")).unwrap();
+    fs::create_dir_all(base.join("etc")).unwrap();
+    fs::write(base.join("etc/name"), "base\n").unwrap();
+    fs::write(base.join("etc/only"), "here\n").unwrap();
+    fs::write(top.join("etc/name"), "top\n").unwrap();
+    let flags = ["--rootfs", text(&base), "--rootfs", text(&top)];
+    let script = "cat /etc/name /etc/only; echo new >/etc/name; rm /etc/only; ls /; echo $PATH";
+    assert_eq!(
+        host.sh(&flags, script).ok(),
+        "top\nhere\nbin\ndev\netc\nproc\nsys\n/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    );
+    assert_eq!(
+        (read(base.join("etc/name")), read(top.join("etc/name"))),
+        ("base".into(), "top".into())
+    );
+    assert!(!base.join("proc").exists() && !top.join("proc").exists());
+    assert_eq!(host.sh(&flags, "cat /etc/name").ok(), "top");
+    for (dir, says) in [
+        ("/no/such", "No such file"),
+        ("/etc/passwd", "is not a directory"),
+    ] {
+        host.run(&["--rootfs", dir], &["true"])
+            .fails(125, &[dir, says]);
+    }
+}
+
+#[test]
+fn a_kept_layer_is_there_again_and_one_workloads_only() {
+    let host = Host::new();
+    let dir = on_disk();
+    let layer = dir.path().join("layer");
+    fs::create_dir(&layer).unwrap();
+    let flags = ["--layer-dir", text(&layer)];
+    assert_eq!(host.sh(&flags, "echo kept >/kept; cat /kept").ok(), "kept");
+    assert_eq!(host.sh(&flags, "cat /kept").ok(), "kept");
+    assert!(!fs::exists("/kept").unwrap());
+    let holder = host.start("holder", &flags, "echo ready; exec sleep 99");
+    host.run(&flags, &["true"]).fails(
+        125,
+        &["takes the writes of another workload", "--layer-dir"],
+    );
+    holder.write("cgroup.kill", "1");
+    holder.finish();
+    assert_eq!(host.sh(&flags, "cat /kept").ok(), "kept");
+}
+
+#[test]
+fn b46_paths_may_have_any_character() {
+    let host = Host::new();
+    let dir = on_disk();
+    let odd = "a:b,c\\d\"e\nf g";
+    let root = tiny_root(dir.path(), odd);
+    let data = dir.path().join(format!("data {odd}"));
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("file"), "odd\n").unwrap();
+    let escape = |path: &str| path.replace('\\', "\\\\").replace(':', "\\:");
+    let volume = format!("{}:{}", escape(text(&data)), escape(&format!("/in {odd}")));
+    let script = format!("cat '/in {odd}/file'; echo new >/new; cat /new");
+    let flags = ["--rootfs", text(&root), "-v", &volume];
+    assert_eq!(host.sh(&flags, &script).ok(), "odd\nnew");
+    let layer = dir.path().join(format!("layer {odd}"));
+    fs::create_dir(&layer).unwrap();
+    let flags = ["--rootfs", text(&root), "--layer-dir", text(&layer)];
+    assert_eq!(host.sh(&flags, "echo kept >/kept").code, 0);
+    assert_eq!(host.sh(&flags, "cat /kept").ok(), "kept");
+}
+
+#[test]
+fn b50_a_link_in_place_of_proc_is_refused() {
+    let host = Host::new();
+    for (place, target) in [("proc", "/etc"), ("sys", "../../.."), ("dev", "/dev")] {
+        let dir = on_disk();
+        let root = tiny_root(dir.path(), "root");
+        std::os::unix::fs::symlink(target, root.join(place)).unwrap();
+        host.run(&["--rootfs", text(&root)], &["true"]).fails(
+            125,
+            &[
+                &format!("use /{place} of the root file system as a directory"),
+                "symbolic links",
+            ],
+        );
+    }
+    let dir = on_disk();
+    let root = tiny_root(dir.path(), "root");
+    fs::write(root.join("proc"), "").unwrap();
+    host.run(&["--rootfs", text(&root)], &["true"]).fails(
+        125,
+        &[
+            "use /proc of the root file system as a directory",
+            "Not a directory",
+        ],
+    );
+}
+
+#[test]
+fn b52_a_read_only_root_holds() {
+    let host = Host::new();
+    let script = "for at in / /etc /root; do touch $at/x 2>&1; done; mount -o remount,rw / 2>&1; touch /x 2>&1; \
+                  echo y >/dev/shm/y; echo y >/scratch/y; cat /scratch/y; pwd";
+    let flags = [
+        "--read-only",
+        "--tmpfs",
+        "/scratch:size=1m",
+        "-w",
+        "/made/here",
+    ];
+    let done = host.sh(&flags, script);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(
+        done.stdout.matches("Read-only file system").count(),
+        4,
+        "{done:?}"
+    );
+    assert!(done.stdout.ends_with("y\n/made/here\n"), "{done:?}");
+}
+
+#[test]
+fn volumes_show_the_hosts_files() {
+    let host = Host::new();
+    let dir = on_disk();
+    let data = dir.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("file"), "host\n").unwrap();
+    let [rw, ro, one] = [
+        format!("{}:/srv/deep/rw", text(&data)),
+        format!("{}:/srv/ro:ro", text(&data)),
+        format!("{}:/srv/one", text(&data.join("file"))),
+    ];
+    let script = "cat /srv/deep/rw/file /srv/ro/file /srv/one; echo inside >/srv/deep/rw/file; \
+                  touch /srv/ro/x 2>&1; mount -o remount,rw /srv/ro 2>/dev/null || touch /srv/ro/x 2>/dev/null || echo held";
+    let flags = ["-v", &rw, "-v", &ro, "-v", &one, "--cap-add", "SYS_ADMIN"];
+    let done = host.sh(&flags, script);
+    assert!(done.stdout.starts_with("host\nhost\nhost\n"), "{done:?}");
+    assert!(
+        done.stdout.contains("Read-only file system") && done.stdout.ends_with("held\n"),
+        "{done:?}"
+    );
+    assert_eq!(read(data.join("file")), "inside");
+    // A link inside leads nowhere else than inside.
+    let root = tiny_root(dir.path(), "root");
+    std::os::unix::fs::symlink("/tmp", root.join("link")).unwrap();
+    let through = format!("{}:/link/shown", text(&data));
+    let done = host.sh(
+        &["--rootfs", text(&root), "-v", &through],
+        "cat /tmp/shown/file",
+    );
+    done.fails(125, &["make directory /link/shown: No such file"]);
+    assert!(!fs::exists("/tmp/shown").unwrap());
+    fs::create_dir(root.join("tmp")).unwrap();
+    let done = host.sh(
+        &["--rootfs", text(&root), "-v", &through],
+        "cat /tmp/shown/file",
+    );
+    assert_eq!(done.ok(), "inside");
+    assert!(!fs::exists("/tmp/shown").unwrap());
+    host.run(&["-v", "/no/such:/x"], &["true"])
+        .fails(125, &["cannot use /no/such: No such file"]);
+    host.run(&["-v", "/etc:/proc/x"], &["true"])
+        .fails(2, &["/proc is the kernel's own"]);
+}
+
+#[test]
+fn a_file_system_beneath_the_hosts_root_is_there_and_read_only() {
+    let host = Host::new();
+    let dir = on_disk();
+    let at = dir.path().join("beneath");
+    fs::create_dir(&at).unwrap();
+    let made = std::process::Command::new("mke2fs")
+        .arg("/dev/vdb1")
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let _disk = mount(&["-t", "ext4", "/dev/vdb1", text(&at)]);
+    fs::write(at.join("file"), "beneath\n").unwrap();
+    fs::copy("/bin/busybox", at.join("busybox")).unwrap();
+    let name = text(&at);
+    let script = format!("cat {name}/file; touch {name}/x 2>&1; {name}/busybox echo runs");
+    let done = host.sh(&[], &script).ok();
+    assert!(
+        done.starts_with("beneath\n") && done.contains("Read-only file system"),
+        "{done}"
+    );
+    assert!(done.ends_with("runs"), "{done}");
+    assert!(!at.join("x").exists());
 }

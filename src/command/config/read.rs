@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Config;
 use crate::command::place::pointed;
+use crate::model::Thresholds;
 use crate::model::field::{FIELDS, FieldId, Preset};
 use crate::model::tree::Sort;
 use crate::text;
@@ -19,10 +20,12 @@ use crate::ui::keys::{Key, Keys};
 use crate::ui::settings::Fold;
 use crate::ui::theme::Name;
 
-/// The settings outside of `[keys]`, and that table.
-const SETTINGS: [&str; 7] = [
-    "theme", "ascii", "interval", "columns", "sort", "fold", "keys",
+/// The settings outside of tables, and the tables.
+const SETTINGS: [&str; 8] = [
+    "theme", "ascii", "interval", "columns", "sort", "fold", "warnings", "keys",
 ];
+/// Those in the table `warnings`.
+const WARNINGS: [&str; 4] = ["memory", "high", "max", "pressure"];
 /// From this likeness on, a word is taken for a misspelt one.
 const LIKE: f64 = 0.75;
 
@@ -102,6 +105,10 @@ impl Reader<'_> {
                 self.all_keys(value);
                 continue;
             }
+            if name == "warnings" {
+                self.warnings(value);
+                continue;
+            }
             let read = match name {
                 "theme" => theme(value.get_ref()).map(|theme| self.config.settings.theme = theme),
                 "ascii" => ascii(value.get_ref()).map(|ascii| self.config.settings.ascii = ascii),
@@ -115,6 +122,41 @@ impl Reader<'_> {
                     .map(|fold| self.config.settings.fold = fold),
                 _ => {
                     let message = unknown("setting", name, &SETTINGS);
+                    self.problem(key.span(), &message);
+                    continue;
+                }
+            };
+            if let Err(message) = read {
+                self.problem(value.span(), &format!("{name}: {message}"));
+            }
+        }
+    }
+
+    fn warnings(&mut self, value: &Spanned<DeValue<'_>>) {
+        let table = match value.get_ref() {
+            DeValue::Table(table) => table,
+            DeValue::Boolean(false) => {
+                self.config.settings.warnings = Thresholds::NONE;
+                return;
+            }
+            _ => {
+                self.problem(
+                    value.span(),
+                    "warnings: a table is wanted: [warnings]; or false",
+                );
+                return;
+            }
+        };
+        for (key, value) in table {
+            let name = key.get_ref().as_ref();
+            let thresholds = &mut self.config.settings.warnings;
+            let read = match name {
+                "memory" => percents(value.get_ref()).map(|of| thresholds.memory = of),
+                "high" => times(value.get_ref()).map(|of| thresholds.high = of),
+                "max" => times(value.get_ref()).map(|of| thresholds.max = of),
+                "pressure" => percents(value.get_ref()).map(|of| thresholds.pressure = of),
+                _ => {
+                    let message = unknown("warning", name, &WARNINGS);
                     self.problem(key.span(), &message);
                     continue;
                 }
@@ -194,6 +236,43 @@ impl Reader<'_> {
             other.name()
         );
         self.problem(span.unwrap_or_default(), &message);
+    }
+}
+
+/// Two percentages, for a warning and for a critical one; `false` for never.
+fn percents(value: &DeValue<'_>) -> Result<[u32; 2], String> {
+    let wanted = || "two whole percentages are wanted, [85, 95], or false".to_owned();
+    match value {
+        DeValue::Boolean(false) => Ok([Thresholds::NEVER; 2]),
+        DeValue::Array(values) => {
+            let values: Option<Vec<u32>> =
+                values.iter().map(|value| whole(value.get_ref())).collect();
+            match values.as_deref() {
+                Some(&[warning, critical]) if critical <= 100 && warning <= critical => {
+                    Ok([warning, critical])
+                }
+                _ => Err(wanted()),
+            }
+        }
+        _ => Err(wanted()),
+    }
+}
+
+/// So many times a second; `false` for never.
+fn times(value: &DeValue<'_>) -> Result<u32, String> {
+    match value {
+        DeValue::Boolean(false) => Ok(Thresholds::NEVER),
+        value => whole(value).ok_or_else(|| {
+            "how often a second, a whole number from 1 on, is wanted, or false".to_owned()
+        }),
+    }
+}
+
+/// A whole number from 1 on.
+fn whole(value: &DeValue<'_>) -> Option<u32> {
+    match value {
+        DeValue::Integer(number) => number.as_str().parse().ok().filter(|number| *number > 0),
+        _ => None,
     }
 }
 
@@ -307,6 +386,20 @@ mod tests {
         };
         assert_eq!(settings.sort, sort);
         assert_eq!(settings.keys.labels(Action::Quit), "y");
+        assert_eq!(settings.warnings, Thresholds::default());
+        let config = parse(
+            "c.toml",
+            "[warnings]\nmemory = [50, 60]\nhigh = 7\nmax = false\npressure = false",
+        );
+        let warnings = Thresholds {
+            memory: [50, 60],
+            high: 7,
+            max: Thresholds::NEVER,
+            pressure: [Thresholds::NEVER; 2],
+        };
+        assert_eq!(config.unwrap().settings.warnings, warnings);
+        let none = parse("c.toml", "warnings = false").unwrap();
+        assert_eq!(none.settings.warnings, Thresholds::NONE);
         assert_eq!(parse("c.toml", "").unwrap(), Config::default());
         assert_eq!(
             parse("c.toml", "theme = 'auto'\nascii = 'auto'").unwrap(),
@@ -343,6 +436,26 @@ mod tests {
             (
                 "sort = 'cpus'",
                 "c.toml:1:8: sort: there is no order `cpus`; did you mean `cpu`?",
+            ),
+            (
+                "warnings = true",
+                "c.toml:1:12: warnings: a table is wanted: [warnings]; or false",
+            ),
+            (
+                "[warnings]\nmemory = [95, 85]",
+                "c.toml:2:10: memory: two whole percentages are wanted, [85, 95], or false",
+            ),
+            (
+                "[warnings]\npressure = 10",
+                "c.toml:2:12: pressure: two whole percentages are wanted",
+            ),
+            (
+                "[warnings]\nhigh = 0",
+                "c.toml:2:8: high: how often a second, a whole number",
+            ),
+            (
+                "[warnings]\nmaxx = 1",
+                "c.toml:2:1: there is no warning `maxx`; did you mean `max`?",
             ),
             (
                 "zzz = 1",

@@ -13,6 +13,8 @@ use nix::unistd::Pid;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::mpsc::error::SendError;
 
+use crate::command::supervise::Order;
+use crate::launch::state::Terms;
 use crate::launch::{Report, Spec};
 use crate::model::{Note, Severity};
 use crate::text::sanitise;
@@ -108,7 +110,12 @@ impl Member {
             supervisor.stdout.take(),
             supervisor.stderr.take(),
         );
-        serde_json::to_writer(stdin.context("no pipe to the supervisor")?, spec)
+        let order = Order {
+            spec: spec.clone(),
+            terms: Terms::default(),
+            again: false,
+        };
+        serde_json::to_writer(stdin.context("no pipe to the supervisor")?, &order)
             .context("hand the spec to its supervisor")?;
         let reports = reports.context("no pipe from the supervisor")?;
         let output = output.context("no pipe from the workload")?;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
+use toml::Spanned;
 
 use crate::command::place::pointed;
 use crate::launch::spec::Spec;
@@ -12,7 +13,7 @@ use crate::launch::spec::Spec;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    workload: BTreeMap<String, Spec>,
+    workload: BTreeMap<String, Spanned<Spec>>,
 }
 
 /// Reads and checks a file.
@@ -32,7 +33,13 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<Spec>> {
     }
     file.workload
         .into_iter()
-        .map(|(workload, mut spec)| {
+        .map(|(workload, spec)| {
+            let at = spec.span().start;
+            let mut spec = spec.into_inner();
+            if spec.command.is_empty() && spec.image.is_none() {
+                let missing = "missing field `command`, or `image`";
+                bail!(pointed(name, text, at, missing));
+            }
             let checked = workload
                 .parse()
                 .map_err(|error| anyhow!("{name}: workload `{workload}`: {error}"))?;

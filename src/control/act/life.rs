@@ -10,12 +10,15 @@ use nix::sys::signal::Signal;
 use super::survey::{self, Member};
 use super::{Ground, Target, processes, rules};
 use crate::control::make::Keeper;
+use crate::control::{again, workload};
 use crate::kernel::cgroup::subtree;
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::process::held::Held;
 use crate::kernel::process::is_deaf;
 use crate::kernel::systemd::Unit;
 use crate::kernel::task::namespace;
+use crate::launch::state::{Record, Status};
+use crate::launch::supervise::AT_ONCE;
 
 /// How long a cgroup may take to come to rest, or to go on.
 const REST: Duration = Duration::from_secs(2);
@@ -72,6 +75,9 @@ pub fn thaw(ground: &Ground, target: &Target) -> anyhow::Result<String> {
 pub fn kill(ground: &Ground, target: &Target) -> anyhow::Result<String> {
     let cgroup = ground.open_unless_spared(target)?;
     let path = &target.path;
+    if let Some(record) = workload::of_cgroup(path) {
+        return kill_workload(ground, &cgroup, path, &record);
+    }
     objection(rules::file(&cgroup, path, "cgroup.kill", "5.14"))?;
     let (members, unseen) = survey::members(ground, path)?;
     if members.is_empty() && unseen == 0 {
@@ -84,7 +90,8 @@ pub fn kill(ground: &Ground, target: &Target) -> anyhow::Result<String> {
 
 /// TERM, the grace, and then the kill.
 ///
-/// 1. a service of systemd's: `systemctl stop`, which does all of this as the unit says, and keeps it down
+/// 1. a service of systemd's: `systemctl stop`, which does all of this as the unit says, and keeps it down; a workload of
+///    ringfence's: its supervisor is told to
 /// 2. TERM to every process, to the processes of a pid namespace only through its PID 1, as `ringfence run`
 ///    and docker do: that one stops the others
 /// 3. what is frozen is thawed, so that TERM can be handled
@@ -104,6 +111,9 @@ pub fn stop(
         return stop_unit(&unit, tell);
     }
     objection(rules::term(ground, target))?;
+    if let Some(record) = workload::of_cgroup(path) {
+        return stop_workload(ground, &cgroup, path, &record, tell);
+    }
     let (members, unseen) = survey::members(ground, path)?;
     if members.is_empty() {
         match unseen {
@@ -112,13 +122,7 @@ pub fn stop(
         }
     }
     let (told, deaf) = term(ground, path, &members)?;
-    for frozen in subtree::frozen(cgroup.path()) {
-        Cgroup::open(&frozen)?.write("cgroup.freeze", "0")?;
-        tell(format!(
-            "thawed {}, so that TERM can be handled",
-            ground.path(&frozen)
-        ));
-    }
+    thaw_for_term(ground, &cgroup, tell)?;
     let count = processes(told);
     let until = if let Some(name) = deaf.first().filter(|_| deaf.len() == told) {
         tell(format!(
@@ -218,6 +222,99 @@ fn stop_unit(unit: &Unit, tell: &dyn Fn(String)) -> anyhow::Result<String> {
         Ok(()) => Ok(format!("{} is stopped, and stays so", unit.name)),
         Err(why) => bail!("{} was not stopped ({why}): {stopping}", unit.name),
     }
+}
+
+/// Who is frozen cannot handle it.
+fn thaw_for_term(ground: &Ground, cgroup: &Cgroup, tell: &dyn Fn(String)) -> anyhow::Result<()> {
+    for frozen in subtree::frozen(cgroup.path()) {
+        Cgroup::open(&frozen)?.write("cgroup.freeze", "0")?;
+        tell(format!(
+            "thawed {}, so that TERM can be handled",
+            ground.path(&frozen)
+        ));
+    }
+    Ok(())
+}
+
+/// Has its supervisor stop it, which then does not start it again.
+fn stop_workload(
+    ground: &Ground,
+    cgroup: &Cgroup,
+    path: &str,
+    record: &Record,
+    tell: &dyn Fn(String),
+) -> anyhow::Result<String> {
+    let grace = record.spec.stop_timeout.duration();
+    let init = record.process().and_then(|process| process.hold());
+    // Before it is told, as with any other. The reaper lets the program end by the signal.
+    let deaf =
+        |init: &Held| !record.spec.init && is_deaf(&ground.proc, init.brief.pid, Signal::SIGTERM);
+    let deaf = init.as_ref().is_some_and(deaf);
+    let (members, unseen) = survey::members(ground, path)?;
+    let count = processes(members.len() + unseen);
+    thaw_for_term(ground, cgroup, tell)?;
+    let begin = Instant::now();
+    let supervisor = told(path, record, None)?;
+    let name = init.map_or_else(String::new, |init| init.brief.name());
+    let pausing = matches!(record.status, Status::Restarting { .. });
+    tell(if pausing {
+        format!("{path} does not run just now; its supervisor is told not to start it again")
+    } else if deaf {
+        format!(
+            "pid {name} is PID 1 and has no handler for TERM, so it cannot notice it: killed at once"
+        )
+    } else {
+        format!(
+            "TERM sent to 1 process of {path}; what still runs after {} is killed",
+            seconds(grace)
+        )
+    });
+    // Its supervisor began to count a little later.
+    let in_time = wait(grace, || is_empty(cgroup)) && begin.elapsed() < grace;
+    let took = seconds(begin.elapsed());
+    let rest = afterwards(cgroup);
+    // Its record says that it is over once its supervisor is.
+    wait(DEATH, || supervisor.is_over());
+    Ok(match (in_time, deaf) {
+        (true, true) => format!("killed {count} of {path}{rest}"),
+        (true, false) => format!("{path} has ended, {took} after TERM{rest}"),
+        (false, _) => format!("{path} still ran after {}: killed{rest}", seconds(grace)),
+    })
+}
+
+/// Has its supervisor end it at once; what does not heed it is killed all the same.
+fn kill_workload(
+    ground: &Ground,
+    cgroup: &Cgroup,
+    path: &str,
+    record: &Record,
+) -> anyhow::Result<String> {
+    let (members, unseen) = survey::members(ground, path)?;
+    let count = processes(members.len() + unseen);
+    let supervisor = told(path, record, Some(AT_ONCE))?;
+    if !wait(DEATH, || supervisor.is_over()) {
+        cgroup.kill()?;
+    }
+    let rest = afterwards(cgroup);
+    Ok(format!("killed {count} of {path}{rest}"))
+}
+
+/// Tells the supervisor of a workload to stop it.
+fn told(path: &str, record: &Record, grace: Option<i32>) -> anyhow::Result<Held> {
+    workload::tell(record, grace)?.with_context(|| format!("{path} has ended meanwhile"))
+}
+
+/// Stops a workload, and starts it again.
+pub fn restart(ground: &Ground, target: &Target, tell: &dyn Fn(String)) -> anyhow::Result<String> {
+    ground.open_unless_spared(target)?;
+    let record = workload::of_cgroup(&target.path)
+        .with_context(|| format!("{} is no workload of ringfence's", target.path))?;
+    let name = &record.name;
+    let grace = seconds(record.spec.stop_timeout.duration());
+    tell(format!(
+        "TERM sent to {name}, which is started again as soon as it has ended; what still runs after {grace} is killed"
+    ));
+    again::restart(name)
 }
 
 /// What is to be said when not all that were killed are gone.

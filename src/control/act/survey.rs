@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use super::spare::Spared;
 use super::{Chosen, Ground, Target, rules};
 use crate::control::make::Keeper;
+use crate::control::workload::{self, Known};
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::subtree;
 use crate::kernel::cgroup::tree::Cgroup;
@@ -76,6 +77,8 @@ pub struct Survey {
     pub keeper: Keeper,
     /// Its memory, and how much of that the kernel can drop right away.
     pub memory: Option<(Bytes, Bytes)>,
+    /// What is known of it, where it is a workload of ringfence's.
+    pub workload: Option<Known>,
     /// What cannot be done.
     pub objections: Objections,
     /// The chosen process, or why it cannot be told.
@@ -88,11 +91,17 @@ impl Survey {
         let cgroup = ground.open(target)?;
         let spared = Spared::read(&ground.proc)?;
         let (members, unseen) = members(ground, &target.path)?;
+        let workload = workload::of_cgroup(&target.path).map(|record| Known::new(&record));
+        let objections = match &workload {
+            Some(_) => objections_to_workload(ground, &spared, target, &cgroup, &members),
+            None => objections(ground, &spared, target, &cgroup, &members, unseen),
+        };
         let keeper = Keeper::of(Path::new(target.path.trim_start_matches('/')));
         Ok(Self {
             frozen: subtree::is_frozen(cgroup.path()),
             memory: memory(&cgroup),
-            objections: objections(ground, &spared, target, &cgroup, &members, unseen),
+            objections,
+            workload,
             chosen: chosen.map(|chosen| one(ground, &spared, chosen)),
             target: target.clone(),
             members,
@@ -103,6 +112,10 @@ impl Survey {
 
     /// Who may start again what was ended, in one sentence; `None` where nobody is known to.
     pub fn again(&self) -> Option<String> {
+        if self.workload.is_some() {
+            // Its supervisor does as it is told.
+            return None;
+        }
         let name = match &self.keeper {
             Keeper::Ringfence => "its launcher, where it was told to restart it",
             Keeper::Systemd(unit) if unit.kind() == "slice" => {
@@ -188,22 +201,53 @@ fn objections(
         let mut briefs = members.iter().map(|member| &member.brief);
         briefs.find_map(|brief| rules::signal(brief.pid, &brief.name()))
     };
-    let is_here = |member: &Member| *member.cgroup == *path;
-    let nobody = || {
-        let none = !members.iter().any(is_here);
-        none.then(|| format!("no process is in {path} itself"))
-    };
     Objections {
-        freeze: refused().or_else(|| rules::file(cgroup, path, "cgroup.freeze", "5.2")),
         stop: kill
             .clone()
             .or_else(|| rules::term(ground, target))
             .or_else(foreign),
         kill,
+        ..to_the_rest(ground, spared, target, cgroup, members)
+    }
+}
+
+/// Where its supervisor is told, which also ends one that is between two starts.
+fn objections_to_workload(
+    ground: &Ground,
+    spared: &Spared,
+    target: &Target,
+    cgroup: &Cgroup,
+    members: &[Member],
+) -> Objections {
+    let refused = spared.objection(&target.path);
+    Objections {
+        stop: refused.clone().or_else(|| rules::term(ground, target)),
+        kill: refused,
+        ..to_the_rest(ground, spared, target, cgroup, members)
+    }
+}
+
+/// To all but a stop and a kill.
+fn to_the_rest(
+    ground: &Ground,
+    spared: &Spared,
+    target: &Target,
+    cgroup: &Cgroup,
+    members: &[Member],
+) -> Objections {
+    let path = &*target.path;
+    let refused = || spared.objection(path);
+    let nobody = || {
+        let none = !members.iter().any(|member| *member.cgroup == *path);
+        none.then(|| format!("no process is in {path} itself"))
+    };
+    Objections {
+        freeze: refused().or_else(|| rules::file(cgroup, path, "cgroup.freeze", "5.2")),
         reclaim: rules::reclaim(cgroup, path),
         move_up: refused()
             .or_else(nobody)
             .or_else(|| rules::move_up(ground, path)),
+        ..Objections::default()
     }
 }
 

@@ -20,6 +20,7 @@ pub enum File {
     IoPressure,
     MemoryStat,
     MemoryPeak,
+    MemoryOomGroup,
     CpuMax,
     CpuWeight,
     MemoryMax,
@@ -66,6 +67,7 @@ impl File {
             Self::IoPressure => c"io.pressure",
             Self::MemoryStat => c"memory.stat",
             Self::MemoryPeak => c"memory.peak",
+            Self::MemoryOomGroup => c"memory.oom.group",
             Self::CpuMax => c"cpu.max",
             Self::CpuWeight => c"cpu.weight",
             Self::MemoryMax => c"memory.max",
@@ -92,6 +94,7 @@ impl File {
             Self::MemoryEventsLocal
             | Self::MemoryStat
             | Self::MemoryPeak
+            | Self::MemoryOomGroup
             | Self::CpuMax
             | Self::CpuWeight
             | Self::MemoryMax

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::kernel::error::{Error, Result};
+use crate::kernel::mountinfo;
 
 /// How a host arranges its cgroups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -50,8 +51,7 @@ impl Hierarchy {
     /// Reads `PROC/self/mountinfo` and the `cgroup.controllers` of the v2 mount it names.
     /// `proc` is `/proc`, or a fixture.
     pub fn discover(proc: &Path) -> Result<Self> {
-        let path = proc.join("self/mountinfo");
-        let text = fs::read(&path).map_err(|error| Error::new("read", &path, error))?;
+        let text = mountinfo::read(proc)?;
         let mut hierarchy = Self::parse(&text);
         if let Some(mount) = &hierarchy.mount {
             hierarchy.controllers = read_words(&mount.join("cgroup.controllers"))?;
@@ -63,15 +63,12 @@ impl Hierarchy {
     pub fn parse(mountinfo: &[u8]) -> Self {
         let mut mount = None;
         let mut v1: Vec<(String, PathBuf)> = Vec::new();
-        for entry in mountinfo
-            .split(|&byte| byte == b'\n')
-            .filter_map(MountEntry::parse)
-        {
+        for entry in mountinfo::entries(mountinfo) {
             match entry.fstype {
                 // The first v2 mount is the host's own; later ones are somebody's copies.
                 b"cgroup2" if mount.is_none() => mount = Some(entry.mount_point()),
                 b"cgroup" => {
-                    for controller in entry.v1_controllers() {
+                    for controller in v1_controllers(&entry) {
                         if v1.iter().all(|(known, _)| *known != controller) {
                             v1.push((controller, entry.mount_point()));
                         }
@@ -117,64 +114,25 @@ pub fn read_words(path: &Path) -> Result<Vec<String>> {
     Ok(text.split_whitespace().map(str::to_owned).collect())
 }
 
-/// The parts of a `mountinfo` line that matter here.
-struct MountEntry<'a> {
-    mount_point: &'a [u8],
-    fstype: &'a [u8],
-    super_options: &'a [u8],
-}
-
-impl<'a> MountEntry<'a> {
-    /// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`
-    fn parse(line: &'a [u8]) -> Option<Self> {
-        let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
-        let dash = words.iter().position(|word| *word == b"-")?;
-        Some(Self {
-            mount_point: words.get(4)?,
-            fstype: words.get(dash + 1)?,
-            super_options: words.get(dash + 3)?,
+/// The controllers of a v1 mount, named hierarchies by their name. What is no controller is an option.
+fn v1_controllers<'a>(entry: &mountinfo::Entry<'a>) -> impl Iterator<Item = String> + use<'a> {
+    entry
+        .super_options
+        .split(|&byte| byte == b',')
+        .map(String::from_utf8_lossy)
+        .filter(|option| {
+            !option.starts_with("release_agent=")
+                && !matches!(
+                    &**option,
+                    "rw" | "ro"
+                        | "none"
+                        | "all"
+                        | "xattr"
+                        | "noprefix"
+                        | "clone_children"
+                        | "cpuset_v2_mode"
+                        | "favordynmods"
+                )
         })
-    }
-
-    /// The controllers of a v1 mount, named hierarchies by their name. What is no controller is an option.
-    fn v1_controllers(&self) -> impl Iterator<Item = String> {
-        self.super_options
-            .split(|&byte| byte == b',')
-            .map(String::from_utf8_lossy)
-            .filter(|option| {
-                !option.starts_with("release_agent=")
-                    && !matches!(
-                        &**option,
-                        "rw" | "ro"
-                            | "none"
-                            | "all"
-                            | "xattr"
-                            | "noprefix"
-                            | "clone_children"
-                            | "cpuset_v2_mode"
-                            | "favordynmods"
-                    )
-            })
-            .map(|option| option.trim_start_matches("name=").to_owned())
-    }
-
-    /// The mount point with the kernel's octal escapes (`\040` for a space) undone.
-    fn mount_point(&self) -> PathBuf {
-        use std::os::unix::ffi::OsStringExt;
-        let mut bytes = Vec::with_capacity(self.mount_point.len());
-        let mut rest = self.mount_point;
-        while let [first, tail @ ..] = rest {
-            if let (b'\\', [a, b, c, after @ ..]) = (*first, tail)
-                && [a, b, c].iter().all(|digit| (b'0'..=b'7').contains(*digit))
-            {
-                let digit = |byte: &u8| u32::from(byte - b'0');
-                bytes.push(u8::try_from(digit(a) * 64 + digit(b) * 8 + digit(c)).unwrap_or(b'?'));
-                rest = after;
-            } else {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-        std::ffi::OsString::from_vec(bytes).into()
-    }
+        .map(|option| option.trim_start_matches("name=").to_owned())
 }

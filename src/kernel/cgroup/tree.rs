@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::Mode;
-use nix::unistd::{AccessFlags, faccessat};
+use nix::unistd::{AccessFlags, Gid, Uid, faccessat, fchownat};
 
 use super::{CgroupEvents, hierarchy};
 use crate::kernel::error::{Error, Result};
@@ -87,6 +87,23 @@ impl Cgroup {
             .map_err(|error| self.error(operation, file, error))
     }
 
+    /// Lets this user make cgroups in it and move processes between them. Its limits stay who made it's.
+    ///
+    /// <https://docs.kernel.org/admin-guide/cgroup-v2.html#model-of-delegation>
+    pub fn delegate(&self, uid: u32, gid: u32) -> Result<()> {
+        const DELEGATED: [&str; 4] = [
+            ".",
+            "cgroup.procs",
+            "cgroup.threads",
+            "cgroup.subtree_control",
+        ];
+        let (owner, group) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        DELEGATED.iter().try_for_each(|file| {
+            fchownat(&self.dir, *file, owner, group, AtFlags::empty())
+                .map_err(|errno| self.error("hand over", file, errno))
+        })
+    }
+
     /// `cgroup.events`.
     pub fn events(&self) -> Result<CgroupEvents> {
         CgroupEvents::parse(&self.read("cgroup.events")?)
@@ -113,18 +130,24 @@ impl Cgroup {
         self.write("cgroup.kill", "1")
     }
 
-    /// Kills what still runs in it, waits until it is empty, and removes it with all that is below it.
-    pub fn remove(&self) -> Result<()> {
+    /// Kills what still runs in it, and waits until it is empty. Then its counters no longer move.
+    pub fn empty(&self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         match self.events() {
             Err(error) if error.is_gone() => return Ok(()),
-            Ok(events) if !events.populated => {}
+            Ok(events) if !events.populated => return Ok(()),
             _ => self.kill()?,
         }
         while self.events().is_ok_and(|events| events.populated) && Instant::now() < deadline {
             sleep(Duration::from_millis(2));
         }
-        remove_tree(&self.path, deadline)
+        Ok(())
+    }
+
+    /// Empties it, and removes it with all that is below it.
+    pub fn remove(&self) -> Result<()> {
+        self.empty()?;
+        remove_tree(&self.path, Instant::now() + PATIENCE)
     }
 
     fn open_with(&self, file: &str, flags: OFlag, operation: &str) -> Result<File> {
@@ -196,16 +219,21 @@ fn remove_tree(path: &Path, deadline: Instant) -> Result<()> {
 /// that is refused must not take the others with it. Those already on are left alone; those that are
 /// not offered are returned.
 pub fn enable<'a>(cgroup: &Cgroup, controllers: &[&'a str]) -> Result<Vec<&'a str>> {
-    let offered = hierarchy::read_words(&cgroup.path.join("cgroup.controllers"))?;
-    let on = hierarchy::read_words(&cgroup.path.join("cgroup.subtree_control"))?;
     let has = |words: &[String], name: &str| words.iter().any(|word| word == name);
-    let mut missing = Vec::new();
-    for &controller in controllers {
-        if !has(&offered, controller) {
-            missing.push(controller);
-        } else if !has(&on, controller) {
-            cgroup.write("cgroup.subtree_control", &format!("+{controller}"))?;
-        }
+    let on = hierarchy::read_words(&cgroup.path.join("cgroup.subtree_control"))?;
+    let off: Vec<&str> = controllers
+        .iter()
+        .copied()
+        .filter(|name| !has(&on, name))
+        .collect();
+    if off.is_empty() {
+        return Ok(off);
+    }
+    let offered = hierarchy::read_words(&cgroup.path.join("cgroup.controllers"))?;
+    let (offered, missing): (Vec<&str>, Vec<&str>) =
+        off.into_iter().partition(|name| has(&offered, name));
+    for controller in offered {
+        cgroup.write("cgroup.subtree_control", &format!("+{controller}"))?;
     }
     Ok(missing)
 }

@@ -1,7 +1,7 @@
 //! Reading `/dev/kmsg` as it grows, without waiting.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::kernel::error::{Error, Result, errno_of};
 /// The kernel never hands out a longer record (`CONSOLE_EXT_LOG_MAX`, 8 KiB).
 const RECORD_MAX: usize = 8192;
 
-/// The kernel log from the moment of opening on. Poll [`AsFd`] for input, then call [`next`](Self::next)
+/// The kernel log, from the moment of opening on or whole. Poll [`AsFd`] for input, then call [`next`](Self::next)
 /// until it says [`Next::None`].
 ///
 /// <https://www.kernel.org/doc/Documentation/ABI/testing/dev-kmsg>
@@ -40,14 +40,19 @@ impl Reader {
     /// Opens `/dev/kmsg` (or a fixture) without blocking and skips what is already in it. Needs root
     /// or `CAP_SYSLOG` where `kernel.dmesg_restrict` is on.
     pub fn open(path: &Path) -> Result<Self> {
-        let error = |operation: &str, error: io::Error| Error::new(operation, path, error);
-        let mut file = OpenOptions::new()
+        let mut reader = Self::open_whole(path)?;
+        let skipped = reader.file.seek(SeekFrom::End(0));
+        skipped.map_err(|source| Error::new("skip to the end of", path, source))?;
+        Ok(reader)
+    }
+
+    /// The same from the oldest record that is left.
+    pub fn open_whole(path: &Path) -> Result<Self> {
+        let file = OpenOptions::new()
             .read(true)
             .custom_flags(libc::O_NONBLOCK)
             .open(path)
-            .map_err(|source| error("open", source))?;
-        file.seek(SeekFrom::End(0))
-            .map_err(|source| error("skip to the end of", source))?;
+            .map_err(|source| Error::new("open", path, source))?;
         Ok(Self {
             file,
             path: path.to_owned(),

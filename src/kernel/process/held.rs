@@ -1,7 +1,7 @@
 //! One process, known by pid and start time, and held so that a signal reaches it or nobody.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -12,6 +12,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal, test_kill_
 
 use super::open;
 use crate::kernel::error::{Error, Result, errno_of};
+use crate::kernel::syscall::queue_signal;
 use crate::kernel::task::innermost_pid;
 use crate::kernel::task::namespace::pid_namespace;
 
@@ -142,9 +143,28 @@ impl Held {
         }
     }
 
+    /// Sends it a signal with a number beside it; `false` where it has ended.
+    pub fn queue(&self, signal: Signal, value: i32) -> Result<bool> {
+        match queue_signal(self.fd.as_fd(), signal, value) {
+            Ok(()) => Ok(true),
+            Err(Errno::ESRCH) => Ok(false),
+            Err(errno) => {
+                let object = format!("pid {}", self.brief.pid);
+                Err(Error::new(format!("send {signal} to"), object, errno))
+            }
+        }
+    }
+
     /// Whether it has ended.
     pub fn is_over(&self) -> bool {
         is_over(&self.fd)
+    }
+}
+
+/// Readable once it has ended.
+impl AsFd for Held {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 

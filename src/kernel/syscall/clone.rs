@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
+use nix::sys::stat::stat;
 use nix::unistd::Pid;
 
 use crate::kernel::error::{Error, Result};
@@ -23,19 +24,18 @@ pub struct Child {
 #[derive(Debug)]
 pub struct Forked(());
 
-/// Starts a child directly in `cgroup`, in fresh namespaces, with all signal handlers at their default,
+/// Starts a child directly in `cgroup` (or its parent's), in fresh namespaces, with all signal handlers at their default,
 /// and runs `main` in it, whose result is the child's exit code. `main` has a copy of all memory and
 /// must not allocate or lock, out of care: this process has one thread, which is checked. Since 5.7.
 pub fn spawn(
     namespaces: CloneFlags,
-    cgroup: BorrowedFd<'_>,
+    cgroup: Option<BorrowedFd<'_>>,
     main: impl FnOnce(&Forked) -> u8,
 ) -> Result<Child> {
-    let error = |source: Errno| Error::new("start a process in", "its cgroup (clone3)", source);
-    let threads = procfs::process::Process::myself()
-        .and_then(|me| me.stat())
-        .map_or(0, |stat| stat.num_threads);
-    if threads != 1 {
+    let error = |source: Errno| Error::new("start", "a process (clone3)", source);
+    // A directory for each thread, each with a link to the one above; and two links of its own.
+    let links = stat(c"/proc/self/task").map_or(0, |task| task.st_nlink);
+    if links != 3 {
         // Another thread may hold a lock that nobody would release in the child.
         return Err(error(Errno::EDEADLK));
     }
@@ -44,9 +44,10 @@ pub fn spawn(
     let flags = libc::CLONE_PIDFD.cast_unsigned();
     // libc types these two as `c_int`, which their 33rd and 34th bit do not fit.
     let (clear_sighand, into_cgroup) = (0x1_0000_0000, 0x2_0000_0000);
+    let into_cgroup = cgroup.map_or(0, |_| into_cgroup);
     let pid = clone3(
         namespaces | u64::from(flags) | clear_sighand | into_cgroup,
-        Some(cgroup),
+        cgroup,
         &mut pidfd,
         main,
     )

@@ -40,6 +40,19 @@ impl Program {
         })
     }
 
+    /// The same with another value of one variable.
+    pub fn with_variable(&self, key: &str, value: &str) -> Result<Self, NulError> {
+        let key = format!("{key}=");
+        let mut envp = self.envp.owned.clone();
+        envp.retain(|variable| !variable.as_bytes().starts_with(key.as_bytes()));
+        envp.push(CString::new(key + value)?);
+        Ok(Self {
+            candidates: self.candidates.clone(),
+            argv: Strings::of(self.argv.owned.clone()),
+            envp: Strings::of(envp),
+        })
+    }
+
     /// Becomes the program. Comes back only with the reason why not: `EACCES` where one was found that
     /// may not be executed, `ENOENT` where none was found.
     pub fn exec(&self) -> Errno {
@@ -72,7 +85,7 @@ fn execve(path: &CStr, argv: &Strings, envp: &Strings) -> Errno {
 #[derive(Debug)]
 struct Strings {
     /// Keeps alive what `pointers` points to; a `CString`'s bytes do not move with it.
-    _owned: Vec<CString>,
+    owned: Vec<CString>,
     pointers: Vec<*const c_char>,
 }
 
@@ -82,14 +95,15 @@ impl Strings {
             .iter()
             .map(|string| CString::new(string.as_str()))
             .collect::<Result<_, _>>()?;
+        Ok(Self::of(owned))
+    }
+
+    fn of(owned: Vec<CString>) -> Self {
         let pointers = owned
             .iter()
             .map(|string| string.as_ptr())
             .chain([ptr::null()])
             .collect();
-        Ok(Self {
-            _owned: owned,
-            pointers,
-        })
+        Self { owned, pointers }
     }
 }

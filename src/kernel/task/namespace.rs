@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use nix::sched::CloneFlags;
 use nix::sys::stat::stat;
 
 /// What a namespace fences.
@@ -53,6 +54,21 @@ impl Kind {
             Self::Time => "time",
         }
     }
+
+    /// The kernel's flag for it.
+    pub fn flag(self) -> CloneFlags {
+        match self {
+            Self::Pid => CloneFlags::CLONE_NEWPID,
+            Self::Mnt => CloneFlags::CLONE_NEWNS,
+            Self::Net => CloneFlags::CLONE_NEWNET,
+            Self::Uts => CloneFlags::CLONE_NEWUTS,
+            Self::Ipc => CloneFlags::CLONE_NEWIPC,
+            Self::User => CloneFlags::CLONE_NEWUSER,
+            Self::Cgroup => CloneFlags::CLONE_NEWCGROUP,
+            // nix has no name for it.
+            Self::Time => CloneFlags::from_bits_retain(libc::CLONE_NEWTIME),
+        }
+    }
 }
 
 /// One namespace of a process.
@@ -62,11 +78,11 @@ pub struct Namespace {
     pub kind: Kind,
     /// Its identity.
     pub inode: u64,
-    /// Whether the host's first process is in it too.
+    /// Whether who it is compared with is in it too: the host's first process.
     pub shared: bool,
 }
 
-/// The host's own namespaces: those of process 1, or of the reader where these may not be read.
+/// Namespaces to compare with: the host's own, those of process 1, or of the reader where these may not be read.
 #[derive(Debug)]
 pub struct Reference([Option<u64>; 8]);
 
@@ -74,6 +90,11 @@ impl Reference {
     /// Reads them once: they do not change.
     pub fn new(proc: &Path) -> Self {
         Self(Kind::ALL.map(|kind| inode(proc, "1", kind).or_else(|| inode(proc, "self", kind))))
+    }
+
+    /// The reader's own.
+    pub fn own(proc: &Path) -> Self {
+        Self(Kind::ALL.map(|kind| inode(proc, "self", kind)))
     }
 
     /// The namespaces of a process; those that may not be read, or that the kernel does not have, are

@@ -1,5 +1,11 @@
 //! The values of a spec: each parses from one word and is right by construction.
 
+mod clock;
+mod image;
+mod log;
+mod port;
+mod restart;
+mod root;
 mod word;
 
 use std::fmt;
@@ -13,6 +19,12 @@ use crate::kernel::unit::{Bytes, Limit, bad};
 use crate::kernel::{io, pids};
 
 pub use crate::kernel::unit::{BadValue, Weight as CpuWeight};
+pub use clock::{Clock, TimeOffset};
+pub use image::{ImageRef, User};
+pub use log::{LogOpt, LogRules};
+pub use port::{Protocol, Publish};
+pub use restart::Restart;
+pub use root::{HostDir, Tmpfs, Volume};
 pub use word::{EnvVar, Hostname, Name, Seconds, Workdir};
 
 /// A word in a file: text, or a number where that is natural (`cpus = 0.5`).
@@ -60,7 +72,7 @@ macro_rules! one_word {
 }
 one_word!(
     Memory, MemorySwap, Cpus, CpuWeight, PidsLimit, DeviceBps, DeviceIops, Name, Hostname, EnvVar,
-    Workdir, Seconds
+    Workdir, Seconds, HostDir, Volume, Tmpfs, Restart, TimeOffset, LogOpt, Publish, ImageRef, User
 );
 
 /// An amount of memory: at least a page, at most what the kernel can count.

@@ -2,11 +2,11 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollTimeout, poll};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
@@ -24,6 +24,14 @@ const FORWARDED: [Signal; 7] = [
     Signal::SIGUSR2,
     Signal::SIGWINCH,
 ];
+
+/// A signal that came.
+#[derive(Debug, Clone, Copy)]
+pub struct Told {
+    pub signal: Signal,
+    /// The number beside it, from who has something more to say.
+    pub value: Option<i32>,
+}
 
 /// What blocks the forwarded signals and reads them; dropping it gives the mask back.
 pub struct Signals {
@@ -43,9 +51,12 @@ impl Signals {
         Ok(Self { fd, before })
     }
 
-    pub fn next(&self) -> Option<Signal> {
+    pub fn next(&self) -> Option<Told> {
         let info = self.fd.read_signal().ok()??;
-        Signal::try_from(info.ssi_signo.cast_signed()).ok()
+        Some(Told {
+            signal: Signal::try_from(info.ssi_signo.cast_signed()).ok()?,
+            value: (info.ssi_code == libc::SI_QUEUE).then_some(info.ssi_int),
+        })
     }
 }
 
@@ -55,55 +66,54 @@ impl AsFd for Signals {
     }
 }
 
-impl AsFd for Watch {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inotify.as_fd()
-    }
-}
-
 impl Drop for Signals {
     fn drop(&mut self) {
         let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None);
     }
 }
 
-/// Notifications of the leaf's counters.
-pub struct Watch {
-    inotify: Inotify,
-    /// The kernel notifies only of files whose inode is in memory, which an open descriptor sees to.
-    _kept: Vec<File>,
-}
+/// Notifications of the leaf's memory counters: each file tells whoever polls it since it was last read. An inotify would
+/// do as well, but the kernel takes milliseconds to let go of one.
+pub struct Watch(Vec<File>);
 
 impl Watch {
     pub fn new(leaf: &Cgroup) -> Result<Self> {
-        let error = |errno| KernelError::new("watch", leaf.path(), errno);
-        let flags = InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK;
-        let inotify = Inotify::init(flags).map_err(error)?;
-        let kept = ["memory.events", "memory.events.local", "cgroup.events"]
+        let files = ["memory.events", "memory.events.local"]
             .into_iter()
             .map(|file| leaf.open_file(file))
+            // They are not there without the controller.
+            .filter(|opened| !matches!(opened, Err(error) if error.errno() == Errno::ENOENT))
             .collect::<std::result::Result<_, _>>()?;
-        inotify
-            .add_watch(leaf.path(), AddWatchFlags::IN_MODIFY)
-            .map_err(error)?;
-        Ok(Self {
-            inotify,
-            _kept: kept,
-        })
+        let watch = Self(files);
+        watch.0.iter().for_each(read);
+        Ok(watch)
+    }
+
+    /// What to poll.
+    pub fn fds(&self) -> impl Iterator<Item = PollFd<'_>> {
+        self.0
+            .iter()
+            .map(|file| PollFd::new(file.as_fd(), PollFlags::POLLPRI))
     }
 
     /// Whether anything moved; the counters say what.
     pub fn moved(&self) -> bool {
+        let mut fds: Vec<PollFd> = self.fds().collect();
+        let _ = poll(&mut fds, PollTimeout::ZERO);
         let mut any = false;
-        while self
-            .inotify
-            .read_events()
-            .is_ok_and(|events| !events.is_empty())
-        {
-            any = true;
+        for (fd, file) in fds.iter().zip(&self.0) {
+            if fd.any() == Some(true) {
+                read(file);
+                any = true;
+            }
         }
         any
     }
+}
+
+/// From here on a change is news.
+fn read(file: &File) {
+    let _ = file.read_at(&mut [0; 512], 0);
 }
 
 pub fn until(deadline: Instant) -> PollTimeout {

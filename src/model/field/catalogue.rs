@@ -1,11 +1,11 @@
 //! The entries of the catalogue.
 
-use super::rank::{bytes, cap, limit, number, percent, rate, share};
+use super::rank::{bytes, cap, limit, number, percent, rate, share, soonest};
 use super::{Align, Field, FieldId, Rank, Value};
 use crate::model::io::Kind;
 
 /// Every field, in the order of the columns.
-pub static FIELDS: [Field; 35] = [
+pub static FIELDS: [Field; 36] = [
     Field {
         id: FieldId::Name,
         key: "name",
@@ -35,7 +35,7 @@ pub static FIELDS: [Field; 35] = [
         about: "against the cpu.max that binds, in CPUs; ↑ an ancestor's",
         align: Align::Left,
         width: (9, 16),
-        drop: 5,
+        drop: 4,
         value: |row| Value::OfCpus(row, &row.cpu_limit),
         rank: |row| number(share(&row.cpu_limit)),
     },
@@ -73,6 +73,17 @@ pub static FIELDS: [Field; 35] = [
         rank: |row| number(share(&row.memory_limit)),
     },
     Field {
+        id: FieldId::OomIn,
+        key: "oom-in",
+        title: "OOM IN",
+        about: "time until an OOM kill as memory grows; ~ about, > at least (memory.high slows it)",
+        align: Align::Right,
+        width: (6, 7),
+        drop: 2,
+        value: |row| Value::OomIn(&row.forecast),
+        rank: |row| soonest(&row.forecast),
+    },
+    Field {
         id: FieldId::Io,
         key: "io",
         title: "READ/s WRITE/s",
@@ -90,7 +101,7 @@ pub static FIELDS: [Field; 35] = [
         about: "processes and threads of pids.max; ! forks refused, ↑ an ancestor's limit",
         align: Align::Right,
         width: (8, 8),
-        drop: 4,
+        drop: 5,
         value: |row| Value::Pids(row),
         rank: |row| number(row.pids.value().map(|pids| *pids as f64)),
     },

@@ -2,6 +2,7 @@
 
 use super::Rank;
 use crate::kernel::unit::{Bytes, Limit, Percent, Reading};
+use crate::model::forecast::Forecast;
 use crate::model::io::Kind;
 use crate::model::limit::{Ceiling, Quantity};
 use crate::model::row::Row;
@@ -17,6 +18,15 @@ pub(super) fn share<T: Quantity>(ceiling: &Reading<Ceiling<T>>) -> Option<f64> {
         .value()
         .filter(|ceiling| ceiling.limited)
         .and_then(|ceiling| ceiling.binding.share())
+}
+
+/// The nearest is the largest.
+pub(super) fn soonest(forecast: &Reading<Forecast>) -> Rank<'static> {
+    number(
+        forecast
+            .value()
+            .map(|forecast| -forecast.likely.as_secs_f64()),
+    )
 }
 
 pub(super) fn percent(reading: Reading<Percent>) -> Rank<'static> {

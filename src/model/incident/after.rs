@@ -1,6 +1,7 @@
 //! What came after a kill: who lives on, what was started again.
 
 use std::collections::{HashMap, VecDeque};
+use std::mem::discriminant;
 use std::time::Duration;
 
 use super::Incident;
@@ -10,6 +11,8 @@ use crate::sample::{CgroupSample, Presence, Sample};
 
 /// So long an incident is watched while somebody lives on: a program may end because of a dead child.
 const SURVIVED: Duration = Duration::from_secs(10);
+/// Who lives on for so long has survived: before, the dying may only not be gone yet.
+const SETTLED: Duration = Duration::from_secs(1);
 /// So long for a workload to be started again.
 const RESTARTED: Duration = Duration::from_mins(10);
 
@@ -50,6 +53,47 @@ impl Incident {
         }
     }
 
+    /// What came after it, in words: `PID 1 inside was killed (exit 137); started again within 1.1 s`
+    pub fn after(&self) -> String {
+        let exit = if self.killed_init() {
+            "PID 1 inside was killed (exit 137); "
+        } else {
+            ""
+        };
+        let Some(sequel) = &self.sequel else {
+            return format!("{exit}what came then is not seen yet");
+        };
+        let after = sequel.after.as_secs_f64();
+        let what = match sequel.outcome {
+            Outcome::Survived { left } => {
+                let who = match left {
+                    Some(1) => "1 process lives on".to_owned(),
+                    Some(left) => format!("{left} processes live on"),
+                    None => "others live on".to_owned(),
+                };
+                match exit {
+                    "" => format!("survived: {who}"),
+                    _ => who,
+                }
+            }
+            Outcome::Ended => "nobody is left in the cgroup".to_owned(),
+            Outcome::Removed => "the cgroup is gone".to_owned(),
+            Outcome::Restarted => format!("started again within {after:.1} s"),
+        };
+        format!("{exit}{what}")
+    }
+
+    /// Whether there is a sequel to tell: of another kind than the one told before, and no longer in
+    /// doubt. It counts as told.
+    fn take_news(&mut self, age: Duration) -> bool {
+        let Some(sequel) = &self.sequel else {
+            return false;
+        };
+        let kind = discriminant(&sequel.outcome);
+        let in_doubt = matches!(sequel.outcome, Outcome::Survived { .. }) && age < SETTLED;
+        !in_doubt && self.told.replace(kind) != Some(kind)
+    }
+
     fn outcome(&self, own: Option<&CgroupSample>, heir: Option<&CgroupSample>) -> Option<Outcome> {
         let last = self.sequel.as_ref().map(|sequel| &sequel.outcome);
         let was_empty = matches!(last, Some(Outcome::Ended | Outcome::Removed));
@@ -76,17 +120,19 @@ fn is_populated(cgroup: &CgroupSample) -> Option<bool> {
     }
 }
 
-/// Looks in a new sample at what became of the incidents that are still open.
+/// Looks in a new sample at what became of the incidents that are still open. Gives the numbers of those
+/// that something is to be told of.
 pub(in crate::model) fn follow(
     incidents: &mut VecDeque<Incident>,
     sample: &Sample,
     index: &HashMap<CgroupId, usize>,
-) {
+) -> Vec<u64> {
     let now = sample.since_boot;
+    let mut news = Vec::new();
     let mut paths: HashMap<&str, &CgroupSample> = HashMap::new();
     for incident in incidents {
         // What was read before the kill knows nothing of it.
-        if now <= incident.at || !incident.is_open(now) {
+        if incident.over || now <= incident.at || !incident.is_open(now) {
             continue;
         }
         let alive = |cgroup: &&CgroupSample| cgroup.presence == Presence::Alive;
@@ -106,7 +152,11 @@ pub(in crate::model) fn follow(
             let after = now.saturating_sub(incident.at);
             incident.sequel = Some(Sequel { outcome, after });
         }
+        if incident.take_news(now.saturating_sub(incident.at)) {
+            news.push(incident.number);
+        }
     }
+    news
 }
 
 #[cfg(test)]
@@ -169,6 +219,24 @@ mod tests {
             [Some(Outcome::Restarted)]
         );
         assert_eq!(outcomes(example(Some(false)), &seen), [survived(1)]);
+    }
+
+    #[test]
+    fn each_kind_of_sequel_is_told_once_and_survival_when_it_lasts() {
+        let mut incident = example(None);
+        assert!(!incident.take_news(Duration::from_secs(5)));
+        let mut told = |outcome, seconds| {
+            let after = Duration::from_secs_f64(seconds);
+            incident.sequel = Some(Sequel { outcome, after });
+            incident.take_news(after)
+        };
+        let survived = |left| Outcome::Survived { left: Some(left) };
+        assert!(!told(survived(3), 0.1));
+        assert!(told(survived(3), 1.1));
+        assert!(!told(survived(2), 2.0));
+        assert!(told(Outcome::Ended, 3.0));
+        assert!(!told(Outcome::Ended, 4.0));
+        assert!(told(Outcome::Restarted, 5.0));
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::log::Logged;
-use super::{Oom, Pending, living};
+use super::log::Told;
+use super::{Oom, Pending, living, read_procs};
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::file::File;
 use crate::kernel::unit::{Bytes, Limit, Reading};
@@ -19,25 +19,25 @@ impl Oom {
     /// Gives every waiting kill the log lines that are about it.
     pub(super) fn join(&mut self) {
         for pending in &mut self.pending {
-            while (pending.logged.len() as u64) < pending.kills {
+            while (pending.told.len() as u64) < pending.kills {
                 let path = &pending.path.value;
                 let Some(kill) = self.log.claim(|kill| kill.path.as_ref() == Some(path)) else {
                     break;
                 };
-                pending.logged.push(kill);
+                pending.told.push(kill);
             }
         }
         // A victim of unknown cgroup belongs to the only kill that lacks one.
         let mut lacking = self
             .pending
             .iter_mut()
-            .filter(|pending| (pending.logged.len() as u64) < pending.kills);
+            .filter(|pending| (pending.told.len() as u64) < pending.kills);
         if let (Some(pending), None) = (lacking.next(), lacking.next()) {
-            while (pending.logged.len() as u64) < pending.kills {
+            while (pending.told.len() as u64) < pending.kills {
                 let Some(kill) = self.log.claim(|kill| kill.path.is_none()) else {
                     break;
                 };
-                pending.logged.push(kill);
+                pending.told.push(kill);
             }
         }
     }
@@ -48,7 +48,7 @@ impl Oom {
         let unnamed: BTreeSet<CgroupId> = self
             .pending
             .iter()
-            .filter(|pending| pending.is_ready(now) && pending.summary().is_none())
+            .filter(|pending| pending.is_ready(now, &self.log) && pending.summary().is_none())
             .flat_map(|pending| living(tree, &pending.path.value))
             .collect();
         for id in unnamed {
@@ -58,19 +58,19 @@ impl Oom {
 
     /// Takes out the kills that have all their victims or have waited long enough.
     pub(super) fn ready(&mut self, tree: &mut Tree, now: Instant) -> Vec<OomKill> {
-        let (ready, waiting) =
-            std::mem::take(&mut self.pending)
-                .into_iter()
-                .partition(|pending: &Pending| {
-                    pending.logged.len() as u64 >= pending.kills || now >= pending.until
-                });
-        self.pending = waiting;
-        let ready: Vec<Pending> = ready;
+        let mut ready = Vec::new();
+        for pending in std::mem::take(&mut self.pending) {
+            if pending.is_ready(now, &self.log) && !self.awaits_members(tree, &pending, now) {
+                ready.push(pending);
+            } else {
+                self.pending.push(pending);
+            }
+        }
         ready
             .into_iter()
             .map(|pending| {
-                let missing = pending.kills.saturating_sub(pending.logged.len() as u64);
-                if missing > 0 && self.log_readable {
+                let missing = pending.kills.saturating_sub(pending.told.len() as u64);
+                if missing > 0 && self.victims_told {
                     let owed = self
                         .owed
                         .entry(Arc::clone(&pending.path.value))
@@ -82,25 +82,77 @@ impl Oom {
             .collect()
     }
 
-    fn tell(&self, tree: &mut Tree, pending: Pending, now: Instant) -> OomKill {
+    /// Whether somebody of a group that is killed is still there: on a busy machine, the next one's turn may come late.
+    fn awaits_members(&mut self, tree: &mut Tree, pending: &Pending, now: Instant) -> bool {
+        if now >= pending.until || !self.log.is_group(&pending.path.value) {
+            return false;
+        }
+        let Some((node, reader)) = tree.node_mut(pending.cgroup) else {
+            return false;
+        };
+        read_procs(node, reader, &mut self.pids) && !self.pids.is_empty()
+    }
+
+    fn tell(&self, tree: &mut Tree, mut pending: Pending, now: Instant) -> OomKill {
+        // The chosen one comes first; of a group, another one's mark may have been read before.
+        pending.told.sort_by_key(|kill| kill.summary.is_none());
+        let fired = self.fired(tree, &pending, now);
+        let dump = pending.dump(&pending.path.value);
         OomKill {
             time: pending.time,
-            logged_at: None,
+            logged_at: pending.told.iter().find_map(Told::told_at),
             cgroup: pending.cgroup,
-            fired: self.fired(tree, &pending, now),
-            path: pending.path,
+            group: self.group(tree, &pending, fired.as_ref()),
+            fired,
             kills: pending.kills,
-            group: None,
-            victims: pending.logged.iter().filter_map(Logged::victim).collect(),
-            memory_stat: None,
+            total: tree
+                .node(pending.cgroup)
+                .filter(|node| node.path == pending.path.value)
+                .and_then(|node| node.counters.hierarchical().value().copied())
+                .map(|events| events.kills()),
+            victims: pending.told.iter().filter_map(Told::victim).collect(),
+            memory_stat: dump.map(|dump| Fact::new(dump.stat, Means::KernelLog)),
+            path: pending.path,
         }
+    }
+
+    /// Whether the victims were killed as a group: where any cgroup from theirs up to the one that ran out
+    /// wants it so.
+    fn group(
+        &self,
+        tree: &mut Tree,
+        pending: &Pending,
+        fired: Option<&Fact<Fired>>,
+    ) -> Option<Fact<bool>> {
+        if self.log.is_group(&pending.path.value) {
+            return Some(Fact::new(true, Means::KernelLog));
+        }
+        let Fired::Cgroup { path: top, .. } = &fired?.value else {
+            return None;
+        };
+        tree.by_path(&pending.path.value)?;
+        let up: Vec<CgroupId> = living(tree, &pending.path.value).collect();
+        for id in up {
+            let (node, reader) = tree.node_mut(id)?;
+            let path = Arc::clone(&node.path);
+            let wants = |text: &[u8]| Ok(text.trim_ascii() == b"1");
+            match node.handle.get(reader, File::MemoryOomGroup, wants) {
+                Ok(Reading::Value(true)) => return Some(Fact::new(true, Means::Seen)),
+                Ok(Reading::Value(false)) if path == *top => {
+                    return Some(Fact::new(false, Means::Seen));
+                }
+                Ok(Reading::Value(false)) => {}
+                _ => return None,
+            }
+        }
+        None
     }
 
     /// What ran out, and how that is known.
     fn fired(&self, tree: &mut Tree, pending: &Pending, now: Instant) -> Option<Fact<Fired>> {
         let host = Some(Fact::new(Fired::Host, Means::KernelLog));
         let whole_host = pending
-            .logged
+            .told
             .iter()
             .filter_map(|kill| kill.verdict.as_ref())
             .any(|verdict| !verdict.memcg);
@@ -142,5 +194,6 @@ impl Oom {
             .memory_max
             .filter(|_| *path == pending.path.value)
             .or_else(|| self.grave(|grave| grave.path == *path)?.memory_max)
+            .or_else(|| pending.dump(path)?.limit.map(Limit::At))
     }
 }

@@ -48,22 +48,21 @@ impl Oom {
         };
         let prefix = format!("{}/", node.path.trim_end_matches('/'));
         let own_path = Arc::clone(&node.path);
-        // The log names it, whether it was ever seen or not.
+        // What is told of its victim names it, whether it was ever seen or not.
         let named = self.log.kills.iter().find_map(|kill| {
             let path = kill
                 .path
                 .as_ref()
                 .filter(|path| path.starts_with(&prefix))?;
             let taken = self.pending.iter().any(|pending| {
-                pending.logged.len() as u64 == pending.kills && pending.path.value == *path
+                pending.told.len() as u64 == pending.kills && pending.path.value == *path
             });
-            (kill.verdict.is_some() && tree.by_path(path).is_none() && !taken)
-                .then(|| Arc::clone(path))
+            (kill.is_named() && tree.by_path(path).is_none() && !taken)
+                .then(|| Fact::new(Arc::clone(path), kill.means()))
         });
         if let Some(path) = named {
-            let grave = self.grave(|grave| grave.path == path);
+            let grave = self.grave(|grave| grave.path == path.value);
             let (cgroup, max) = grave.map_or((id, None), |grave| (grave.cgroup, grave.memory_max));
-            let path = Fact::new(path, Means::KernelLog);
             self.count(tree, cgroup, path, max, id, 1, now);
             self.join();
             return true;

@@ -1,18 +1,17 @@
-//! Between two sweeps: orders, notifications and the kernel log.
+//! Between two sweeps: orders, notifications, the kernel log and the tracepoints.
 
 use std::ffi::OsStr;
 use std::time::Instant;
 
 use super::Worker;
 use crate::kernel::cgroup::CgroupId;
-use crate::kernel::kmsg::reader::Next;
 use crate::kernel::unit::Reading;
 use crate::kernel::watch::{Change, Watcher};
 use crate::sample::Event;
 use crate::sample::tree::Tree;
 
 impl Worker {
-    /// Takes in all that has come: orders, notifications, kernel log lines.
+    /// Takes in all that has come: orders, notifications, what is told of kills.
     pub(super) fn listen(&mut self, tree: &mut Tree) {
         let now = Instant::now();
         self.take_orders(now);
@@ -48,7 +47,10 @@ impl Worker {
             self.oom.remember_processes(tree, id, now);
         }
         self.mourn(tree, now);
-        self.read_kmsg(tree, now);
+        for text in self.sources.read(&mut self.oom, tree, now) {
+            self.notice(text);
+        }
+        self.rely_on_sources();
         for kill in self.oom.settle(tree, now) {
             let _ = self.events.send(Event::OomKill(Box::new(kill)));
         }
@@ -126,34 +128,6 @@ impl Worker {
                 .and_then(|previous| previous.cgroup(id));
             self.oom.died(tree, id, last, now);
             self.timing.want_early(now);
-        }
-    }
-
-    fn read_kmsg(&mut self, tree: &Tree, now: Instant) {
-        let Some(kmsg) = &mut self.kmsg else { return };
-        let mut lost = false;
-        let failure = loop {
-            match kmsg.next() {
-                // Programs may write there too, but not in the kernel's name.
-                Ok(Next::Record(record)) if record.from_kernel => {
-                    self.oom.hear(tree, record.message, now);
-                }
-                Ok(Next::Record(_)) => {}
-                Ok(Next::Lost) => lost = true,
-                Ok(Next::None) => break None,
-                Err(error) => break Some(error),
-            }
-        };
-        if lost {
-            self.notice(
-                "the kernel log was overwritten before it was read: OOM victims may be missing"
-                    .to_owned(),
-            );
-        }
-        if let Some(error) = failure {
-            self.kmsg = None;
-            self.oom.log_readable = false;
-            self.notice(format!("the kernel log is lost: {error}"));
         }
     }
 }

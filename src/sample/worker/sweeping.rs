@@ -48,6 +48,9 @@ impl Worker {
         self.mourn(tree, Instant::now());
         tree.forget_mourned(&shown);
         self.namer.name(&mut rows);
+        if let Some(text) = self.stalls.follow(tree, &rows, started) {
+            self.notice(text);
+        }
         let sample = Arc::new(Sample {
             time,
             since_boot,
@@ -155,6 +158,7 @@ impl Worker {
                 Reading::NotAvailable => Reading::NotAvailable,
                 Reading::Unreadable(errno) => Reading::Unreadable(errno),
             },
+            swap_free: memory.map(|memory| memory.swap_free),
             cpu_pressure: host::pressure(proc, "cpu"),
             memory_pressure: host::pressure(proc, "memory"),
             io_pressure: host::pressure(proc, "io"),

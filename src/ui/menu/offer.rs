@@ -1,5 +1,7 @@
 //! What can be done, each with its consequence and with the question that comes first.
 
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
 
 use super::{Amount, Item, Menu, Then};
@@ -36,13 +38,9 @@ pub fn all(survey: &Survey) -> Vec<Item> {
             then: Err(why.clone()),
         }],
     };
-    items.extend([
-        stop(survey),
-        kill(survey),
-        freeze(survey),
-        reclaim(survey),
-        move_up(survey),
-    ]);
+    items.extend([stop(survey), kill(survey)]);
+    items.extend(restart(survey));
+    items.extend([freeze(survey), reclaim(survey), move_up(survey)]);
     items
 }
 
@@ -56,10 +54,11 @@ pub fn stop(survey: &Survey) -> Item {
         ),
         None => format!(
             "TERM asks it to end; what still runs after {} s is killed",
-            GRACE.as_secs()
+            grace(survey).as_secs()
         ),
     };
     let mut lines = vec![format!("{about}.")];
+    lines.extend(kept_down(survey));
     if survey.frozen && survey.service().is_none() {
         lines.push("It is frozen, and is thawed so that TERM can be handled.".to_owned());
     }
@@ -71,7 +70,7 @@ pub fn stop(survey: &Survey) -> Item {
         label: format!("stop the cgroup: {count}"),
         then: asked(
             survey.objections.stop.as_ref(),
-            Act::Stop(survey.target.clone(), GRACE),
+            Act::Stop(survey.target.clone(), grace(survey)),
             lines,
             format!("Stop {count}?"),
         ),
@@ -84,6 +83,7 @@ fn kill(survey: &Survey) -> Item {
     let count = count(survey);
     let about = "ends at once all that runs in it and below it, without a chance to save anything";
     let mut lines = vec!["These end at once, without a chance to save anything.".to_owned()];
+    lines.extend(kept_down(survey));
     lines.extend(again(survey));
     lines.extend(members(survey, |_| true));
     Item {
@@ -96,6 +96,32 @@ fn kill(survey: &Survey) -> Item {
             format!("Kill {count}?"),
         ),
     }
+}
+
+/// A stop and a start, of a workload of ringfence's.
+fn restart(survey: &Survey) -> Option<Item> {
+    let workload = survey.workload.as_ref()?;
+    let name = &workload.name;
+    let about = format!(
+        "TERM asks it to end, and what still runs after {} s is killed; then it is started again",
+        workload.grace.as_secs()
+    );
+    let mut lines = vec![format!("{about}.")];
+    lines.extend(members(survey, |_| true));
+    let foreground =
+        || format!("{name} is not detached and kept: whoever started it must start it again");
+    let objection = survey.objections.stop.clone();
+    let objection = objection.or_else(|| (!workload.kept).then(foreground));
+    Some(Item {
+        label: format!("restart {name}"),
+        then: asked(
+            objection.as_ref(),
+            Act::Restart(survey.target.clone()),
+            lines,
+            format!("Restart {name}?"),
+        ),
+        about,
+    })
 }
 
 fn freeze(survey: &Survey) -> Item {
@@ -255,6 +281,21 @@ fn members(survey: &Survey, wanted: impl Fn(&Member) -> bool) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// How long a stop waits before the kill.
+fn grace(survey: &Survey) -> Duration {
+    let workload = survey.workload.as_ref();
+    workload.map_or(GRACE, |workload| workload.grace)
+}
+
+/// What becomes of a restart policy.
+fn kept_down(survey: &Survey) -> Option<String> {
+    let workload = survey.workload.as_ref()?;
+    workload.restarts.then(|| {
+        "Its supervisor does that, and does not start it again, whatever its --restart says."
+            .to_owned()
+    })
 }
 
 fn again(survey: &Survey) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Selection, State};
+use super::{Excerpt, Selection, State};
 use crate::model::row::Kind;
 use crate::model::tree::{self, Line};
 use crate::model::{Model, Row};
@@ -45,6 +45,17 @@ impl State {
                 let keys = self.incident_keys(model);
                 let page = incidents::room(self, model);
                 self.incidents.settle(&keys, page);
+                let of = keys.get(self.incidents.at).copied();
+                let top = self.excerpt.top;
+                let same = of == self.excerpt.of;
+                self.excerpt = Excerpt {
+                    of,
+                    top: if same {
+                        top.min(incidents::last_top(self, model))
+                    } else {
+                        0
+                    },
+                };
             }
         }
     }

@@ -89,9 +89,10 @@ fn go(state: &mut State, then: Then) -> Option<Effect> {
 }
 
 /// Says something in the event log, and at the top where the log is not seen.
-fn tell(state: &mut State, text: String, model: &Model) {
+pub(super) fn tell(state: &mut State, text: String, model: &Model) {
     let has_log = state.plan(model).is_some_and(|plan| plan.events.is_some());
-    if state.view != View::Tree || state.flow == Flow::Paused || !has_log {
+    let covered = state.screen != Screen::View || state.view != View::Tree;
+    if covered || state.flow == Flow::Paused || !has_log {
         state.told = Some(text.clone());
     }
     state.said.push(text);

@@ -291,7 +291,7 @@ pub(super) fn outcome(state: &mut State, outcome: &Outcome, model: &Model) -> Op
             editor.busy = true;
             Some(Effect::Order(Order::Read(Arc::clone(&editor.path))))
         }
-        Outcome::Looked { .. } | Outcome::Acted { .. } => None,
+        _ => None,
     }
 }
 

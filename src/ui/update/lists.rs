@@ -85,6 +85,16 @@ pub(super) fn incidents(state: &mut State, action: Action, model: &Model) {
         }
         return;
     }
+    // Pages are those of the chosen one, where it does not fit.
+    let last = incidents::last_top(state, model);
+    if last > 0 && matches!(action, Action::PageUp | Action::PageDown) {
+        let page = incidents::chosen_room(state, model)
+            .saturating_sub(1)
+            .max(1);
+        let to = moved(state.excerpt.top, action, last, page);
+        state.excerpt.top = to.map_or(0, |to| to.min(last));
+        return;
+    }
     let page = incidents::room(state, model);
     choose(&mut state.incidents, action, &keys, page);
 }

@@ -3,7 +3,7 @@
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 
-use super::{Effect, drag, editor, lists, scroll_help, toggle};
+use super::{Effect, drag, editor, lists, scroll_help, toggle, workloads};
 use crate::kernel::cgroup::knob::Knob;
 use crate::model::Model;
 use crate::model::field::FieldId;
@@ -17,6 +17,7 @@ use crate::ui::view::{incidents, processes};
 
 /// Lines that one turn of the wheel scrolls.
 const WHEEL: usize = 3;
+const LOG_WHEEL: i64 = 3;
 
 pub(super) fn mouse(state: &mut State, mouse: MouseEvent, model: &Model) -> Option<Effect> {
     if mouse.kind == MouseEventKind::Up(MouseButton::Left) {
@@ -34,9 +35,15 @@ pub(super) fn mouse(state: &mut State, mouse: MouseEvent, model: &Model) -> Opti
         editor::mouse(state, mouse);
         return None;
     }
-    if let Screen::Palette { .. } | Screen::Menu | Screen::Question | Screen::Changes { .. } =
-        state.screen
-    {
+    if state.screen == Screen::Log {
+        match mouse.kind {
+            MouseEventKind::ScrollUp => workloads::scroll_log(state, -LOG_WHEEL, model),
+            MouseEventKind::ScrollDown => workloads::scroll_log(state, LOG_WHEEL, model),
+            _ => {}
+        }
+        return None;
+    }
+    if !matches!(state.screen, Screen::View | Screen::Filter) {
         return None;
     }
     match mouse.kind {

@@ -25,11 +25,12 @@ pub fn render(buffer: &mut Buffer, area: Rect, model: &Model, theme: &Theme) {
         let (mark, style) = match note.severity {
             Severity::Info => (" ", theme.plain()),
             Severity::Warning => ("▲", theme.warning),
+            Severity::Critical => ("▲", theme.alarm),
             Severity::Kill => ("✖", theme.alarm),
         };
         let words = match note.severity {
             Severity::Info => theme.plain(),
-            Severity::Warning | Severity::Kill => theme.warning,
+            Severity::Warning | Severity::Critical | Severity::Kill => theme.warning,
         };
         let head = [
             Span::styled(model.clock(note.time), theme.dim),

@@ -187,6 +187,9 @@ pub fn footer(buffer: &mut Buffer, area: Rect, state: &State, theme: &Theme) {
         }
         Screen::Menu => Line::styled(menu_hints(state), theme.dim),
         Screen::Question => Line::styled("y yes · n or Esc no", theme.dim),
+        Screen::Prompt => Line::styled("Enter starts · ↑ ↓ before · Esc", theme.dim),
+        Screen::Log => Line::styled(log_hints(state, room), theme.dim),
+        Screen::Ended => Line::styled("Enter start · d remove · L log · Esc", theme.dim),
         Screen::View => {
             let mut line = tab_strip(area.width, state, theme);
             let hints = hints(state, room.saturating_sub(line.width() + 3));
@@ -211,6 +214,25 @@ fn editor_hints(state: &State) -> &'static str {
         }
         _ => "type a value · + − step · Enter writes · Esc closes",
     }
+}
+
+/// What the keys do in a log.
+fn log_hints(state: &State, room: usize) -> String {
+    let hints = [
+        hint(state, &[Action::Back], "closes"),
+        hint(state, &[Action::Up, Action::Down], "scroll"),
+        hint(state, &[Action::Last], "follows"),
+        hint(state, &[Action::Fold, Action::Unfold], "sideways"),
+    ];
+    fitting(hints.into_iter().flatten().collect(), room)
+}
+
+/// As many as fit, the first ones.
+fn fitting(mut parts: Vec<String>, room: usize) -> String {
+    while !parts.is_empty() && parts.join(" · ").width() > room {
+        parts.pop();
+    }
+    parts.join(" · ")
 }
 
 /// What the keys do in the menu.
@@ -299,10 +321,7 @@ fn hints(state: &State, room: usize) -> String {
     };
     let hints = hints.iter();
     parts.extend(hints.filter_map(|(actions, what)| hint(state, actions, what)));
-    while !parts.is_empty() && parts.join(" · ").width() > room {
-        parts.pop();
-    }
-    parts.join(" · ")
+    fitting(parts, room)
 }
 
 /// `↑ ↓ scroll`: the first key of each action; nothing where none of them has one.

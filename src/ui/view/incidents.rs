@@ -39,6 +39,34 @@ pub fn room(state: &State, model: &Model) -> usize {
     })
 }
 
+/// The part that the chosen one has.
+fn below(area: Rect, entries: usize) -> Rect {
+    let list = list(area, entries);
+    Rect {
+        y: list.bottom() + 1,
+        height: area.bottom().saturating_sub(list.bottom() + 1),
+        ..area
+    }
+}
+
+/// How many lines of the chosen one fit.
+pub fn chosen_room(state: &State, model: &Model) -> usize {
+    state.page_plan(model).map_or(0, |plan| {
+        usize::from(below(plan.area, model.incidents().len()).height)
+    })
+}
+
+/// The last line of the chosen one that can be the first on the screen.
+pub fn last_top(state: &State, model: &Model) -> usize {
+    let (Some(plan), Some(incident)) = (
+        state.page_plan(model),
+        model.incidents().nth(state.incidents.at),
+    ) else {
+        return 0;
+    };
+    chosen::last_top(below(plan.area, model.incidents().len()), model, incident)
+}
+
 pub(super) fn render(buffer: &mut Buffer, area: Rect, model: &Model, state: &State, theme: &Theme) {
     let incidents: Vec<&Incident> = model.incidents().collect();
     if incidents.is_empty() {
@@ -59,12 +87,8 @@ pub(super) fn render(buffer: &mut Buffer, area: Rect, model: &Model, state: &Sta
             buffer.set_style(line, theme.selected.add_modifier(Modifier::BOLD));
         }
     }
-    let below = Rect {
-        y: list.bottom() + 1,
-        height: area.bottom().saturating_sub(list.bottom() + 1),
-        ..area
-    };
-    chosen::render(buffer, below, model, incidents[at], theme);
+    let below = below(area, incidents.len());
+    chosen::render(buffer, below, model, incidents[at], state, theme);
 }
 
 /// `┄┄✖┄┄┄✖┄┄┄┄┄`, with the times at its ends; the chosen one is ◆.

@@ -2,6 +2,7 @@
 
 use crate::kernel::unit::{Bytes, Reading};
 use crate::model::field;
+use crate::model::forecast::Forecast;
 use crate::model::io::Kind;
 use crate::model::limit::{Level, Of, Quantity};
 use crate::model::{Model, Row};
@@ -14,6 +15,9 @@ pub(super) fn facts(model: &Model, row: &Row) -> Vec<(&'static str, String)> {
         ("cpu", cpu(model, row)),
         ("pids", pids(model, row)),
     ];
+    if let Reading::Value(forecast) = &row.forecast {
+        facts.insert(1, ("oom", foretold(model, forecast)));
+    }
     if let Reading::Value(flow) = &row.io {
         for device in &flow.devices {
             let about = Kind::ALL
@@ -80,6 +84,31 @@ fn memory(model: &Model, row: &Row) -> String {
         other @ Reading::Unreadable(_) => parts.push(format!("limit {}", missing(other))),
     }
     parts.join(" · ")
+}
+
+/// `in 14 s (12 s to 16 s) at 1M/s, own memory.max 64M`
+fn foretold(model: &Model, forecast: &Forecast) -> String {
+    let range = match forecast.latest {
+        Some(latest) => format!(
+            "in {} ({} to {})",
+            text::time_left(forecast.likely),
+            text::time_left(forecast.soonest),
+            text::time_left(latest)
+        ),
+        None => format!(
+            "not before {}, as memory.high slows it",
+            text::time_left(forecast.soonest)
+        ),
+    };
+    let of = match &forecast.of {
+        Of::Ancestor(path) => format!("memory.max of {}", text::sanitise(&model.label(path))),
+        Of::Own | Of::Host => "own memory.max".to_owned(),
+    };
+    format!(
+        "{range} · grows by {}/s to {} ({of})",
+        field::rate(forecast.rate),
+        text::bytes(forecast.limit)
+    )
 }
 
 fn left(level: &Level<Bytes>) -> String {

@@ -7,10 +7,14 @@ use anyhow::{Context, Result};
 use crate::host;
 
 /// What wants systemd, or a program that only Debian has.
-pub const IN_DEBIAN: [&str; 2] = ["vm_podman", "vm_systemd"];
+pub const IN_DEBIAN: [&str; 4] = ["vm_pasta", "vm_podman", "vm_skopeo", "vm_systemd"];
 
 /// Names for several suites at once; what they stand for is written as it would be on the command line.
-const GROUPS: [(&str, &[&str]); 2] = [
+const GROUPS: [(&str, &[&str]); 3] = [
+    (
+        "launcher",
+        &["vm_launch", "vm_life", "vm_pasta", "vm_image", "vm_skopeo"],
+    ),
     (
         "limits",
         &["knobs", "vm_limits", "vm_edit", "vm_systemd", "vm_podman"],

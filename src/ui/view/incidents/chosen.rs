@@ -6,10 +6,12 @@ use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
 use crate::kernel::memory::MemoryStat;
-use crate::model::incident::{BEFORE, Outcome};
+use crate::model::incident::BEFORE;
 use crate::model::{Incident, Model, field, oom};
 use crate::sample::{Means, Victim};
 use crate::text;
+use crate::ui::keymap::Action;
+use crate::ui::state::State;
 use crate::ui::theme::Theme;
 use crate::ui::view::chart::{self, Chart};
 use crate::ui::view::{pad, put, wrap};
@@ -39,23 +41,29 @@ pub(super) fn render(
     area: Rect,
     model: &Model,
     incident: &Incident,
+    state: &State,
     theme: &Theme,
 ) {
     if area.height == 0 {
         return;
     }
     let wide = area.width >= BESIDE;
-    let words = if wide {
-        Rect {
-            width: area.width * 3 / 5 - 2,
-            ..area
-        }
-    } else {
-        area
-    };
+    let words = words(area);
     let lines = lines(&facts(incident, model), words.width, theme);
-    for (line, y) in lines.iter().zip(0..words.height) {
+    let top = state.excerpt.top.min(overflow(&lines, area));
+    for (line, y) in lines.iter().skip(top).zip(0..words.height) {
         put(buffer, words, y, line);
+    }
+    let cut = (lines.len() - top).saturating_sub(usize::from(words.height));
+    if cut > 0 && words.height > 1 {
+        let more = more(cut + 1, state);
+        let more = pad(&more, usize::from(words.width), false);
+        put(
+            buffer,
+            words,
+            words.height - 1,
+            &Line::styled(more, theme.dim),
+        );
     }
     let used = u16::try_from(lines.len()).unwrap_or(u16::MAX);
     let beside = if wide {
@@ -76,6 +84,36 @@ pub(super) fn render(
     if beside.height > chart::LEAST {
         before(buffer, beside, incident, theme);
     }
+}
+
+/// Where the words go.
+fn words(area: Rect) -> Rect {
+    let beside = area.width * 3 / 5;
+    Rect {
+        width: if area.width >= BESIDE {
+            beside - 2
+        } else {
+            area.width
+        },
+        ..area
+    }
+}
+
+fn overflow(lines: &[Line<'_>], area: Rect) -> usize {
+    lines.len().saturating_sub(usize::from(area.height))
+}
+
+/// The last line that can be the first on the screen.
+pub(super) fn last_top(area: Rect, model: &Model, incident: &Incident) -> usize {
+    let facts = facts(incident, model);
+    overflow(&lines(&facts, words(area).width, &Theme::PLAIN), area)
+}
+
+/// `… 7 more lines (PgDn)`
+fn more(lines: usize, state: &State) -> String {
+    let key = state.keys.label(Action::PageDown);
+    let key = key.map_or_else(String::new, |key| format!(" ({key})"));
+    format!("… {lines} more lines{key}")
 }
 
 fn lines(facts: &[Told], width: u16, theme: &Theme) -> Vec<Line<'static>> {
@@ -121,7 +159,7 @@ fn facts(incident: &Incident, model: &Model) -> Vec<Told> {
         ),
     ];
     facts.extend(victim(incident));
-    facts.push(Told::new("after", future(incident), None));
+    facts.push(Told::new("after", incident.after(), None));
     facts.extend(past(incident).map(|words| Told::new("before", words, None)));
     if let Some(stat) = &kill.memory_stat {
         let words = composition(&stat.value);
@@ -242,35 +280,6 @@ fn past(incident: &Incident) -> Option<String> {
         ));
     }
     (!words.is_empty()).then(|| words.join(" · "))
-}
-
-fn future(incident: &Incident) -> String {
-    let exit = if incident.killed_init() {
-        "PID 1 inside was killed (exit 137); "
-    } else {
-        ""
-    };
-    let Some(sequel) = &incident.sequel else {
-        return format!("{exit}what came then is not seen yet");
-    };
-    let after = sequel.after.as_secs_f64();
-    let what = match sequel.outcome {
-        Outcome::Survived { left } => {
-            let who = match left {
-                Some(1) => "1 process lives on".to_owned(),
-                Some(left) => format!("{left} processes live on"),
-                None => "others live on".to_owned(),
-            };
-            match exit {
-                "" => format!("survived: {who}"),
-                _ => who,
-            }
-        }
-        Outcome::Ended => "nobody is left in the cgroup".to_owned(),
-        Outcome::Removed => "the cgroup is gone".to_owned(),
-        Outcome::Restarted => format!("started again within {after:.1} s"),
-    };
-    format!("{exit}{what}")
 }
 
 /// The victims' cgroup's memory up to the kill, at the right end.

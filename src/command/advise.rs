@@ -1,0 +1,77 @@
+//! `ringfence advise`: watches for a while, then suggests limits.
+
+use std::io::{self, IsTerminal as _, Write};
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::config::INTERVAL;
+use super::top::{place, root_of, source};
+use crate::control::hook::Says;
+use crate::export;
+use crate::kernel::clock;
+use crate::model::advice::Observation;
+use crate::model::{Model, Thresholds};
+use crate::sample::live::Interest;
+use crate::ui;
+use crate::ui::feed::{Feed, News};
+use crate::ui::plain::quiet_end;
+
+/// What `advise` was asked for.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// One subtree: a cgroup path or a workload's name.
+    pub target: Option<String>,
+    /// How long to watch.
+    pub watch: Duration,
+    /// JSON in place of words.
+    pub json: bool,
+}
+
+/// Watches until the time is over or a signal comes, and tells what was learnt.
+pub fn run(options: &Options) -> anyhow::Result<u8> {
+    let (hierarchy, subtree) = place(options.target.as_deref())?;
+    let root = root_of(&subtree);
+    let watch = ui::Options {
+        duration: Some(options.watch),
+        root: root.clone(),
+        ..ui::Options::default()
+    };
+    // A short look has samples, too.
+    let interval = INTERVAL
+        .min(options.watch / 5)
+        .max(Duration::from_millis(100));
+    let live = source(hierarchy, subtree, interval, Thresholds::NONE)?;
+    live.set_interest(Interest::All);
+    if io::stderr().is_terminal() {
+        eprintln!(
+            "ringfence: watching for {:?}; Ctrl-C for what is known by then",
+            options.watch
+        );
+    }
+    let (model, seen) = ui::runtime()?.block_on(async {
+        let mut feed = Feed::new(live, None, &watch, Says::OnStderr)?;
+        let mut model = Model::new(clock::utc_offset());
+        let mut seen = Observation::default();
+        loop {
+            let news = feed.next().await?;
+            let is_sample = matches!(news, News::Sample(_));
+            if feed.take_in(news, &mut model).is_none() {
+                return Ok::<_, anyhow::Error>((model, seen));
+            }
+            if is_sample {
+                seen.fold(&model);
+            }
+        }
+    })?;
+    let advice = seen.advise(&model, root.as_deref());
+    let out = &mut io::stdout().lock();
+    let lines = if options.json {
+        advice.iter().filter_map(export::advice::json).collect()
+    } else {
+        export::advice::text(&advice, seen.lasted())
+    };
+    let told = lines.iter().try_for_each(|line| writeln!(out, "{line}"));
+    quiet_end(told.and_then(|()| out.flush())).context("cannot write the advice")?;
+    Ok(0)
+}

@@ -1,0 +1,319 @@
+//! What happens, a line each: words for people, or JSON for programs.
+//!
+//! The fields of JSON are in the README, and stay. What is not known is `null`.
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::harmless;
+use crate::kernel::memory::MemoryStat;
+use crate::kernel::unit::{Bytes, Limit};
+use crate::model::incident::Outcome;
+use crate::model::warning::Sign;
+use crate::model::{Happening, Incident, Model, Warning, What, oom};
+use crate::sample::{Fact, Fired, Means, Victim};
+use crate::text;
+
+/// The lines for people about something that happened: the time and a sentence, one line for each victim.
+pub fn text(model: &Model, happening: &Happening) -> Vec<String> {
+    let words = match &happening.what {
+        What::Kill(number) => model.incident(*number).map_or_else(Vec::new, oom::words),
+        What::Sequel(number) => model
+            .incident(*number)
+            .map(|incident| format!("outcome   {}  {}", incident.name, incident.after()))
+            .into_iter()
+            .collect(),
+        What::Warning(warning) => {
+            let severity = warning.severity.name();
+            vec![format!(
+                "{severity:<9} {}  {}",
+                warning.name,
+                warning.text()
+            )]
+        }
+        What::Cleared(cleared) => {
+            let name = &cleared.warning.name;
+            vec![format!("cleared   {name}  {}", cleared.text())]
+        }
+        What::Notice(text) => vec![format!("notice    {text}")],
+    };
+    let time = rfc3339(happening.time);
+    words
+        .iter()
+        .map(|words| format!("{time} {}", text::sanitise(words)))
+        .collect()
+}
+
+/// The same as one JSON object; `None` where nothing is known of it any more.
+pub fn json(model: &Model, happening: &Happening) -> Option<String> {
+    let body = match &happening.what {
+        What::Kill(number) => Body::OomKill(Box::new(OomKill::of(model.incident(*number)?))),
+        What::Sequel(number) => Body::Outcome(Sequel::of(model.incident(*number)?)?),
+        What::Warning(warning) => Body::Warning(Warned::of(warning, warning.text())),
+        What::Cleared(cleared) => Body::Cleared {
+            warned: Warned::of(&cleared.warning, cleared.text()),
+            after: cleared.after.as_secs_f64(),
+            gone: cleared.gone,
+        },
+        What::Notice(text) => Body::Notice { text },
+    };
+    let line = Line {
+        time: rfc3339(happening.time),
+        body,
+    };
+    Some(harmless(&serde_json::to_string(&line).ok()?))
+}
+
+/// `2026-07-01T12:03:41.123Z`
+fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time.max(SystemTime::UNIX_EPOCH)).to_string()
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    time: String,
+    #[serde(flatten)]
+    body: Body<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum Body<'a> {
+    OomKill(Box<OomKill<'a>>),
+    Outcome(Sequel<'a>),
+    Warning(Warned<'a>),
+    Cleared {
+        #[serde(flatten)]
+        warned: Warned<'a>,
+        after: f64,
+        gone: bool,
+    },
+    Notice {
+        text: &'a str,
+    },
+}
+
+#[derive(Serialize)]
+struct Warned<'a> {
+    cgroup: &'a str,
+    cgroup_id: u64,
+    name: &'a str,
+    severity: &'static str,
+    sign: &'static str,
+    share: u32,
+    per_second: Option<u32>,
+    seconds: Option<u32>,
+    limit: Option<Bytes>,
+    text: String,
+}
+
+impl<'a> Warned<'a> {
+    fn of(warning: &'a Warning, text: String) -> Self {
+        let (share, per_second, seconds, limit) = match warning.sign {
+            Sign::Memory { share, limit } => (share, None, None, Some(limit)),
+            Sign::High {
+                per_second,
+                share,
+                limit,
+            }
+            | Sign::Max {
+                per_second,
+                share,
+                limit,
+            } => (share, Some(per_second), None, Some(limit)),
+            Sign::Pressure { share, seconds } => (share, None, Some(seconds), None),
+        };
+        Self {
+            cgroup: &warning.path,
+            cgroup_id: warning.cgroup.0,
+            name: &warning.name,
+            severity: warning.severity.name(),
+            sign: warning.sign.kind().key(),
+            share,
+            per_second,
+            seconds,
+            limit,
+            text,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Whose<'a> {
+    incident: u64,
+    cgroup: &'a str,
+    cgroup_id: Option<u64>,
+    name: &'a str,
+}
+
+impl<'a> Whose<'a> {
+    fn of(incident: &'a Incident) -> Self {
+        Self {
+            incident: incident.number,
+            cgroup: &incident.kill.path.value,
+            // Of what was before, the path is all that is known.
+            cgroup_id: Some(incident.kill.cgroup.0).filter(|&id| id > 0),
+            name: &incident.name,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct OomKill<'a> {
+    #[serde(flatten)]
+    whose: Whose<'a>,
+    kills: u64,
+    group: Option<bool>,
+    limit: Option<OfLimit<'a>>,
+    victims: Vec<Killed<'a>>,
+    memory_stat: Option<MemoryStat>,
+    growth: Option<Growth>,
+    pressure: Option<f32>,
+    known: Known,
+}
+
+impl<'a> OomKill<'a> {
+    fn of(incident: &'a Incident) -> Self {
+        let kill = &incident.kill;
+        let fired = incident.fired();
+        Self {
+            whose: Whose::of(incident),
+            kills: kill.kills,
+            group: kill.group.map(|group| group.value),
+            limit: fired.map(|fired| OfLimit::new(fired.value, &kill.path.value)),
+            victims: kill.victims.iter().map(Killed::of).collect(),
+            memory_stat: kill.memory_stat.map(|stat| stat.value),
+            growth: incident.growth().map(|growth| Growth {
+                rate: growth.rate.round(),
+                seconds: growth.seconds,
+            }),
+            pressure: incident.pressure(),
+            known: Known {
+                cgroup: key(kill.path.from),
+                limit: fired.map(|fired| key(fired.from)),
+                group: kill.group.map(how),
+                memory_stat: kill.memory_stat.map(how),
+            },
+        }
+    }
+}
+
+/// How something is known, as a word without spaces.
+fn key(means: Means) -> &'static str {
+    match means {
+        Means::KernelLog => "kernel_log",
+        Means::Tracepoint => "tracepoint",
+        Means::Counter => "event_counter",
+        Means::Seen => "seen_before",
+        Means::Inferred => "inferred",
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it goes into `map`")]
+fn how<T>(fact: Fact<T>) -> &'static str {
+    key(fact.from)
+}
+
+#[derive(Serialize)]
+struct Known {
+    cgroup: &'static str,
+    limit: Option<&'static str>,
+    group: Option<&'static str>,
+    memory_stat: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct OfLimit<'a> {
+    host: bool,
+    path: Option<&'a str>,
+    own: bool,
+    max: Option<Bytes>,
+}
+
+impl<'a> OfLimit<'a> {
+    fn new(fired: &'a Fired, victims: &str) -> Self {
+        match fired {
+            Fired::Host => Self {
+                host: true,
+                path: None,
+                own: false,
+                max: None,
+            },
+            Fired::Cgroup { path, max } => Self {
+                host: false,
+                path: Some(path),
+                own: **path == *victims,
+                max: max.and_then(Limit::value),
+            },
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Killed<'a> {
+    pid: u32,
+    inner_pid: Option<u32>,
+    comm: &'a str,
+    rss: Bytes,
+    anon: Bytes,
+    file: Bytes,
+    shmem: Bytes,
+    oom_score_adj: Option<i32>,
+    uid: Option<u32>,
+    known: &'static str,
+}
+
+impl<'a> Killed<'a> {
+    fn of(victim: &'a Victim) -> Self {
+        Self {
+            pid: victim.pid,
+            inner_pid: victim.inner_pid,
+            comm: &victim.comm,
+            rss: victim.rss(),
+            anon: victim.anon,
+            file: victim.file,
+            shmem: victim.shmem,
+            oom_score_adj: victim.oom_score_adj,
+            uid: victim.uid,
+            known: key(victim.from),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Growth {
+    rate: f64,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct Sequel<'a> {
+    #[serde(flatten)]
+    whose: Whose<'a>,
+    outcome: &'static str,
+    after: f64,
+    left: Option<u64>,
+    exit: Option<u8>,
+    text: String,
+}
+
+impl<'a> Sequel<'a> {
+    fn of(incident: &'a Incident) -> Option<Self> {
+        let sequel = incident.sequel.as_ref()?;
+        let (outcome, left) = match sequel.outcome {
+            Outcome::Survived { left } => ("survived", left),
+            Outcome::Ended => ("ended", None),
+            Outcome::Removed => ("removed", None),
+            Outcome::Restarted => ("restarted", None),
+        };
+        Some(Self {
+            whose: Whose::of(incident),
+            outcome,
+            after: sequel.after.as_secs_f64(),
+            left,
+            exit: incident.killed_init().then_some(137),
+            text: incident.after(),
+        })
+    }
+}

@@ -1,0 +1,81 @@
+//! The cgroup that a workload's own is made in: one that is ours to edit.
+//!
+//! * Where no systemd runs: a slice at the top, for all workloads.
+//! * Where it runs, it is asked for a scope for each workload, in the slice of that name, and leaves it alone
+//!   (`Delegate=yes`): in its other cgroups, what others wrote goes with the next `systemctl daemon-reload`. The launcher
+//!   is in the scope too, in a leaf beside the workload's, as a cgroup that hands out controllers has no processes. The
+//!   scope goes with the launcher.
+
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::unistd::getpid;
+
+use crate::kernel::cgroup::hierarchy::of_process;
+use crate::kernel::cgroup::tree::{self, Cgroup};
+use crate::kernel::error::Result;
+use crate::kernel::systemd::bus;
+
+/// The cgroup above all workloads, below the v2 mount.
+pub const SLICE: &str = "ringfence.slice";
+/// The launcher's own leaf in a scope.
+const LAUNCHER: &str = "launcher";
+
+/// Where the cgroup of a workload of this name may be, from the mount on: without systemd, and with it.
+pub fn leaves(name: &str) -> [PathBuf; 2] {
+    let slice = Path::new(SLICE);
+    [slice.join(name), slice.join(scope(name)).join(name)]
+}
+
+/// The workload's cgroup in a directory of the slice: that itself, or the one in its scope.
+pub fn leaf_of(dir: &Path) -> PathBuf {
+    let name = dir.file_name().and_then(|name| name.to_str());
+    let inner = name.and_then(|name| name.strip_prefix("ringfence-")?.strip_suffix(".scope"));
+    inner.map_or_else(|| dir.to_owned(), |name| dir.join(name))
+}
+
+fn scope(name: &str) -> String {
+    format!("ringfence-{name}.scope")
+}
+
+/// Makes the cgroup that the leaf of a workload of this name is made in, with these controllers handed down to it and
+/// by it.
+pub fn make(mount: &Path, name: &str, controllers: &[&str]) -> Result<Cgroup> {
+    if let Some(socket) = bus::socket() {
+        bus::delegated_scope(&socket, &scope(name), SLICE)?;
+        let own = of_process(Path::new("/proc"), "self")?.unwrap_or_default();
+        let scope = Cgroup::open(mount.join(own.strip_prefix("/").unwrap_or(&own)))?;
+        let launcher = Cgroup::create(scope.path().join(LAUNCHER))?;
+        launcher.write("cgroup.procs", &getpid().to_string())?;
+        tree::enable(&scope, controllers)?;
+        return Ok(scope);
+    }
+    let path = mount.join(SLICE);
+    let slice = match Cgroup::create(&path) {
+        Err(error) if error.errno() == Errno::EEXIST => Cgroup::open(&path),
+        made => made,
+    }?;
+    for parent in [&Cgroup::open(mount)?, &slice] {
+        tree::enable(parent, controllers)?;
+    }
+    Ok(slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leaf_is_found_in_its_scope() {
+        for leaf in leaves("a-b.scope") {
+            let name = Path::new("a-b.scope");
+            let dir = if leaf.parent() == Some(Path::new(SLICE)) {
+                leaf.clone()
+            } else {
+                leaf.parent().unwrap().to_owned()
+            };
+            assert_eq!(leaf_of(&dir), leaf);
+            assert!(leaf.ends_with(name));
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Warnings in words.
+
+use super::{AVERAGE, Cleared, Sign, Warning};
+use crate::text;
+
+impl Warning {
+    /// What it is about: `91% of memory.max 64M cannot be dropped`.
+    pub fn text(&self) -> String {
+        match self.sign {
+            Sign::Memory { share, limit } => {
+                format!(
+                    "{share}% of memory.max {} cannot be dropped",
+                    text::bytes(limit)
+                )
+            }
+            Sign::High {
+                per_second,
+                share,
+                limit,
+            } => format!(
+                "held back by memory.high {}, {}; {share}% of it cannot be dropped",
+                text::bytes(limit),
+                times(per_second)
+            ),
+            Sign::Max {
+                per_second,
+                share,
+                limit,
+            } => format!(
+                "meets memory.max {}, {}; {share}% of it cannot be dropped",
+                text::bytes(limit),
+                times(per_second)
+            ),
+            Sign::Pressure {
+                share,
+                seconds: AVERAGE,
+            } => {
+                format!("waits for memory {share}% of the time")
+            }
+            Sign::Pressure { share, seconds } => {
+                let window = match seconds {
+                    1 => "a second".to_owned(),
+                    many => format!("{many} seconds"),
+                };
+                format!("waited for memory for {share}% of {window} or more")
+            }
+        }
+    }
+}
+
+impl Cleared {
+    /// What is over, and after how long.
+    pub fn text(&self) -> String {
+        let over = match self.warning.sign {
+            Sign::Memory { .. } => "no longer close to memory.max",
+            Sign::High { .. } => "no longer held back by memory.high",
+            Sign::Max { .. } => "no longer meets memory.max",
+            Sign::Pressure { .. } => "no longer waits for memory",
+        };
+        let over = if self.gone { "is gone" } else { over };
+        format!("{over}, {} after the warning", text::time_left(self.after))
+    }
+}
+
+fn times(per_second: u32) -> String {
+    match per_second {
+        1 => "once a second".to_owned(),
+        many => format!("{many} times a second"),
+    }
+}
