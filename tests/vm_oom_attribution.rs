@@ -125,10 +125,11 @@ fn a_group_dies_together_and_is_one_incident() {
 fn a_pid_namespace_in_another_has_the_innermost_pid() {
     let host = Host::new();
     let mut events = Events::start(&["--json"]);
-    // `unshare` makes one more: its child is 1 there, and the child of that one 2.
+    // `unshare` makes one more: its child is 1 there, and the child of that one 2. It lives long enough to be seen before
+    // it is killed: afterwards its pid inside may be gone with it.
     let done = host.sh(
         &["--name", "nest", "-m", "32m", "--cap-add", "SYS_ADMIN"],
-        "unshare -p -f sh -c 'tail /dev/zero; exit 3' || exit 4",
+        "unshare -p -f sh -c '(sleep 3; exec tail /dev/zero); exit 3' || exit 4",
     );
     assert_eq!(done.code, 137, "{done:?}");
     let kill = kill_in(&mut events, "/ringfence.slice/nest");

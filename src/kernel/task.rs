@@ -53,16 +53,15 @@ pub struct Task {
 }
 
 /// The pids of a process inside its namespaces (`NSpid` of `PROC/PID/status`, since 4.1), outermost
-/// first; empty where it is in the reader's own. `None` where it is gone. Zombies still have it.
+/// first; empty where it is in the reader's own. `None` where it is gone. Zombies still have it; of one that is reaped
+/// while it is read the kernel says 0, which is no pid.
 pub fn inner_pids(proc: &Path, pid: u32) -> Option<Vec<u32>> {
     let status = process(proc, pid)?.status().ok()?;
     let pids = status.nspid.unwrap_or_default();
-    Some(
-        pids.into_iter()
-            .skip(1)
-            .filter_map(|pid| u32::try_from(pid).ok())
-            .collect(),
-    )
+    pids.into_iter()
+        .skip(1)
+        .map(|pid| u32::try_from(pid).ok().filter(|&pid| pid != 0))
+        .collect()
 }
 
 /// The pid that it sees itself, where that is in another namespace than the reader's.
