@@ -47,11 +47,22 @@ pub fn read(path: &Path) -> Result<Past> {
     }
 }
 
-/// When the log's clock stood at 0.
+/// How often the two clocks are read to find when the log's stood at 0.
+const CLOCK_PAIRS: usize = 8;
+
+/// When the log's clock stood at 0. A pause between the readings of two clocks would count as time, so the pair
+/// that was read most quickly is taken.
 fn booted() -> SystemTime {
-    let running = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
-    let booted = SystemTime::now().checked_sub(running);
-    booted.unwrap_or(SystemTime::UNIX_EPOCH)
+    let running = || clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+    let pair = |_| {
+        let (before, now, after) = (running(), SystemTime::now(), running());
+        let pause = after.saturating_sub(before);
+        (pause, now.checked_sub(before + pause / 2))
+    };
+    let closest = (0..CLOCK_PAIRS).map(pair).min_by_key(|(pause, _)| *pause);
+    closest
+        .and_then(|(_, booted)| booted)
+        .unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// Puts kills together, record by record.

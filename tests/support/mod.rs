@@ -136,7 +136,7 @@ impl Host {
     /// Checks now that nothing is left, as the end of the test will again.
     pub fn assert_clean(&self, after: &str) {
         // The kernel may still be busy with the last process.
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(2);
         loop {
             let left = Snapshot::take().without(&self.before);
             if left.is_empty() {
