@@ -1,6 +1,9 @@
 //! The parsers of kernel text, on text of real kernels (`tests/fixtures/capture.sh` captured it) and on
 //! anything else.
 
+#[path = "common/hostile.rs"]
+mod hostile;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -409,23 +412,20 @@ fn escaped(bytes: &[u8]) -> String {
 
 /// Pieces of log lines, in any order, besides anything else.
 fn hostile(most: usize) -> impl Strategy<Value = Vec<u8>> {
-    let piece = prop_oneof![
-        Just(b",pid=1".to_vec()),
-        Just(b",uid=0".to_vec()),
-        Just(b",task=".to_vec()),
-        Just(b",task_memcg=/".to_vec()),
-        Just(b",oom_memcg=/".to_vec()),
-        Just(b") total-vm:1kB, ".to_vec()),
-        Just(b"Killed process 1 (".to_vec()),
-        Just(b"\n".to_vec()),
-        Just(b"\\x2c".to_vec()),
-        prop::collection::vec(any::<u8>().prop_filter("NUL", |&byte| byte != 0), 0..6),
-    ];
-    prop::collection::vec(piece, 0..6).prop_map(move |pieces| {
-        let mut bytes = pieces.concat();
-        bytes.truncate(most);
-        bytes
-    })
+    hostile::pieces(
+        &[
+            b",pid=1",
+            b",uid=0",
+            b",task=",
+            b",task_memcg=/",
+            b",oom_memcg=/",
+            b") total-vm:1kB, ",
+            b"Killed process 1 (",
+            b"\n",
+            b"\\x2c",
+        ],
+        most,
+    )
 }
 
 proptest! {

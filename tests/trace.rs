@@ -1,6 +1,9 @@
 //! The text of `trace_pipe`, of real kernels (`tests/fixtures/capture_trace.sh` captured it) and of hostile tasks,
 //! however it is cut by reading.
 
+#[path = "common/hostile.rs"]
+mod hostile;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -83,21 +86,18 @@ fn the_same_on_6_1() {
 
 /// Pieces of lines, in any order, besides anything else.
 fn hostile(most: usize) -> impl Strategy<Value = Vec<u8>> {
-    let piece = prop_oneof![
-        Just(b" pid=1".to_vec()),
-        Just(b" comm=".to_vec()),
-        Just(b" total-vm=1kB".to_vec()),
-        Just(b": mark_victim: ".to_vec()),
-        Just(b": cgroup_attach_task: dst_root=0".to_vec()),
-        Just(b"CPU:1 [LOST 1 E".to_vec()),
-        Just(b"\n".to_vec()),
-        prop::collection::vec(any::<u8>().prop_filter("NUL", |&byte| byte != 0), 0..6),
-    ];
-    prop::collection::vec(piece, 0..6).prop_map(move |pieces| {
-        let mut bytes = pieces.concat();
-        bytes.truncate(most);
-        bytes
-    })
+    hostile::pieces(
+        &[
+            b" pid=1",
+            b" comm=",
+            b" total-vm=1kB",
+            b": mark_victim: ",
+            b": cgroup_attach_task: dst_root=0",
+            b"CPU:1 [LOST 1 E",
+            b"\n",
+        ],
+        most,
+    )
 }
 
 proptest! {
