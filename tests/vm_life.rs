@@ -13,7 +13,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
 use serde_json::Value;
 use support::{Host, SLICE, binary, read, wait_until};
 
@@ -583,6 +584,68 @@ fn a_killed_supervisor_takes_all_with_it_and_the_next_command_says_so() {
     again.fails(0, &["gone: its supervisor was killed"]);
     assert_eq!(again.stdout, "gone\n");
     host.verb(&["rm", "-f", "gone"]).ok();
+}
+
+#[test]
+fn told_to_stop_while_it_writes_its_record_it_does_not_die_of_that() {
+    let host = Host::new();
+    host.detach("early", &[], "exit 0");
+    assert_eq!(host.verb(&["wait", "early"]).ok(), "0");
+    // A record that cannot be written on holds its supervisor there.
+    let record = Path::new("/run/ringfence/workloads/early/state.new");
+    mkfifo(record, Mode::S_IRWXU).unwrap();
+    let mut start = Command::new(binary())
+        .args(["start", "early"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let children = format!("/proc/{0}/task/{0}/children", start.id());
+    let supervisor = || Some(Pid::from_raw(read(&children).trim().parse().ok()?));
+    let is_held = || {
+        let at = format!("/proc/{}/syscall", supervisor().unwrap_or(Pid::this()));
+        let opens = format!("{} ", libc::SYS_openat);
+        fs::read_to_string(at).is_ok_and(|at| at.starts_with(&opens))
+    };
+    wait_until("the supervisor at its record", is_held);
+    let supervisor = supervisor().unwrap();
+    kill(supervisor, Signal::SIGTERM).unwrap();
+    let status = fs::read_to_string(format!("/proc/{supervisor}/status")).unwrap();
+    let mask = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        u64::from_str_radix(line.unwrap().trim(), 16).unwrap()
+    };
+    let term = 1 << (Signal::SIGTERM as u64 - 1);
+    assert_ne!(mask("SigBlk:") & term, 0, "{status}");
+    assert_ne!(mask("ShdPnd:") & term, 0, "{status}");
+    kill(supervisor, Signal::SIGKILL).unwrap();
+    assert!(!start.wait().unwrap().success());
+    // The record is the one before.
+    assert_eq!(inspect(&host, "early")["status"]["is"], "ended");
+    host.verb(&["rm", "early"]).ok();
+}
+
+#[test]
+fn what_ran_once_is_kept_though_it_cannot_be_started_again() {
+    let host = Host::new();
+    let folder = tempfile::tempdir().unwrap();
+    let layer = folder.path().join("layer");
+    fs::create_dir(&layer).unwrap();
+    let layer = layer.to_str().unwrap();
+    host.detach("once", &["--layer-dir", layer], "echo said; exit 0");
+    assert_eq!(host.verb(&["wait", "once"]).ok(), "0");
+    host.detach("holds", &["--layer-dir", layer], "sleep 1000");
+    host.verb(&["start", "once"])
+        .fails(125, &["takes the writes of another workload"]);
+    let ended = inspect(&host, "once");
+    assert_eq!(ended["status"]["is"], "ended");
+    assert_eq!(ended["status"]["code"], 125);
+    assert_eq!(ended["status"]["why"], "it could not be started again");
+    assert_eq!(host.verb(&["logs", "once"]).ok(), "said");
+    host.verb(&["rm", "-f", "holds"]).ok();
+    host.verb(&["start", "once"]).ok();
+    host.verb(&["wait", "once"]).ok();
+    assert_eq!(host.verb(&["logs", "once"]).ok(), "said\nsaid");
+    host.verb(&["rm", "once"]).ok();
 }
 
 #[test]

@@ -32,8 +32,8 @@ pub fn run(mut spec: Spec, terms: Terms) -> anyhow::Result<u8> {
         say(&told);
     }
     let mut hook = OomHook::new(terms.on_oom.as_deref(), Says::OnStderr);
-    let keeper = shelf.take(Record::new(&plan, &spec, terms), false)?;
-    let ended = supervise(&plan, keeper, &mut |report| match report {
+    let keep = || shelf.take(Record::new(&plan, &spec, terms), false);
+    let ended = supervise(&plan, keep, &mut |report| match report {
         Report::Oom(oom) => {
             say(&report.to_string());
             if let Some(trouble) = hook.call(oom, &plan.name) {

@@ -74,8 +74,8 @@ pub fn run() -> Result<u8> {
         Says::OnStderr
     };
     let mut hook = OomHook::new(order.terms.on_oom.as_deref(), says);
-    let keeper = shelf.take(Record::new(&plan, &spec, order.terms), order.again)?;
-    let code = supervise(&plan, keeper, &mut |report| {
+    let keep = || shelf.take(Record::new(&plan, &spec, order.terms), order.again);
+    let code = supervise(&plan, keep, &mut |report| {
         let on_its_own = detached && matches!(report, Report::Started { .. });
         if on_its_own {
             // Before it is told: who hears it ends.

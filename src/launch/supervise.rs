@@ -42,7 +42,7 @@ const LONGEST_DELAY: Duration = Duration::from_secs(30);
 const GOOD_RUN: Duration = Duration::from_secs(10);
 
 /// The exit code where ringfence itself failed.
-const OWN_FAILURE: u8 = 125;
+pub const OWN_FAILURE: u8 = 125;
 
 /// Interrupts within this time count as insisting.
 const INSIST_WITHIN: Duration = Duration::from_secs(2);
@@ -61,11 +61,16 @@ pub const AT_ONCE: i32 = -1;
 /// its log. Gives its exit code: the program's, 128 and the signal, 126 or 127. Must be called in a process with one
 /// thread.
 ///
-/// 1. signals are blocked and read from a descriptor; layers of an image are unpacked
+/// 1. signals are blocked and read from a descriptor, and only then `keep` makes the record, by which others find this
+///    process to tell it to stop; layers of an image are unpacked
 /// 2. leaf with limits, scratch directory
 /// 3. start, watch, stop; report; perhaps again
 /// 4. what is left in the leaf is killed, its counters are looked at for the last time, leaf and scratch are removed
-pub fn supervise(plan: &Plan, mut keeper: Keeper, observe: &mut dyn FnMut(&Report)) -> Result<u8> {
+pub fn supervise(
+    plan: &Plan,
+    keep: impl FnOnce() -> Result<Keeper>,
+    observe: &mut dyn FnMut(&Report),
+) -> Result<u8> {
     for text in &plan.notices {
         observe(&Report::Notice { text: text.clone() });
     }
@@ -73,6 +78,7 @@ pub fn supervise(plan: &Plan, mut keeper: Keeper, observe: &mut dyn FnMut(&Repor
     default_action(Signal::SIGCHLD)
         .map_err(|errno| KernelError::new("take back", "SIGCHLD", errno))?;
     let signals = Signals::take()?;
+    let mut keeper = keep()?;
     image::sweep();
     if let Some(image) = &plan.image {
         let mut ended_by = None;

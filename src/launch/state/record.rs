@@ -46,6 +46,9 @@ pub struct Record {
     pub created: SystemTime,
     /// How it is.
     pub status: Status,
+    /// Whether its program ever ran: what never did is not kept.
+    #[serde(default)]
+    pub ran: bool,
     /// How often it was started again.
     pub restarts: u32,
     /// Its OOM kills, the last ones, the latest at the end.
@@ -163,6 +166,7 @@ impl Record {
             supervisor: Identity::of(std::process::id()),
             created: SystemTime::now(),
             status: Status::Starting,
+            ran: false,
             restarts: 0,
             oom_kills: Vec::new(),
             log: None,
@@ -182,6 +186,11 @@ impl Record {
         }
     }
 
+    /// Whether it stays after its end.
+    pub fn is_kept(&self) -> bool {
+        self.terms.keep && self.ran
+    }
+
     /// How it ended, where it has.
     pub fn exit_code(&self) -> Option<u8> {
         match self.status {
@@ -195,6 +204,7 @@ impl Record {
         let now = SystemTime::now();
         match report {
             Report::Started { pid } => {
+                self.ran = true;
                 self.status = Status::Running {
                     process: Identity::of(*pid),
                     since: now,

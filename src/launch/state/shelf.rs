@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::geteuid;
 
-use super::{Record, Status};
+use super::Record;
 use crate::kernel::error::Error as KernelError;
 use crate::launch::error::{Error, Result};
 use crate::launch::report::Report;
+use crate::launch::supervise::OWN_FAILURE;
 use crate::launch::{log, place};
 
 /// Root's.
@@ -41,8 +42,6 @@ pub struct Keeper {
     last_code: u8,
     /// Why the record could not be written the last time.
     trouble: Option<KernelError>,
-    /// Whether its program ever ran.
-    ran: bool,
     closed: bool,
 }
 
@@ -84,8 +83,8 @@ impl Shelf {
             .dirs()
             .filter_map(|dir| {
                 let lock = place::lock_dir(&dir).ok()?;
-                let over = read(&dir)
-                    .is_ok_and(|record| record.exit_code().is_some() && record.terms.keep);
+                let over =
+                    read(&dir).is_ok_and(|record| record.exit_code().is_some() && record.is_kept());
                 (!over).then_some((dir, lock))
             })
             .collect();
@@ -154,6 +153,7 @@ impl Shelf {
                     record.created = before.created;
                     record.oom_kills = before.oom_kills;
                     record.log = before.log;
+                    record.ran = before.ran;
                 }
                 Some(_) => {
                     return Err(Error::refused(format!(
@@ -170,7 +170,6 @@ impl Shelf {
             record,
             last_code: 0,
             trouble: None,
-            ran: !made && again,
             closed: false,
         };
         keeper.write();
@@ -247,10 +246,8 @@ impl Keeper {
 
     /// Writes down what happened.
     pub fn take_in(&mut self, report: &Report) {
-        match report {
-            Report::Started { .. } => self.ran = true,
-            Report::Exited { code } | Report::Failed { code, .. } => self.last_code = *code,
-            _ => {}
+        if let Report::Exited { code } | Report::Failed { code, .. } = report {
+            self.last_code = *code;
         }
         let code = self.last_code;
         self.note(|record| record.take_in(report, code));
@@ -259,10 +256,9 @@ impl Keeper {
     /// Writes down the end, and lets the record go, unless it is to be kept. Who never ran is not kept.
     pub fn close(mut self, code: u8, why: Option<String>) -> Result<()> {
         self.closed = true;
-        self.record.terms.keep &= self.ran;
         self.record.end(code, why);
         self.write();
-        if self.record.terms.keep {
+        if self.record.is_kept() {
             return self
                 .trouble
                 .take()
@@ -273,10 +269,17 @@ impl Keeper {
     }
 }
 
-/// A workload that never came to be.
+/// A workload that never came to be, or this time did not.
 impl Drop for Keeper {
     fn drop(&mut self) {
-        if !self.closed {
+        if self.closed {
+            return;
+        }
+        if self.record.is_kept() {
+            let why = "it could not be started again".to_owned();
+            self.record.end(OWN_FAILURE, Some(why));
+            self.write();
+        } else {
             let _ = remove(&self.dir, &self.record);
         }
     }
@@ -305,7 +308,7 @@ fn bury(dir: &Path) -> Option<String> {
         return None;
     }
     let why = "its supervisor was killed".to_owned();
-    if record.terms.keep && !matches!(record.status, Status::Starting) {
+    if record.is_kept() {
         record.end(KILLED, Some(why));
         let _ = write(dir, &record);
     } else {
