@@ -119,7 +119,7 @@ fn a_container_goes_by_its_name_and_its_limits_outlive_a_reload() {
     done.fails(
         0,
         &[
-            "was told: systemctl set-property --runtime libpod-",
+            "was told: systemctl set-property --runtime -- libpod-",
             "MemoryMax=33554432",
         ],
     );
@@ -177,7 +177,7 @@ fn a_name_given_twice_is_an_error_that_says_which() {
         ],
     );
     // By path it works; root tells the user's own manager.
-    set(&[&rootless, "pids.max=9"]).fails(0, &["systemctl --user --machine=1000@ set-property"]);
+    set(&[&rootless, "pids.max=9"]).fails(0, &["systemctl --user '--machine=1000@' set-property"]);
     assert_eq!(read(file(&rootless, "pids.max")), "9");
     user("rm --force --time=0 twin");
     call(&["rm", "-r", "/home/user/rootfs"]);

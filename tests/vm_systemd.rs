@@ -148,7 +148,7 @@ fn a_controller_that_is_off_is_turned_on_by_systemd() {
     done.fails(
         0,
         &[
-            "was told: systemctl set-property --runtime bare.service",
+            "was told: systemctl set-property --runtime -- bare.service",
             "CPUWeight=200",
         ],
     );
@@ -219,8 +219,12 @@ fn persist_outlives_a_boot_and_the_default_does_not() {
         "cpu.weight=300",
         "--persist",
     ])
-    .fails(0, &["was told: systemctl set-property installed.service"]);
-    set(&["installed.service", "pids.max=9"]).fails(0, &["--runtime installed.service TasksMax=9"]);
+    .fails(
+        0,
+        &["was told: systemctl set-property -- installed.service"],
+    );
+    set(&["installed.service", "pids.max=9"])
+        .fails(0, &["--runtime -- installed.service 'TasksMax=9'"]);
     let drop_in = read(Path::new(ETC).join("installed.service.d/50-MemoryMax.conf"));
     assert!(drop_in.contains("MemoryMax=100663296"), "{drop_in}");
     daemon_reload(&witness);
@@ -280,13 +284,13 @@ fn a_users_own_manager_is_told_by_the_user_and_by_root() {
 
     set_as_user("mine.service pids.max=7 cpu.weight=300").fails(
         0,
-        &["was told: systemctl --user set-property --runtime mine.service"],
+        &["was told: systemctl --user set-property --runtime -- mine.service"],
     );
     assert_eq!(
         (own("pids.max"), own("cpu.weight")),
         ("7".into(), "300".into())
     );
-    let told = "systemctl --user --machine=1000@ set-property --runtime mine.service";
+    let told = "systemctl --user '--machine=1000@' set-property --runtime -- mine.service";
     set(&["mine.service", "memory.max=64m"]).fails(0, &["was told", told]);
     // What the user wrote past their manager tells when it has applied all.
     fs::write(dir.join("memory.high"), "50331648").unwrap();
@@ -308,6 +312,34 @@ fn a_users_own_manager_is_told_by_the_user_and_by_root() {
     }
     assert_eq!(own("pids.max"), "7");
     user("systemctl --user stop mine.service");
+}
+
+/// Whoever may make cgroups chooses their names. No name leads to a unit that is another's.
+#[test]
+fn a_directory_that_is_named_like_a_users_manager_leads_to_no_unit() {
+    let victim = Unit::service("victim.service");
+    let before = victim.read("memory.max");
+    let users = "user.slice/user-1000.slice/user@1000.service";
+    for above in ["fake/user@0.service", &format!("{users}/user@0.service")] {
+        let path = format!("{above}/victim.service");
+        let dir = Path::new(MOUNT).join(&path);
+        fs::create_dir_all(&dir).unwrap();
+        for wish in [&["memory.max=64m"][..], &["memory.max=64m", "--persist"]] {
+            let done = set(&[&[&*path], wish].concat());
+            assert!(!done.stderr.contains("was told"), "{done:?}");
+        }
+        for dir in dir
+            .ancestors()
+            .take(if above == "fake/user@0.service" { 3 } else { 2 })
+        {
+            fs::remove_dir(dir).unwrap();
+        }
+    }
+    assert_eq!(victim.read("memory.max"), before);
+    assert_eq!(
+        call(&["systemctl", "is-active", "victim.service"]),
+        "active"
+    );
 }
 
 #[test]
@@ -404,7 +436,7 @@ fn the_dashboard_shows_names_without_escapes_and_they_can_be_typed() {
         0,
         &[
             r"esc\x2daped.scope is a unit",
-            r"--runtime 'esc\x2daped.scope' TasksMax=7",
+            r"--runtime -- 'esc\x2daped.scope' 'TasksMax=7'",
         ],
     );
     let scope = Path::new(MOUNT).join(r"my\x2dslice.slice/esc\x2daped.scope");

@@ -7,6 +7,8 @@ use std::fmt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use nix::unistd::geteuid;
+
 use super::cgroup::knob::{Address, Knob, KnobValue};
 use super::unit::{Limit, Weight};
 
@@ -23,7 +25,8 @@ pub struct Unit {
 }
 
 impl Unit {
-    /// The unit whose cgroup this is (`path` is relative to the mount), if systemd runs and says so.
+    /// The unit whose cgroup this is (`path` is relative to the mount), if systemd runs and its manager says so. A name
+    /// alone proves nothing: anybody who may make a cgroup chooses one.
     pub fn of_cgroup(path: &Path) -> Option<Self> {
         if !Path::new("/run/systemd/system").is_dir() {
             return None;
@@ -32,19 +35,13 @@ impl Unit {
         if !KINDS.iter().any(|kind| name.ends_with(kind)) {
             return None;
         }
-        let of_user = path.ancestors().skip(1).find_map(manager_of);
         let unit = Self {
             name: name.to_owned(),
-            of_user,
+            of_user: user_manager(path).map(|(uid, _)| uid),
         };
-        if of_user.is_some() {
-            return Some(unit);
-        }
-        let answer = Command::new("systemctl")
-            .args(["show", "--property=ControlGroup", "--value", "--", name])
-            .stdin(Stdio::null())
-            .output()
-            .ok()?;
+        let mut words = unit.systemctl("show", geteuid().is_root());
+        words.extend(["--property=ControlGroup", "--value", "--", name].map(str::to_owned));
+        let answer = Telling(words).start().output().ok()?;
         let its = String::from_utf8_lossy(&answer.stdout);
         (Path::new(its.trim()) == Path::new("/").join(path)).then_some(unit)
     }
@@ -52,10 +49,7 @@ impl Unit {
     /// The cgroup below which its manager hands controllers out, for the cgroup at `path`; both are relative
     /// to the mount.
     pub fn top<'a>(&self, path: &'a Path) -> &'a Path {
-        path.ancestors()
-            .skip(1)
-            .find(|above| manager_of(above).is_some())
-            .unwrap_or(Path::new(""))
+        user_manager(path).map_or(Path::new(""), |(_, manager)| manager)
     }
 
     /// The command that tells systemd: until the next boot, or for good. `as_root` is for who is not the
@@ -65,7 +59,7 @@ impl Unit {
         if !persist {
             words.push("--runtime".to_owned());
         }
-        words.push(self.name.clone());
+        words.extend(["--".to_owned(), self.name.clone()]);
         words.extend(properties.iter().cloned());
         Telling(words)
     }
@@ -79,7 +73,7 @@ impl Unit {
     /// [`command`](Self::command).
     pub fn stop(&self, as_root: bool) -> Telling {
         let mut words = self.systemctl("stop", as_root);
-        words.push(self.name.clone());
+        words.extend(["--".to_owned(), self.name.clone()]);
         Telling(words)
     }
 
@@ -97,13 +91,15 @@ impl Unit {
     }
 }
 
-/// The uid of the user whose own manager's cgroup this is: `user@1000.service`.
-fn manager_of(path: &Path) -> Option<u32> {
-    let name = path.file_name()?.to_str()?;
-    name.strip_prefix("user@")?
-        .strip_suffix(".service")?
-        .parse()
-        .ok()
+/// The user below whose own manager's cgroup this is, and that cgroup. It is nowhere but at
+/// `user.slice/user-1000.slice/user@1000.service`: a directory of that name elsewhere is anybody's.
+fn user_manager(path: &Path) -> Option<(u32, &Path)> {
+    let mut above = path.ancestors().skip(1);
+    let manager = above.find(|above| above.components().count() == 3)?;
+    let uid = manager.file_name()?.to_str()?.strip_prefix("user@")?;
+    let uid: u32 = uid.strip_suffix(".service")?.parse().ok()?;
+    let place = format!("user.slice/user-{uid}.slice/user@{uid}.service");
+    (manager == Path::new(&place)).then_some((uid, manager))
 }
 
 /// A command that tells systemd something.
@@ -111,13 +107,15 @@ fn manager_of(path: &Path) -> Option<u32> {
 pub struct Telling(Vec<String>);
 
 impl Telling {
+    fn start(&self) -> Command {
+        let mut command = Command::new(&self.0[0]);
+        command.args(&self.0[1..]).stdin(Stdio::null());
+        command
+    }
+
     /// Runs it. What it said where it failed, in one line.
     pub fn run(&self) -> Result<(), String> {
-        let output = Command::new(&self.0[0])
-            .args(&self.0[1..])
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| error.to_string())?;
+        let output = self.start().output().map_err(|error| error.to_string())?;
         if output.status.success() {
             return Ok(());
         }
@@ -129,15 +127,8 @@ impl Telling {
 /// The command as it is typed.
 impl fmt::Display for Telling {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, word) in self.0.iter().enumerate() {
-            let separator = if at == 0 { "" } else { " " };
-            if word.contains([' ', '\\', '*', '$']) {
-                write!(out, "{separator}'{word}'")?;
-            } else {
-                write!(out, "{separator}{word}")?;
-            }
-        }
-        Ok(())
+        let words = self.0.iter().map(String::as_str);
+        out.write_str(&shlex::try_join(words).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -244,12 +235,57 @@ mod tests {
         let properties = ["IOWriteBandwidthMax=/dev/block/254:0 1".to_owned()];
         assert_eq!(
             unit.command(&properties, false, false).to_string(),
-            "systemctl --user set-property --runtime a.service 'IOWriteBandwidthMax=/dev/block/254:0 1'"
+            "systemctl --user set-property --runtime -- a.service 'IOWriteBandwidthMax=/dev/block/254:0 1'"
         );
         assert_eq!(
             unit.command(&["TasksMax=7".to_owned()], true, true)
                 .to_string(),
-            "systemctl --user --machine=1000@ set-property a.service TasksMax=7"
+            "systemctl --user '--machine=1000@' set-property -- a.service 'TasksMax=7'"
         );
+    }
+
+    #[test]
+    fn a_foreign_name_is_one_word_of_a_shell() {
+        let of = |name: &str| {
+            let name = name.to_owned();
+            let unit = Unit {
+                name,
+                of_user: None,
+            };
+            unit.stop(true).to_string()
+        };
+        for name in [
+            "x;id>pwned;.service",
+            "it's $(id) `id`.service",
+            "-H.scope",
+            "a\nb.slice",
+        ] {
+            let typed = shlex::split(&of(name)).unwrap();
+            assert_eq!(typed, ["systemctl", "stop", "--", name]);
+        }
+        assert_eq!(of("x;id.service"), "systemctl stop -- 'x;id.service'");
+    }
+
+    #[test]
+    fn a_users_manager_is_only_where_systemd_puts_it() {
+        let of = |path: &str| user_manager(Path::new(path)).map(|(uid, _)| uid);
+        let manager = "user.slice/user-1000.slice/user@1000.service";
+        assert_eq!(of(&format!("{manager}/app.slice/mine.service")), Some(1000));
+        assert_eq!(of(&format!("{manager}/init.scope")), Some(1000));
+        for path in [
+            manager,
+            "user@0.service/victim.service",
+            "user.slice/user-0.slice/user@1000.service/victim.service",
+            "user.slice/user-1000.slice/user@0.service/victim.service",
+            "user.slice/user-1000.slice/user@+1000.service/victim.service",
+            "user.slice/user-01000.slice/user@01000.service/victim.service",
+            "other.slice/user-1000.slice/user@1000.service/victim.service",
+            "user.slice/user-1000.slice/user@1000.service.d/victim.service",
+            &format!("x/{manager}/victim.service"),
+        ] {
+            assert_eq!(of(path), None, "{path}");
+        }
+        let nested = format!("{manager}/app.slice/user@0.service/victim.service");
+        assert_eq!(of(&nested), Some(1000));
     }
 }
