@@ -32,7 +32,8 @@ pub fn run(mut spec: Spec, terms: Terms) -> anyhow::Result<u8> {
         say(&told);
     }
     let mut hook = OomHook::new(terms.on_oom.as_deref(), Says::OnStderr);
-    let keep = || shelf.take(Record::new(&plan, &spec, terms), false);
+    let record = Record::new(&plan, &spec, terms);
+    let keep = |go_on: &mut dyn FnMut() -> bool| shelf.take(record, false, go_on);
     let ended = supervise(&plan, keep, &mut |report| match report {
         Report::Oom(oom) => {
             say(&report.to_string());

@@ -20,7 +20,7 @@ use super::oom_hook::OomHook;
 use crate::control::hook::Says;
 use crate::kernel::process::protect_from_oom;
 use crate::launch::state::{Record, Shelf, Terms};
-use crate::launch::supervise::supervise;
+use crate::launch::supervise::{OWN_FAILURE, supervise};
 use crate::launch::{Plan, Report, Spec};
 
 /// What to see to.
@@ -37,7 +37,8 @@ pub struct Order {
     pub again: bool,
 }
 
-/// Runs the workload until it ends or is stopped; the exit code is the program's.
+/// Runs the workload until it ends or is stopped; the exit code is the program's. What goes wrong is a report too: on
+/// stderr it would look like the workload's own words.
 pub fn run() -> Result<u8> {
     let parent = getppid();
     prctl::set_pdeathsig(Signal::SIGTERM).context("ask to be told when the parent dies")?;
@@ -45,11 +46,11 @@ pub fn run() -> Result<u8> {
     stdin()
         .read_to_string(&mut text)
         .context("read the order")?;
-    let order: Order = serde_json::from_str(&text).context("understand the order")?;
+    let Order { spec, terms, again } =
+        serde_json::from_str(&text).context("understand the order")?;
     let mut reports = own_streams().context("set up the streams")?;
-    let spec = order.spec.with_absolute_paths();
-    let detached = order.terms.detached;
-    if detached {
+    let spec = spec.with_absolute_paths();
+    if terms.detached {
         // Not part of whoever's session started it, and none of the files there.
         setsid().context("leave the session")?;
         std::env::set_current_dir("/").context("go to /")?;
@@ -57,24 +58,36 @@ pub fn run() -> Result<u8> {
     }
     anyhow::ensure!(getppid() == parent, "who started this died");
 
-    let mut tell = |report: &Report| {
+    let mut tell = move |report: &Report| {
         // Nobody listens any more: then nobody misses it.
         if let Ok(line) = serde_json::to_string(report) {
             let _ = writeln!(reports, "{line}");
         }
     };
+    see_to(&spec, terms, again, &mut tell).or_else(|error| {
+        tell(&Report::Failed {
+            code: OWN_FAILURE,
+            text: format!("{error:#}"),
+        });
+        Ok(OWN_FAILURE)
+    })
+}
+
+fn see_to(spec: &Spec, terms: Terms, again: bool, tell: &mut dyn FnMut(&Report)) -> Result<u8> {
+    let detached = terms.detached;
     let shelf = Shelf::own()?;
     for text in shelf.sweep() {
         tell(&Report::Notice { text });
     }
-    let plan = Plan::new(&spec)?;
+    let plan = Plan::new(spec)?;
     let says = if detached {
         Says::Nothing
     } else {
         Says::OnStderr
     };
-    let mut hook = OomHook::new(order.terms.on_oom.as_deref(), says);
-    let keep = || shelf.take(Record::new(&plan, &spec, order.terms), order.again);
+    let mut hook = OomHook::new(terms.on_oom.as_deref(), says);
+    let record = Record::new(&plan, spec, terms);
+    let keep = |go_on: &mut dyn FnMut() -> bool| shelf.take(record, again, go_on);
     let code = supervise(&plan, keep, &mut |report| {
         let on_its_own = detached && matches!(report, Report::Started { .. });
         if on_its_own {

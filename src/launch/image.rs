@@ -146,9 +146,9 @@ impl Image {
         if self.missing().next().is_none() {
             return Ok(());
         }
-        let waits = || {
+        let waits = |who| {
             notice(format!(
-                "waiting for another launcher that unpacks before {}",
+                "waiting for {who}, which unpacks before {}",
                 self.name
             ));
         };

@@ -1,12 +1,11 @@
 //! What a workload needs outside: its leaf cgroup and its scratch directory. Both are made here and go
 //! with the [`Place`], whatever happens.
 //!
-//! The scratch directory is locked (`flock`) by the launcher that made it. The kernel lets go of the lock
-//! when that launcher dies, however it dies: a directory that can be locked was left behind, and is
-//! swept, with its cgroup, by the next start.
+//! The scratch directory is locked by the launcher that made it: one that can be locked was left behind, and is swept,
+//! with its cgroup, by the next start.
 
 use std::ffi::CString;
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -17,6 +16,7 @@ use nix::errno::Errno;
 
 use super::error::{Error, Result};
 use super::home::{self, SLICE};
+use super::lock;
 use super::plan::Plan;
 use crate::kernel::cgroup::hierarchy::Hierarchy;
 use crate::kernel::cgroup::tree::Cgroup;
@@ -46,13 +46,29 @@ pub struct Place {
 
 impl Place {
     /// Sweeps what dead launchers left, then makes the leaf with all limits written, before any process
-    /// exists, and the scratch directory.
-    pub fn make(plan: &Plan) -> Result<Self> {
-        let (base, base_lock) = scratch_base()?;
-        base_lock
-            .lock()
-            .map_err(|error| KernelError::new("lock", &base, error))?;
-        sweep(&base, &plan.mount);
+    /// exists, and the scratch directory. Waits for other launchers as long as it may go on.
+    pub fn make(plan: &Plan, go_on: &mut dyn FnMut() -> bool) -> Result<Self> {
+        let base = scratch_base()?;
+        let lock = lock::wait_for_dir(&base, go_on)?;
+        let claimed = Self::claim(plan, &base);
+        // What cleans up takes it anew.
+        drop(lock);
+        let clean = |_: &Error| remove_empty_slice(&base, &plan.mount.join(SLICE));
+        let mut place = claimed.inspect_err(clean)?;
+        // From here on, dropping the place cleans up.
+        place.write_limits(plan)?;
+        if plan.pasta.is_some() {
+            place.beside = Some(Cgroup::create(beside(place.leaf.path()))?);
+        }
+        if let (Some((uid, gid)), true) = (plan.ids.root(), plan.delegate) {
+            place.leaf.delegate(uid, gid)?;
+        }
+        Ok(place)
+    }
+
+    /// Makes what carries its name, under the lock of all starts.
+    fn claim(plan: &Plan, base: &Path) -> Result<Self> {
+        sweep(base, &plan.mount);
 
         let scratch = base.join(&plan.name);
         let taken = || {
@@ -74,7 +90,7 @@ impl Place {
             Err(_) => {}
         }
         let kept = plan.root.kept.as_deref().map(lock_layer).transpose()?;
-        let lock = make_private_dir(&scratch).and_then(|()| lock_dir(&scratch))?;
+        let lock = make_private_dir(&scratch).and_then(|()| lock::try_dir(&scratch))?;
         let leaf = match Cgroup::create(&leaf_path) {
             Ok(leaf) => leaf,
             Err(error) => {
@@ -82,7 +98,7 @@ impl Place {
                 return Err(explain(error, plan));
             }
         };
-        let mut place = Self {
+        Ok(Self {
             leaf,
             beside: None,
             scratch,
@@ -91,16 +107,7 @@ impl Place {
             kept,
             in_memory: false,
             removed: false,
-        };
-        // From here on, dropping the place cleans up.
-        place.write_limits(plan)?;
-        if plan.pasta.is_some() {
-            place.beside = Some(Cgroup::create(beside(&leaf_path))?);
-        }
-        if let (Some((uid, gid)), true) = (plan.ids.root(), plan.delegate) {
-            place.leaf.delegate(uid, gid)?;
-        }
-        Ok(place)
+        })
     }
 
     /// The leaf.
@@ -201,17 +208,6 @@ impl Place {
         Ok(())
     }
 
-    /// The last one turns off the light. Under the lock of all starts, so that no start finds its slice
-    /// gone; where others are in it, the kernel refuses.
-    fn remove_empty_slice(&self) {
-        if let (Some(base), Some(slice)) = (self.scratch.parent(), self.leaf.path().parent())
-            && let Ok(base_lock) = File::open(base)
-            && base_lock.lock().is_ok()
-        {
-            let _ = fs::remove_dir(slice);
-        }
-    }
-
     /// Removes the leaf and the scratch directory. What goes wrong with one does not keep the other.
     pub fn remove(mut self) -> Result<()> {
         self.clean()
@@ -223,7 +219,9 @@ impl Place {
         }
         let beside = self.beside.as_ref().map_or(Ok(()), Cgroup::remove);
         let leaf = self.leaf.remove();
-        self.remove_empty_slice();
+        if let (Some(base), Some(slice)) = (self.scratch.parent(), self.leaf.path().parent()) {
+            remove_empty_slice(base, slice);
+        }
         if self.in_memory {
             let _ = nix::mount::umount2(&self.scratch, nix::mount::MntFlags::MNT_DETACH);
         }
@@ -240,6 +238,14 @@ impl Drop for Place {
     }
 }
 
+/// Removes the cgroup above a leaf with the last leaf in it; where others are, the kernel refuses. Under the lock of all
+/// starts, so that no start finds its slice gone. Where that lock cannot be had, the next one does it.
+fn remove_empty_slice(base: &Path, slice: &Path) {
+    if let Ok(_lock) = lock::wait_for_dir(base, &mut || true) {
+        let _ = fs::remove_dir(slice);
+    }
+}
+
 /// Where what carries a workload's packets is: no workload's name has an `@`.
 fn beside(leaf: &Path) -> PathBuf {
     let mut name = leaf.file_name().unwrap_or_default().to_owned();
@@ -249,7 +255,7 @@ fn beside(leaf: &Path) -> PathBuf {
 
 /// Takes a layer directory: two workloads must not write to one.
 fn lock_layer(dir: &Path) -> Result<(PathBuf, File)> {
-    match lock_dir(dir) {
+    match lock::try_dir(dir) {
         Ok(lock) => Ok((dir.to_owned(), lock)),
         Err(error) if error.errno() == Errno::EWOULDBLOCK => Err(Error::refused(format!(
             "{} takes the writes of another workload; give this one a --layer-dir of its own",
@@ -280,12 +286,12 @@ fn explain(error: KernelError, plan: &Plan) -> Error {
     }
 }
 
-/// The directory of all scratch directories, and an open file of it to lock.
-fn scratch_base() -> Result<(PathBuf, File)> {
+/// The directory of all scratch directories.
+fn scratch_base() -> Result<PathBuf> {
     let mut first_error = None;
     for base in SCRATCH.map(PathBuf::from) {
-        match make_private_dir(&base).and_then(|()| open_dir(&base)) {
-            Ok(dir) => return Ok((base, dir)),
+        match make_private_dir(&base) {
+            Ok(()) => return Ok(base),
             Err(error) => first_error = first_error.or(Some(error)),
         }
     }
@@ -297,8 +303,9 @@ pub(super) fn sweep_left() {
     let hierarchy = Hierarchy::discover(Path::new("/proc"));
     let mount = hierarchy.ok().and_then(|hierarchy| hierarchy.mount);
     for base in SCRATCH.map(PathBuf::from) {
-        if let (Some(mount), Ok(lock)) = (&mount, open_dir(&base))
-            && lock.lock().is_ok()
+        if let Some(mount) = &mount
+            && base.is_dir()
+            && let Ok(_lock) = lock::wait_for_dir(&base, &mut || true)
         {
             sweep(&base, mount);
             // Where others are in it, the kernel refuses.
@@ -313,7 +320,9 @@ fn sweep(base: &Path, mount: &Path) {
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
         let left = entry.path();
         // Locked: its launcher lives. The lock must be held until all is gone.
-        let Ok(_lock) = lock_dir(&left) else { continue };
+        let Ok(_lock) = lock::try_dir(&left) else {
+            continue;
+        };
         let leaves = home::leaves(&entry.file_name().to_string_lossy());
         let removed = leaves.iter().flat_map(|leaf| {
             let leaf = mount.join(leaf);
@@ -337,19 +346,6 @@ pub(super) fn make_private_dir(path: &Path) -> KernelResult<()> {
         .mode(0o700)
         .create(path)
         .map_err(|error| KernelError::new("create", path, error))
-}
-
-pub(super) fn open_dir(path: &Path) -> KernelResult<File> {
-    File::open(path).map_err(|error| KernelError::new("open", path, error))
-}
-
-pub(super) fn lock_dir(path: &Path) -> KernelResult<File> {
-    let dir = open_dir(path)?;
-    match dir.try_lock() {
-        Ok(()) => Ok(dir),
-        Err(TryLockError::WouldBlock) => Err(KernelError::new("lock", path, Errno::EWOULDBLOCK)),
-        Err(TryLockError::Error(error)) => Err(KernelError::new("lock", path, error)),
-    }
 }
 
 pub(super) fn remove_dir_all(path: &Path) -> KernelResult<()> {

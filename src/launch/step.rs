@@ -40,8 +40,9 @@ pub enum Step {
     BecomeRoot,
     /// Mount a new file system.
     Mount(Mount),
-    /// Show an existing file at another place too.
-    Bind(CString, CString),
+    /// Show a device of the host's at a file. It can be used, but its owner and its mode cannot be changed, as they are
+    /// the host's too.
+    Device(CString, CString),
     /// Make a directory, unless it is there.
     Directory(CString),
     /// Make a directory, unless it is there; a link to one is refused.
@@ -305,7 +306,7 @@ fn devices(steps: &mut Vec<Step>) -> Result<(), NulError> {
     for node in ["null", "zero", "full", "random", "urandom", "tty"] {
         let (host, here) = (format!("/dev/{node}"), format!("dev/{node}"));
         steps.push(Step::File(CString::new(&*here)?));
-        steps.push(Step::Bind(CString::new(host)?, CString::new(here)?));
+        steps.push(Step::Device(CString::new(host)?, CString::new(here)?));
     }
     let hardened = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let pts = (
@@ -387,7 +388,7 @@ impl Step {
                 new.flags,
                 new.options.as_deref(),
             ),
-            Self::Bind(from, to) => bind(from, to),
+            Self::Device(from, to) => show_device(from, to),
             Self::Directory(path) => match mkdir(&**path, Mode::from_bits_truncate(0o755)) {
                 // Whether it is a directory is for the step that uses it to find out.
                 Err(Errno::EEXIST) => Ok(()),
@@ -426,16 +427,7 @@ impl Step {
             Self::Link { target, at } => symlinkat(&**target, AT_FDCWD, &**at),
             Self::ReadOnly(path) => match bind(path, path) {
                 Err(Errno::ENOENT) => Ok(()),
-                Err(errno) => Err(errno),
-                Ok(()) => {
-                    let flags = MsFlags::MS_REMOUNT
-                        | MsFlags::MS_BIND
-                        | MsFlags::MS_RDONLY
-                        | MsFlags::MS_NOSUID
-                        | MsFlags::MS_NODEV
-                        | MsFlags::MS_NOEXEC;
-                    mount(NONE, &**path, NONE, flags, NONE)
-                }
+                bound => bound.and_then(|()| make_read_only(path, MsFlags::MS_NODEV)),
             },
             Self::Mask(path) => mask(path),
             Self::LeaveOldRoot => {
@@ -480,6 +472,23 @@ fn bind(from: &CStr, to: &CStr) -> nix::Result<()> {
     mount(Some(from), to, NONE, MsFlags::MS_BIND, NONE)
 }
 
+/// Nothing below a mount can be changed, and nothing of it executed.
+fn make_read_only(at: &CStr, more: MsFlags) -> nix::Result<()> {
+    let flags = MsFlags::MS_REMOUNT
+        | MsFlags::MS_BIND
+        | MsFlags::MS_RDONLY
+        | MsFlags::MS_NOSUID
+        | MsFlags::MS_NOEXEC
+        | more;
+    mount(NONE, at, NONE, flags, NONE)
+}
+
+/// A device can be written although its mount is read-only.
+fn show_device(from: &CStr, at: &CStr) -> nix::Result<()> {
+    bind(from, at)?;
+    make_read_only(at, MsFlags::empty())
+}
+
 /// The offsets can be written until somebody enters, and who makes the namespace is not in it.
 fn enter_time_namespace(offsets: &str) -> nix::Result<()> {
     let time = CloneFlags::from_bits_retain(libc::CLONE_NEWTIME);
@@ -516,7 +525,7 @@ fn mask(path: &CStr) -> nix::Result<()> {
             Some(c"size=0k"),
         )
     } else {
-        bind(c"dev/null", path)
+        show_device(c"dev/null", path)
     }
 }
 
@@ -534,7 +543,7 @@ impl fmt::Display for Step {
                 new.kind.to_string_lossy(),
                 new.target.to_string_lossy()
             ),
-            Self::Bind(from, _) => write!(out, "bind {}", from.to_string_lossy()),
+            Self::Device(from, _) => write!(out, "show {}", from.to_string_lossy()),
             Self::Directory(path) => write!(out, "make directory {}", path.to_string_lossy()),
             Self::RealDirectory(path) => write!(
                 out,

@@ -68,7 +68,7 @@ pub const AT_ONCE: i32 = -1;
 /// 4. what is left in the leaf is killed, its counters are looked at for the last time, leaf and scratch are removed
 pub fn supervise(
     plan: &Plan,
-    keep: impl FnOnce() -> Result<Keeper>,
+    keep: impl FnOnce(GoOn<'_>) -> Result<Keeper>,
     observe: &mut dyn FnMut(&Report),
 ) -> Result<u8> {
     for text in &plan.notices {
@@ -78,25 +78,19 @@ pub fn supervise(
     default_action(Signal::SIGCHLD)
         .map_err(|errno| KernelError::new("take back", "SIGCHLD", errno))?;
     let signals = Signals::take()?;
-    let mut keeper = keep()?;
-    image::sweep();
-    if let Some(image) = &plan.image {
-        let mut ended_by = None;
-        let mut go_on = || {
-            let ends = |signal: &Signal| {
-                matches!(signal, Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP)
-            };
-            let next = || signals.next().map(|told| told.signal).filter(ends);
-            ended_by = ended_by.or_else(next);
-            ended_by.is_none()
-        };
-        let mut notice = |text| observe(&Report::Notice { text });
-        match (image.unpack(&mut go_on, &mut notice), ended_by) {
-            (_, Some(signal)) => return Ok(exit_code(None, Some(signal as i32))),
-            (unpacked, None) => unpacked?,
-        }
+    let mut ended_by = None;
+    let mut go_on = || {
+        let ends =
+            |signal: &Signal| matches!(signal, Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP);
+        let next = || signals.next().map(|told| told.signal).filter(ends);
+        ended_by = ended_by.or_else(next);
+        ended_by.is_none()
+    };
+    let prepared = prepare(plan, keep, &mut go_on, observe);
+    if let Some(signal) = ended_by {
+        return Ok(exit_code(None, Some(signal as i32)));
     }
-    let place = Place::make(plan)?;
+    let (mut keeper, place) = prepared?;
     let cgroup = place.leaf_path(plan);
     let record = keeper.record();
     let log = record.terms.detached.then(|| log_dir(record)).transpose()?;
@@ -136,6 +130,24 @@ pub fn supervise(
     let code = ended?;
     removed?;
     closed.map(|()| code)
+}
+
+/// Asked every now and then by what takes long.
+type GoOn<'a> = &'a mut dyn FnMut() -> bool;
+
+/// Everything that may have to wait for other launchers.
+fn prepare(
+    plan: &Plan,
+    keep: impl FnOnce(GoOn<'_>) -> Result<Keeper>,
+    go_on: GoOn<'_>,
+    observe: &mut dyn FnMut(&Report),
+) -> Result<(Keeper, Place)> {
+    let keeper = keep(go_on)?;
+    image::sweep();
+    if let Some(image) = &plan.image {
+        image.unpack(go_on, &mut |text| observe(&Report::Notice { text }))?;
+    }
+    Ok((keeper, Place::make(plan, go_on)?))
 }
 
 /// Where the output of a detached workload goes: where that of its earlier lives is.

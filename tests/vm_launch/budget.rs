@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
-use crate::support::{Host, SLICE, Supervisor, binary, mount, read, wait_until};
+use crate::support::{Host, SLICE, Supervisor, binary, end_of, mount, read, wait_until};
 
 const READY: &str = "echo ready; exec sleep 100";
 
@@ -206,6 +207,36 @@ fn b31_a_partition_is_led_to_its_disk() {
         done.stdout.starts_with(&format!("{device} rbps=1048576 ")),
         "{done:?}"
     );
+}
+
+#[test]
+fn a_limit_that_the_kernel_refuses_is_told_and_holds_up_nothing() {
+    let host = Host::new();
+    for _ in 0..2 {
+        host.run(&["--device-write-bps", "/dev/vdb:1"], &["true"])
+            .fails(125, &["write `", "io.max", "Invalid argument"]);
+        host.assert_clean("a refused limit");
+    }
+    assert_eq!(host.run(&[], &["true"]).ok(), "");
+}
+
+#[test]
+fn who_waits_for_another_launcher_can_be_interrupted() {
+    let host = Host::new();
+    assert_eq!(host.run(&[], &["true"]).ok(), "");
+    let held = fs::File::open("/var/lib/ringfence/scratch").unwrap();
+    held.lock().unwrap();
+    let mut waiting = host.command(&[], &["true"]).spawn().unwrap();
+    let pid = Pid::from_raw(waiting.id().cast_signed());
+    let reads_signals = || {
+        let status = read(format!("/proc/{pid}/status"));
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+        let mask = u64::from_str_radix(mask.unwrap().trim(), 16).unwrap();
+        mask & 1 << (Signal::SIGTERM as u64 - 1) != 0
+    };
+    wait_until("the launcher at the lock", reads_signals);
+    kill(pid, Signal::SIGTERM).unwrap();
+    assert_eq!(end_of(&mut waiting), Some(128 + Signal::SIGTERM as i32));
 }
 
 #[test]

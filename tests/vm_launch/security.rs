@@ -1,6 +1,7 @@
 //! Capabilities and the filter of system calls.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 
 use crate::support::Host;
 
@@ -112,6 +113,29 @@ fn b58_nested_user_namespaces_are_blocked_unless_asked_for() {
     }
     // clone3 hides its flags from a filter, so it is not there, and nobody misses it.
     assert_eq!(host.sh(&["--cap-add", "SYS_ADMIN"], nest).ok(), "nested");
+}
+
+#[test]
+fn a_device_can_be_used_but_its_node_stays_the_hosts() {
+    const NODES: &str = "null zero full random urandom tty";
+    let host = Host::new();
+    let nodes = || {
+        NODES.split(' ').map(|node| {
+            let meta = fs::metadata(format!("/dev/{node}")).unwrap();
+            (node, meta.mode(), meta.uid(), meta.gid())
+        })
+    };
+    let before: Vec<_> = nodes().collect();
+    let script = format!(
+        "cd /dev; for node in {NODES}; do chmod 604 $node && echo mode of $node; chown 7:7 $node && echo owner of $node; \
+         touch $node && echo times of $node; done 2>/dev/null; \
+         chmod 604 /proc/kcore 2>/dev/null && echo mode of a mask; echo x >null; head -c 4 zero | wc -c"
+    );
+    for flags in [&[][..], &["--userns", "host"], &["--privileged"]] {
+        let done = host.sh(flags, &script);
+        assert_eq!((done.code, &*done.stdout), (0, "4\n"), "{done:?}");
+        assert!(nodes().eq(before.iter().copied()), "{flags:?}");
+    }
 }
 
 #[test]

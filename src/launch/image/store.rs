@@ -21,6 +21,7 @@ use oci_spec::image::Digest;
 
 use crate::kernel::error::{Error as KernelError, errno_from};
 use crate::launch::error::{Error, Result};
+use crate::launch::lock::holder;
 
 const STORE: &str = "/var/lib/ringfence/store";
 
@@ -64,8 +65,8 @@ pub struct Making {
 }
 
 impl Making {
-    /// Waits for the launcher that is making some, as long as it may go on.
-    pub fn begin(go_on: &mut dyn FnMut() -> bool, waits: impl FnOnce()) -> Result<Self> {
+    /// Waits for the launcher that is making some, as long as it may go on. `waits` is told who that is.
+    pub fn begin(go_on: &mut dyn FnMut() -> bool, waits: impl FnOnce(String)) -> Result<Self> {
         let tmp = Path::new(STORE).join("tmp");
         make_private_dir(&tmp)?;
         let failed = |error| KernelError::new("lock", &tmp, error);
@@ -80,7 +81,7 @@ impl Making {
                 }
                 Err(TryLockError::WouldBlock) => {
                     if let Some(waits) = waits.take() {
-                        waits();
+                        waits(holder(&lock));
                     }
                     sleep(PATIENCE);
                 }

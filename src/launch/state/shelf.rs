@@ -13,7 +13,7 @@ use crate::kernel::error::Error as KernelError;
 use crate::launch::error::{Error, Result};
 use crate::launch::report::Report;
 use crate::launch::supervise::OWN_FAILURE;
-use crate::launch::{log, place};
+use crate::launch::{lock, log, place};
 
 /// Root's.
 const BASE: &str = "/run/ringfence/workloads";
@@ -76,13 +76,13 @@ impl Shelf {
 
     /// Sees to what killed supervisors left, and says so, a sentence each.
     pub fn sweep(&self) -> Vec<String> {
-        let Ok(lock) = self.lock() else {
+        let Ok(lock) = self.lock(&mut || true) else {
             return Vec::new();
         };
         let left: Vec<(PathBuf, File)> = self
             .dirs()
             .filter_map(|dir| {
-                let lock = place::lock_dir(&dir).ok()?;
+                let lock = lock::try_dir(&dir).ok()?;
                 let over =
                     read(&dir).is_ok_and(|record| record.exit_code().is_some() && record.is_kept());
                 (!over).then_some((dir, lock))
@@ -119,9 +119,9 @@ impl Shelf {
     /// Removes the record and the log of a workload that has ended.
     pub fn remove(&self, name: &str) -> Result<()> {
         let record = self.get(name)?;
-        let _lock = self.lock()?;
+        let _lock = self.lock(&mut || true)?;
         let dir = self.dir(name);
-        let dead = place::lock_dir(&dir);
+        let dead = lock::try_dir(&dir);
         if dead.is_err() || record.exit_code().is_none() {
             return Err(Error::refused(format!(
                 "{name} is still there; `ringfence stop {name}` first, or `ringfence rm -f {name}`"
@@ -131,9 +131,14 @@ impl Shelf {
     }
 
     /// Makes the record of a workload that this process starts: names are unique. `again` takes that of one that has
-    /// ended, with its history.
-    pub fn take(&self, mut record: Record, again: bool) -> Result<Keeper> {
-        let _lock = self.lock()?;
+    /// ended, with its history. Waits for other launchers as long as it may go on.
+    pub fn take(
+        &self,
+        mut record: Record,
+        again: bool,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Keeper> {
+        let _lock = self.lock(go_on)?;
         let dir = self.dir(&record.name);
         let name = &record.name;
         let made = match fs::create_dir(&dir) {
@@ -141,7 +146,7 @@ impl Shelf {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
             Err(error) => return Err(KernelError::new("create", &dir, error).into()),
         };
-        let lock = place::lock_dir(&dir).map_err(|_| {
+        let lock = lock::try_dir(&dir).map_err(|_| {
             Error::refused(format!(
                 "a workload named {name} is there already; choose another --name"
             ))
@@ -183,23 +188,20 @@ impl Shelf {
     pub fn reading(&self, name: &str) -> Result<Reading> {
         let dir = self.dir(name);
         let path = dir.join(READERS);
-        let lock = OpenOptions::new()
+        let file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .open(&path)
-            .and_then(|file| file.lock_shared().map(|()| file))
-            .map_err(|error| KernelError::new("lock", &path, error))?;
-        Ok(Reading { _lock: lock, dir })
+            .map_err(|error| KernelError::new("open", &path, error))?;
+        lock::wait_for(&file, &path, File::try_lock_shared, &mut || true)?;
+        Ok(Reading { _lock: file, dir })
     }
 
     /// Held by who looks for the dead or makes something new.
-    fn lock(&self) -> Result<File> {
+    fn lock(&self, go_on: &mut dyn FnMut() -> bool) -> Result<File> {
         place::make_private_dir(&self.base)?;
-        let base = place::open_dir(&self.base)?;
-        base.lock()
-            .map_err(|error| KernelError::new("lock", &self.base, error))?;
-        Ok(base)
+        lock::wait_for_dir(&self.base, go_on)
     }
 
     fn dirs(&self) -> impl Iterator<Item = PathBuf> + use<> {
