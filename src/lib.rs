@@ -24,6 +24,7 @@
 //! 2  names/                   who owns a cgroup (its path tells), what people call it (state files tell)
 //! 1  kernel/                  the only room that opens /sys or /proc or makes a syscall
 //!    text                     numbers for people, sanitising of foreign names
+//!    file                     files that others may have made
 //! ```
 //!
 //! Where does a line go? Opens a file or makes a syscall: [`kernel`]. Understands kernel text: that
@@ -45,6 +46,7 @@ pub mod cli;
 pub mod command;
 pub mod control;
 pub mod export;
+pub mod file;
 pub mod kernel;
 pub mod launch;
 pub mod model;

@@ -51,7 +51,7 @@ use warning::Sign;
 pub use warning::{Thresholds, Warning};
 
 /// How many notes are kept.
-const NOTES: usize = 1000;
+pub const NOTES: usize = 1000;
 
 /// What is remembered of a path.
 #[derive(Debug, Clone, Default)]

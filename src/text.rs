@@ -120,6 +120,8 @@ pub fn fit(text: &str, columns: usize) -> Cow<'_, str> {
 /// Whether a character is just drawn, in a cell of its own.
 pub fn is_harmless(char: char) -> bool {
     !char.is_control()
+        // U+FFFE, U+FFFF and their like are no characters, and not allowed in XML.
+        && u32::from(char) & 0xfffe != 0xfffe
         && char.width().is_some_and(|width| width > 0)
         && !matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -172,6 +174,7 @@ mod tests {
             "a\\u{1b}[31mb\\nc\\u{202e}"
         );
         assert_eq!(sanitise("日本 é"), "日本 é");
+        assert_eq!(sanitise("a\u{fffe}\u{ffff}"), "a\\u{fffe}\\u{ffff}");
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub mod terminal;
 pub mod theme;
 pub mod update;
 pub mod view;
+mod watchdog;
 
 use std::future::poll_fn;
 use std::io::{self, Write};
@@ -43,7 +44,7 @@ use crossterm::event::{Event, EventStream};
 use futures_util::StreamExt as _;
 use ratatui::layout::Rect;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::Receiver;
 
 use crate::control::hook::Says;
 use crate::control::worker::Worker;
@@ -84,7 +85,7 @@ pub fn dashboard(
     live: Live,
     mut control: Worker,
     options: &Options,
-    notes: Option<UnboundedReceiver<Note>>,
+    notes: Option<Receiver<Note>>,
 ) -> anyhow::Result<Model> {
     let model = runtime()?.block_on(async {
         // It may wait for the user's command at the end: the terminal is given back before.
@@ -101,7 +102,7 @@ pub fn dashboard(
 pub fn plain(
     live: Live,
     options: &Options,
-    notes: Option<UnboundedReceiver<Note>>,
+    notes: Option<Receiver<Note>>,
     out: &mut dyn Write,
 ) -> anyhow::Result<Model> {
     runtime()?.block_on(async {

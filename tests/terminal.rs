@@ -9,7 +9,9 @@ use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, tcgetattr};
+use nix::unistd::Pid;
 use pty_process::Size;
 use pty_process::blocking as pty;
 use ringfence::ui::terminal::Terminal;
@@ -99,5 +101,57 @@ fn a_terminal_that_dies_ends_the_dashboard() {
     while child.try_wait().unwrap().is_none() {
         assert!(Instant::now() < deadline, "it goes on without a terminal");
         sleep(Duration::from_millis(20));
+    }
+}
+
+/// A terminal that is stopped, a pipe whose reader sleeps: what is written there is never taken.
+#[test]
+fn a_signal_ends_it_although_nobody_takes_what_it_writes() {
+    for (signal, on_screen) in [
+        (Signal::SIGTERM, true),
+        (Signal::SIGINT, true),
+        (Signal::SIGTERM, false),
+    ] {
+        let (terminal, inside) = pty::open().unwrap();
+        // A screen that is more than a terminal keeps for its reader.
+        terminal.resize(Size::new(200, 500)).unwrap();
+        let before = tcgetattr(terminal.as_fd()).unwrap();
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut command = pty::Command::new(env!("CARGO_BIN_EXE_ringfence"))
+            .args(["top", "--interval", "0.01"])
+            .env("TERM", "xterm-256color");
+        if !on_screen {
+            command = command.arg("--plain").stdout(writer);
+        }
+        let mut child: Child = command.spawn(inside).unwrap();
+        let pid = Pid::from_raw(child.id().cast_signed());
+        // Nothing but a write that waits keeps the loop, which is the first thread, from its signals.
+        let waits = format!("{} ", libc::SYS_write);
+        let is_stuck = || {
+            let call = std::fs::read_to_string(format!("/proc/{pid}/syscall"));
+            call.is_ok_and(|call| call.starts_with(&waits))
+        };
+        let mut stuck = 0;
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while stuck < 20 {
+            stuck = if is_stuck() { stuck + 1 } else { 0 };
+            assert!(Instant::now() < deadline, "it is not held up");
+            sleep(Duration::from_millis(10));
+        }
+        kill(pid, signal).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "{signal} is not heard");
+            sleep(Duration::from_millis(20));
+        };
+        assert_eq!(status.code(), Some(128 + signal as i32));
+        assert_eq!(
+            tcgetattr(terminal.as_fd()).unwrap().local_flags,
+            before.local_flags
+        );
+        drop(reader);
     }
 }

@@ -7,11 +7,13 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use support::dashboard::Dashboard;
-use support::{Done, Host, SLICE, binary, read, wait_until};
+use support::{Done, Host, SLICE, binary, end_of, read, wait_until};
 
 fn ringfence(arguments: &[&str]) -> Done {
     let mut command = Command::new(binary());
@@ -206,6 +208,48 @@ fn workloads_end_with_an_up_that_was_killed() {
         !fs::exists(format!("{SLICE}/orphan")).expect("stat")
     });
     host.assert_clean("the kill");
+}
+
+#[test]
+fn who_says_more_than_is_read_waits_within_its_own_fence() {
+    let host = Host::new();
+    let file = file("[workload.chatter]\ncommand = ['yes']\nmemory = '16m'\n");
+    let path = file.path().to_str().expect("utf-8");
+    let mut up = Command::new(binary())
+        .args(["up", "--plain", "--interval", "0.1", path])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("ringfence");
+    // Nobody reads.
+    let count = |file: String, name: &str| -> u64 {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+            .unwrap_or_default()
+    };
+    let usage = || count(format!("{SLICE}/chatter/cpu.stat"), "usage_usec ");
+    wait_until("the workload to wait", || {
+        let before = usage();
+        sleep(Duration::from_millis(500));
+        before > 0 && usage() == before
+    });
+    let most = count(format!("/proc/{}/status", up.id()), "VmHWM:");
+    assert!((1..64 << 10).contains(&most), "{most} KiB");
+    kill(Pid::from_raw(up.id().cast_signed()), Signal::SIGTERM).expect("alive");
+    assert_eq!(end_of(&mut up), Some(128 + Signal::SIGTERM as i32));
+    wait_until("the end of the workload", || {
+        !fs::exists(format!("{SLICE}/chatter")).expect("stat")
+    });
+    host.assert_clean("the signal");
+
+    // Where somebody looks, it goes on, and so does the dashboard.
+    let mut dashboard = Dashboard::start(&["up", path]);
+    dashboard.wait("words and figures", |contents| {
+        contents.contains("chatter  y") && contents.contains("16M") && contents.contains("● live")
+    });
+    dashboard.keys("q");
+    assert!(dashboard.end().success());
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! The configuration: one TOML file, read by all verbs that show a dashboard; `ringfence config init`
 //! writes it, `ringfence config check` says what is in force.
 
-mod file;
 mod read;
 
 use std::env;
@@ -13,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::file;
 use crate::model::Thresholds;
 use crate::text;
 use crate::ui::ascii::Ascii;
@@ -74,7 +74,13 @@ fn find(explicit: Option<&Path>) -> Result<(Config, Option<PathBuf>), Broken> {
             None => return Ok((Config::default(), None)),
         },
     };
-    let text = match fs::read_to_string(&path) {
+    // What was named may be a pipe. The user's own is not looked at by the user alone: root may be who has this HOME.
+    let text = match explicit {
+        Some(path) => fs::read_to_string(path),
+        None => file::read_through_links(&path)
+            .and_then(|text| String::from_utf8(text).map_err(io::Error::other)),
+    };
+    let text = match text {
         Err(error) if error.kind() == ErrorKind::NotFound && explicit.is_none() => {
             return Ok((Config::default(), None));
         }
@@ -134,7 +140,10 @@ pub fn init(explicit: Option<&Path>, force: bool) -> Result<u8> {
         None => default_path(|name| env::var_os(name))
             .context("neither XDG_CONFIG_HOME nor HOME is set; name a file")?,
     };
-    match file::write(&path, &commented(), force) {
+    // What a link points to is what is meant.
+    let path = fs::canonicalize(&path).unwrap_or(path);
+    let made = path.parent().map_or(Ok(()), fs::create_dir_all);
+    match made.and_then(|()| file::write(&path, &commented(), force)) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             bail!("{} is there; --force overwrites it", path.display());
         }

@@ -1,16 +1,16 @@
 //! `ringfence top`: the live tree of every cgroup.
 
-use std::fs;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::Receiver;
 
 use crate::command::target::{find, v2_mount};
 use crate::control::worker::Worker;
+use crate::file;
 use crate::kernel::cgroup::hierarchy::Hierarchy;
 use crate::model::{Model, Note, Thresholds};
 use crate::sample::live::{self, Live};
@@ -99,7 +99,7 @@ pub fn watch(
     hierarchy: Hierarchy,
     subtree: PathBuf,
     watch: &Watch,
-    notes: Option<UnboundedReceiver<Note>>,
+    notes: Option<Receiver<Note>>,
 ) -> anyhow::Result<Model> {
     let root = root_of(&subtree);
     let mount = v2_mount(&hierarchy)?;
@@ -118,7 +118,12 @@ pub fn watch(
     };
     if let Some(path) = &watch.picture {
         let picture = ui::picture(&model, &options)?;
-        fs::write(path, picture).with_context(|| format!("write {}", path.display()))?;
+        let written = match path.symlink_metadata() {
+            // A device, or a link that somebody put there.
+            Ok(found) if !found.is_file() => Err(io::Error::other("it is not a regular file")),
+            _ => file::write(path, &picture, true),
+        };
+        written.with_context(|| format!("write {}", path.display()))?;
     }
     Ok(model)
 }

@@ -6,7 +6,7 @@ pub mod file;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::mpsc::channel;
 
 use super::top::{self, Watch};
 use crate::kernel::cgroup::hierarchy::Hierarchy;
@@ -15,6 +15,9 @@ use crate::launch::{Plan, Spec};
 use crate::model::Model;
 use crate::model::peaks::{Entry, Peaks, summary};
 use crew::{Career, Crew};
+
+/// So many lines of workloads wait to be shown. Who says more waits itself, as at any pipe that nobody reads.
+const UNREAD: usize = 256;
 
 /// What `up` was asked for.
 #[derive(Debug, Clone)]
@@ -37,7 +40,7 @@ pub fn start_and_watch(specs: &[Spec], watch: &Watch) -> Result<u8> {
     for spec in specs {
         Plan::new(spec)?;
     }
-    let (notes, told) = unbounded_channel();
+    let (notes, told) = channel(UNREAD);
     let crew = Crew::start(specs, &notes)?;
     drop(notes);
     let hierarchy = Hierarchy::discover(Path::new("/proc"))?;

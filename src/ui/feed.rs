@@ -5,21 +5,24 @@ use std::time::SystemTime;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
 
 use super::Options;
+use super::watchdog::Watchdog;
 use crate::control::hook::{Hook, Says};
-use crate::model::{Happening, Model, Note, What, tree};
+use crate::model::{Happening, Model, NOTES, Note, What, tree};
 use crate::sample::live::Live;
 use crate::sample::{Event, Sample};
 
 /// Where a loop gets its news from.
 pub struct Feed {
+    /// Dropped first: what is waited for afterwards may take longer.
+    _watchdog: Watchdog,
     /// The live source.
     pub live: Live,
     hook: Option<Hook>,
-    notes: Option<UnboundedReceiver<Note>>,
+    notes: Option<Receiver<Note>>,
     events_over: bool,
     signals: [Signal; 3],
     end: Option<Instant>,
@@ -48,13 +51,15 @@ impl Feed {
     /// says.
     pub fn new(
         live: Live,
-        notes: Option<UnboundedReceiver<Note>>,
+        notes: Option<Receiver<Note>>,
         options: &Options,
         says: Says,
     ) -> anyhow::Result<Self> {
         let hook = options.on_oom.clone();
         let hook = hook.map(|command| Hook::new(command, says)).transpose();
         Ok(Self {
+            _watchdog: Watchdog::start(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP])
+                .context("cannot listen to signals")?,
             live,
             hook: hook.context("cannot get ready for the command of --on-oom")?,
             notes,
@@ -109,12 +114,6 @@ impl Feed {
                 self.events_over = true;
                 Box::pin(self.next()).await?
             },
-            note = note => if let Some(note) = note {
-                News::Note(note)
-            } else {
-                self.notes = None;
-                News::NotesOver
-            },
             trouble = trouble => News::Hook(trouble),
             changed = self.live.samples.changed() => {
                 changed.map_err(|_| anyhow::anyhow!("the sampler has ended"))?;
@@ -124,6 +123,13 @@ impl Feed {
                     None => Box::pin(self.next()).await?,
                 }
             }
+            // Last: there may be always one.
+            note = note => if let Some(note) = note {
+                News::Note(note)
+            } else {
+                self.notes = None;
+                News::NotesOver
+            },
         })
     }
 
@@ -164,12 +170,16 @@ impl Feed {
         Some(happening)
     }
 
-    /// Takes in what came together with the last news, so that a burst is drawn once.
+    /// Takes in what came together with the last news, so that a burst is drawn once; no more notes than the model
+    /// remembers, as there may be always one more.
     pub fn drain(&mut self, model: &mut Model) {
         while let Ok(event) = self.live.events.try_recv() {
             self.event(&event, model);
         }
-        while let Some(Ok(note)) = self.notes.as_mut().map(UnboundedReceiver::try_recv) {
+        for _ in 0..NOTES / 2 {
+            let Some(Ok(note)) = self.notes.as_mut().map(Receiver::try_recv) else {
+                break;
+            };
             model.note(note);
         }
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::SendError;
 
 use crate::command::supervise::Order;
@@ -49,7 +49,7 @@ struct Member {
 impl Crew {
     /// Starts all workloads, and returns when each has started or failed. What happens to them is told
     /// as notes; the notes end when the last of them has ended for good.
-    pub fn start(specs: &[Spec], notes: &UnboundedSender<Note>) -> Result<Self> {
+    pub fn start(specs: &[Spec], notes: &Sender<Note>) -> Result<Self> {
         let (first, firsts) = mpsc::channel();
         let mut crew = Self {
             members: Vec::new(),
@@ -90,7 +90,7 @@ impl Drop for Crew {
 }
 
 impl Member {
-    fn start(spec: &Spec, notes: UnboundedSender<Note>, first: mpsc::Sender<()>) -> Result<Self> {
+    fn start(spec: &Spec, notes: Sender<Note>, first: mpsc::Sender<()>) -> Result<Self> {
         let name = spec
             .name
             .as_ref()
@@ -143,7 +143,7 @@ impl Member {
 fn follow(
     name: String,
     reports: impl Read,
-    notes: &UnboundedSender<Note>,
+    notes: &Sender<Note>,
     first: &mpsc::Sender<()>,
 ) -> Career {
     let mut career = Career {
@@ -171,17 +171,18 @@ fn follow(
                 Severity::Warning
             }
         };
-        tell(notes, severity, format!("{}  {report}", career.name));
+        // Before it is told, for which it may have to wait.
         let _ = first.send(());
+        tell(notes, severity, format!("{}  {report}", career.name));
     }
     // Also for a supervisor that failed before its first report.
     let _ = first.send(());
     career
 }
 
-/// Tells what a workload (or its supervisor, in trouble) prints, line by line. Lines of the greatest
+/// Tells what a workload prints, line by line, as long as somebody listens. Lines of the greatest
 /// length are told in pieces, so that a workload that never ends its line costs no memory.
-fn echo(name: &str, output: impl Read, notes: &UnboundedSender<Note>) {
+fn echo(name: &str, output: impl Read, notes: &Sender<Note>) {
     const LONGEST: u64 = 4096;
     let mut output = BufReader::new(output);
     let mut line = Vec::new();
@@ -192,18 +193,13 @@ fn echo(name: &str, output: impl Read, notes: &UnboundedSender<Note>) {
     {
         let text = String::from_utf8_lossy(line.trim_ascii_end());
         if !text.is_empty() {
-            let severity = if text.starts_with("ringfence: ") {
-                Severity::Warning
-            } else {
-                Severity::Info
-            };
-            tell(notes, severity, format!("{name}  {text}"));
+            tell(notes, Severity::Info, format!("{name}  {text}"));
         }
         line.clear();
     }
 }
 
-fn tell(notes: &UnboundedSender<Note>, severity: Severity, text: String) {
+fn tell(notes: &Sender<Note>, severity: Severity, text: String) {
     let note = Note {
         time: SystemTime::now(),
         severity,
@@ -211,7 +207,7 @@ fn tell(notes: &UnboundedSender<Note>, severity: Severity, text: String) {
         cgroup: None,
     };
     // Where the dashboard was left already: what is said while stopping.
-    if let Err(SendError(note)) = notes.send(note) {
+    if let Err(SendError(note)) = notes.blocking_send(note) {
         // And nobody at all may read that.
         let _ = writeln!(stdout(), "{}", sanitise(&note.text));
     }
