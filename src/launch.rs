@@ -4,6 +4,7 @@
 //! * [`plan`]: the spec against this host: limit files, devices, C strings. Everything that can be
 //!   refused is refused here, before anything is made.
 //! * [`place`]: the leaf cgroup with its limits, and the scratch directory; both go when it is dropped.
+//! * `lock`: what keeps launchers out of each other's way.
 //! * [`home`]: the cgroup above the leaf: a slice, or a scope that systemd leaves alone.
 //! * [`root`]: what the root file system is made of. [`image`]: one that comes from an OCI image.
 //! * [`ids`]: whom the users inside are outside. [`account`]: who runs the program.
@@ -32,6 +33,7 @@ pub mod home;
 pub mod ids;
 pub mod image;
 pub mod join;
+mod lock;
 pub mod log;
 pub mod oom;
 mod pasta;
