@@ -138,20 +138,30 @@ fn depends_of(deb: &Path) -> Result<String> {
     Ok(String::from_utf8_lossy(&depends).trim().to_owned())
 }
 
-/// Packages of the release's backports, unpacked below `scratch` with package lists of their own: the machine's
-/// sources, lists and packages stay as they are.
-pub struct Backports {
+/// Packages of another suite than this machine's, unpacked below `scratch` with package lists of their own: the
+/// machine's sources, lists and packages stay as they are.
+pub struct Suite {
     options: Vec<String>,
     debs: PathBuf,
     scratch: PathBuf,
 }
 
-impl Backports {
-    /// Fetches the package lists of the suite `RELEASE-backports` from this machine's mirror.
-    pub fn of_this_release(scratch: &Path) -> Result<Self> {
+impl Suite {
+    /// The backports of this machine's release.
+    pub fn backports(scratch: &Path) -> Result<Self> {
         let archive = Archive::of_this_host()?;
-        let sources = scratch.join("backports.sources");
-        fs::write(&sources, archive.backports_sources())?;
+        Self::of(&archive, &format!("{}-backports", archive.release), scratch)
+    }
+
+    /// A release, by its name: `trixie`.
+    pub fn release(name: &str, scratch: &Path) -> Result<Self> {
+        Self::of(&Archive::of_this_host()?, name, scratch)
+    }
+
+    /// Fetches the package lists from this machine's mirror.
+    fn of(archive: &Archive, suite: &str, scratch: &Path) -> Result<Self> {
+        let sources = scratch.join("suite.sources");
+        fs::write(&sources, archive.sources(suite))?;
         let lists = scratch.join("lists");
         fs::create_dir_all(lists.join("partial"))?;
         let options = [
@@ -169,12 +179,19 @@ impl Backports {
             .collect();
         let mut update = Command::new("apt-get");
         host::run(update.args(&options).args(["--quiet", "update"]))
-            .with_context(|| format!("read the package lists of {}-backports", archive.release))?;
+            .with_context(|| format!("read the package lists of {suite}"))?;
         Ok(Self {
             options,
             debs: scratch.join("debs"),
             scratch: scratch.to_owned(),
         })
+    }
+
+    /// What `package` depends on, as `apt-cache depends` lists it.
+    pub fn depends(&self, package: &str) -> Result<String> {
+        let mut cache = Command::new("apt-cache");
+        let listed = host::output(cache.args(&self.options).args(["depends", package]))?;
+        Ok(String::from_utf8_lossy(&listed).into_owned())
     }
 
     /// Downloads and unpacks `packages`. Returns the directory and what the first wants besides them.
@@ -246,12 +263,12 @@ impl Archive {
     }
 
     /// A sources file in deb822 style, see sources.list(5).
-    fn backports_sources(&self) -> String {
+    fn sources(&self, suite: &str) -> String {
         let signed_by = self.signed_by.as_ref();
         let keys = signed_by.map_or(String::new(), |keys| format!("Signed-By: {keys}\n"));
         format!(
-            "Types: deb\nURIs: {}\nSuites: {}-backports\nComponents: main\n{keys}",
-            self.mirror, self.release
+            "Types: deb\nURIs: {}\nSuites: {suite}\nComponents: main\n{keys}",
+            self.mirror
         )
     }
 }
@@ -336,14 +353,14 @@ mod tests {
     }
 
     #[test]
-    fn backports_are_of_the_same_mirror_and_keys() {
+    fn another_suite_is_of_the_same_mirror_and_keys() {
         let archive = Archive {
             mirror: "http://m/debian/".into(),
             release: "bookworm".into(),
             signed_by: Some("/k/a.gpg".into()),
         };
         assert_eq!(
-            archive.backports_sources(),
+            archive.sources("bookworm-backports"),
             "Types: deb\nURIs: http://m/debian/\nSuites: bookworm-backports\nComponents: main\nSigned-By: /k/a.gpg\n"
         );
     }

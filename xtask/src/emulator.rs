@@ -11,7 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::apt::{self, Backports};
+use crate::apt::{self, Suite};
 use crate::host;
 use crate::setup;
 
@@ -145,7 +145,7 @@ fn obtain() -> Result<()> {
         return apt::install(&[PACKAGE]);
     }
     let scratch = setup::scratch_dir()?;
-    let backports = Backports::of_this_release(scratch.path())?;
+    let backports = Suite::backports(scratch.path())?;
     let (unpacked, depends) = backports.fetch(&BACKPORTED, &UNNEEDED)?;
     // Libraries, as far as they are missing.
     if in_directory(&unpacked).is_err() {

@@ -42,6 +42,14 @@ impl Kernel {
         }
     }
 
+    /// The Debian release whose own kernel it is.
+    pub fn debian_release(self) -> &'static str {
+        match self {
+            Self::V6_12 => "trixie",
+            Self::V6_1 => "bookworm",
+        }
+    }
+
     /// Debian packages that depend on the newest build of this kernel, on one release or another.
     pub fn meta_packages(self) -> [String; 2] {
         [
@@ -84,7 +92,9 @@ impl fmt::Display for Kernel {
 ///
 /// Module files are numbered in loading order, so that the guest needs no `modprobe`.
 pub fn extract(package: &Path, into: &Path) -> Result<String> {
-    let modules_root = package.join("lib/modules");
+    // Below usr since Debian 13.
+    let [usr, bare] = ["usr/lib/modules", "lib/modules"].map(|path| package.join(path));
+    let modules_root = if usr.is_dir() { usr } else { bare };
     let release = only_entry(&modules_root)?;
     let vmlinuz = package.join(format!("boot/vmlinuz-{release}"));
     fs::create_dir_all(into.join("modules"))?;

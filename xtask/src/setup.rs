@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::apt::{self, Tool, install_tools, update_package_lists};
+use crate::apt::{self, Suite, Tool, install_tools, update_package_lists};
 use crate::debian;
 use crate::emulator;
 use crate::host::{self, find_tool};
@@ -156,10 +156,8 @@ fn fetch_kernel(kernel: Kernel) -> Result<()> {
         eprintln!("kernel {kernel}: {release}, cached");
         return Ok(());
     }
-    let package = newest_package(kernel)?;
-    eprintln!("kernel {kernel}: downloading {package}");
     let scratch = scratch_dir()?;
-    let unpacked = apt::download(&package, scratch.path())?;
+    let unpacked = download_kernel(kernel, scratch.path())?;
     let extracted = scratch.path().join("kernel");
     let release = kernel::extract(&unpacked, &extracted)?;
     replace(&extracted, &kernel.dir()?)?;
@@ -167,7 +165,25 @@ fn fetch_kernel(kernel: Kernel) -> Result<()> {
     Ok(())
 }
 
-fn newest_package(kernel: Kernel) -> Result<String> {
+/// From this machine's own sources, else from the release whose kernel it is.
+fn download_kernel(kernel: Kernel, scratch: &Path) -> Result<PathBuf> {
+    if let Some(package) = newest_package(kernel) {
+        eprintln!("kernel {kernel}: downloading {package}");
+        return apt::download(&package, scratch);
+    }
+    let release = kernel.debian_release();
+    let suite = Suite::release(release, scratch)?;
+    let metas = kernel.meta_packages();
+    let mut listed = metas.iter().filter_map(|meta| suite.depends(meta).ok());
+    let package = listed
+        .find_map(|depends| kernel.package_in(&depends))
+        .with_context(|| format!("Debian {release} does not offer it either"))?;
+    eprintln!("kernel {kernel}: downloading {package} of Debian {release}");
+    Ok(suite.fetch(&[&package], &[])?.0)
+}
+
+/// The package as this machine's own sources offer it.
+fn newest_package(kernel: Kernel) -> Option<String> {
     let named_by_apt = || {
         kernel.meta_packages().iter().find_map(|meta| {
             // An unknown package is an error of apt-cache, and here just a no.
@@ -175,19 +191,12 @@ fn newest_package(kernel: Kernel) -> Result<String> {
             kernel.package_in(&String::from_utf8_lossy(&depends))
         })
     };
-    if let Some(package) = named_by_apt() {
-        return Ok(package);
-    }
-    // Without the rights to update, what apt knows already is all there is.
-    if let Err(error) = update_package_lists() {
-        eprintln!("kernel {kernel}: {error:#}");
-    }
-    named_by_apt().with_context(|| {
-        let [meta, default] = kernel.meta_packages();
-        format!(
-            "this Debian release does not offer kernel {kernel}: apt knows no {meta}, and {default} is another \
-             version; a backports or security source may have it"
-        )
+    named_by_apt().or_else(|| {
+        // Without the rights to update, what apt knows already is all there is.
+        if let Err(error) = update_package_lists() {
+            eprintln!("kernel {kernel}: {error:#}");
+        }
+        named_by_apt()
     })
 }
 
