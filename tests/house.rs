@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// Every room and its floor.
-const ROOMS: [(&str, u8); 11] = [
+const ROOMS: [(&str, u8); 12] = [
     ("cli", 8),
     ("command", 7),
     ("ui", 6),
@@ -17,6 +17,7 @@ const ROOMS: [(&str, u8); 11] = [
     ("names", 2),
     ("kernel", 1),
     ("text", 1),
+    ("file", 1),
 ];
 
 /// What only one room may mention.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use support::{Host, SLICE, binary, extent};
+use support::{Host, SLICE, binary, extent, wait_until};
 
 const KILLS: usize = 30;
 /// With `--full`.
@@ -144,6 +144,8 @@ fn a_supervisor_killed_at_any_moment_leaves_what_the_next_command_puts_right() {
             continue;
         }
         run.wait().expect("wait");
+        // Until it is dead, it holds its locks.
+        wait_until("its death", || kill(supervisor, None).is_err());
         kills += 1;
         let status = before
             .as_ref()

@@ -412,7 +412,9 @@ fn files_of_up_have_images_too() {
     );
     supervisor.stop();
     let spec = json!({"image": layout.path(), "rootfs": ["/"]}).to_string();
-    assert_eq!(host.supervise(&spec).next_report(), "");
+    let report = host.supervise(&spec).next_report();
+    let told = r#"{"report":"failed","code":125,"text":"an image and a rootfs are each"#;
+    assert!(report.starts_with(told), "{report}");
 }
 
 #[test]

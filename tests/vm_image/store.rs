@@ -125,7 +125,11 @@ fn who_waits_says_so_and_can_be_interrupted() {
         let mut line = String::new();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         stderr.read_line(&mut line).unwrap();
-        assert!(line.contains("waiting for another launcher"), "{line}");
+        let told = format!(
+            "waiting for pid {} (vm_image), which unpacks",
+            std::process::id()
+        );
+        assert!(line.contains(&told), "{line}");
         (child, stderr)
     };
     let (mut hasty, _stderr) = waiting();
