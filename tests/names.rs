@@ -317,3 +317,32 @@ proptest! {
         Names::new(host()).of(CgroupId(1), &path, Instant::now());
     }
 }
+
+/// Whoever is watched writes these lists, and chooses the names of their own cgroups.
+#[test]
+fn a_users_list_is_bounded_and_read_for_that_user_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let lists = root
+        .path()
+        .join("home/alice/.local/share/containers/storage/overlay-containers");
+    fs::create_dir_all(&lists).unwrap();
+    fs::create_dir(root.path().join("etc")).unwrap();
+    let users = "alice:x:1000:1000::/home/alice:/bin/sh\n";
+    fs::write(root.path().join("etc/passwd"), users).unwrap();
+    let entries: Vec<String> = (0..10_000)
+        .map(|n| format!(r#"{{"id":"{n:064x}","names":["name-{n}"]}}"#))
+        .collect();
+    let text = format!("[{}]", entries.join(","));
+    fs::write(lists.join("containers.json"), text).unwrap();
+    let of = |above: &str, n: u32| called(root.path(), &format!("{above}/libpod-{n:064x}.scope"));
+    assert_eq!(of(ALICE, 0).unwrap(), "name-0");
+    assert_eq!(of(ALICE, 1_999).unwrap(), "name-1999");
+    assert_eq!(of(ALICE, 9_999), None);
+    for other in [
+        "/user.slice/user-1001.slice/user-1000.slice",
+        "/user-1000.slice/user@1000.service",
+        "/system.slice/user@1000.service/user.slice",
+    ] {
+        assert_eq!(of(other, 0), None, "{other}");
+    }
+}

@@ -146,8 +146,9 @@ fn a_container_of_the_other_cgroup_manager_does_too() {
     assert_eq!(helper, (Owner::Podman, Role::Helper, None));
     screen("plain", &[&["plain · podman container"]]);
     // No unit of systemd's, so that there is nobody to tell.
-    let line = set(&["plain", "memory.max=32m"]).ok();
-    assert!(line.starts_with("memory.max  64M → 32M"), "{line}");
+    let lines = set(&["plain", "memory.max=32m"]).ok();
+    let told = format!("{path}\nmemory.max  64M → 32M");
+    assert!(lines.starts_with(&told), "{lines}");
     assert_eq!(read(file(&path, "memory.max")), "33554432");
 }
 

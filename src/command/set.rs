@@ -58,12 +58,14 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         }
     }
     refuse(&changes, options.force)?;
+    // Which one a name has led to.
+    let named = (!Path::new(&options.target).ends_with(&path)).then_some(&*path);
     if options.dry_run {
-        print(&changes);
+        print(named, &changes);
         return Ok(0);
     }
     let made = make(&sheet, &changes, options.persist)?;
-    print(&changes);
+    print(named, &changes);
     for remark in made.remarks {
         say(&remark);
     }
@@ -75,7 +77,10 @@ fn say(line: &str) {
     eprintln!("ringfence: {}", sanitise(line));
 }
 
-fn print(changes: &[Change]) {
+fn print(named: Option<&Path>, changes: &[Change]) {
+    if let Some(path) = named {
+        println!("{}", sanitise(&format!("/{}", path.display())));
+    }
     for change in changes {
         println!("{}", sanitise(&change.to_string()));
     }

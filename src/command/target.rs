@@ -10,7 +10,6 @@ use anyhow::{Context as _, bail};
 
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::hierarchy::{Hierarchy, Mode};
-use crate::launch::home::leaves;
 use crate::names::{Names, Role, identify};
 
 /// So many cgroups of the same name are listed.
@@ -29,8 +28,9 @@ pub fn v2_mount(hierarchy: &Hierarchy) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// The subtree that is meant, relative to the mount: an absolute path under the mount, a path from the
-/// v2 root, a workload's name, the name of the only cgroup called so, or what people call the only one.
+/// The subtree that is meant, relative to the mount: an absolute path under the mount, a path from the v2 root, where only
+/// root makes cgroups, or the only cgroup that has this name in any way. Where two have, it is an error: whoever may make
+/// a cgroup gives it a name, and none goes before another's.
 pub fn find(mount: &Path, target: &str) -> anyhow::Result<PathBuf> {
     find_in(mount, Path::new("/"), target)
 }
@@ -45,25 +45,18 @@ fn find_in(mount: &Path, state: &Path, target: &str) -> anyhow::Result<PathBuf> 
     if relative.components().any(|part| part.as_os_str() == "..") {
         bail!("`{target}` is not a cgroup: a path from the v2 root has no `..`");
     }
-    let workloads = relative.to_str().map(leaves);
-    let candidates = workloads.into_iter().flatten();
-    for candidate in [relative.to_owned()].into_iter().chain(candidates) {
-        if mount.join(&candidate).is_dir() {
-            return Ok(candidate);
-        }
+    if mount.join(relative).is_dir() {
+        return Ok(relative.to_owned());
     }
     let all = all(mount)?;
-    let mut found: Vec<&PathBuf> = all
+    let mut names = Names::new(state);
+    let found: Vec<&PathBuf> = all
         .iter()
-        .filter(|path| path.file_name().is_some_and(|name| name == target))
+        .filter(|path| {
+            path.file_name().is_some_and(|name| name == target)
+                || is_called(mount, path, &mut names, target)
+        })
         .collect();
-    if found.is_empty() {
-        let mut names = Names::new(state);
-        found = all
-            .iter()
-            .filter(|path| is_called(mount, path, &mut names, target))
-            .collect();
-    }
     match &found[..] {
         [only] => Ok((*only).clone()),
         [] => bail!(
@@ -182,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_call_it_comes_last() {
+    fn what_people_call_it_counts_as_much_as_its_own_name() {
         let state = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/names/host");
         let a = "0123456789abcdef".repeat(4);
         let tree = tree();
@@ -220,11 +213,23 @@ mod tests {
             error,
             format!("2 cgroups are called `web`: give a path, one of {docker} and {build}")
         );
-        // A cgroup's own name goes before.
-        fs::create_dir_all(mount.join("system.slice/web")).unwrap();
-        assert_eq!(
-            find_in(mount, &state, "web").unwrap(),
-            Path::new("system.slice/web")
-        );
+        // Nor does anybody take a container's name by making a cgroup, wherever it is.
+        for own in ["user.slice/user-1000.slice/db", "user.slice/db/init"] {
+            fs::create_dir_all(mount.join(own)).unwrap();
+            let error = find_in(mount, &state, "db").unwrap_err().to_string();
+            let several = "2 cgroups are called `db`: give a path, one of ";
+            assert!(
+                error.starts_with(several) && error.contains(&scope),
+                "{error}"
+            );
+            assert_eq!(
+                find_in(mount, &state, &format!("/{own}")).unwrap(),
+                Path::new(own)
+            );
+            fs::remove_dir_all(mount.join("user.slice")).unwrap();
+        }
+        // At the top only root makes one: a path.
+        fs::create_dir(mount.join("db")).unwrap();
+        assert_eq!(find_in(mount, &state, "db").unwrap(), Path::new("db"));
     }
 }

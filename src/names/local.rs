@@ -92,9 +92,10 @@ impl Names {
         name
     }
 
-    /// Forgets all but these.
+    /// Forgets all but these, and the files that nobody asks for.
     pub fn keep(&mut self, alive: impl Fn(CgroupId) -> bool) {
         self.known.retain(|id, _| alive(*id));
+        self.state.forget_unused(Instant::now());
     }
 
     fn look_up(&mut self, identity: &Identity<'_>, path: &str, now: Instant) -> Option<String> {
@@ -147,9 +148,11 @@ pub fn is_nameable(identity: &Identity<'_>) -> bool {
     }
 }
 
-/// The user in whose part of the tree a cgroup is: who runs docker or podman without being root.
+/// The user in whose part of the tree a cgroup is: who runs docker or podman without being root. Anybody may give a cgroup
+/// of their own the name of another's.
 fn user(path: &str) -> Option<u32> {
-    path.split('/').rev().find_map(systemd::user)
+    let (user, _) = path.strip_prefix("/user.slice/")?.split_once('/')?;
+    systemd::user(user)
 }
 
 fn last_part(path: &str) -> &str {

@@ -7,10 +7,17 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::file::{self, Version};
-use super::in_pod;
+use super::{LONGEST, in_pod};
 
 /// How long a list is taken to be as it was, without looking.
 const FRESH: Duration = Duration::from_secs(1);
+/// A list that took long to read is not read again for so many times as long, however often it changes.
+const REST: u32 = 50;
+/// How long a list is kept that nobody asks for.
+const UNUSED: Duration = Duration::from_mins(5);
+/// The most names of one list. Who is watched writes the first kind, and has at most sixteen of them.
+const OF_USER: usize = 2_000;
+const OF_SYSTEM: usize = 50_000;
 /// Where docker keeps its state, the usual way and as a snap.
 const DOCKER: [&str; 2] = ["var/lib/docker", "var/snap/docker/common/var-lib-docker"];
 /// Where podman and CRI-O keep theirs, and what is gone after a boot.
@@ -29,7 +36,9 @@ pub struct User {
 /// A list of names by id, and when it was read.
 #[derive(Debug)]
 struct List<T> {
-    looked: Instant,
+    asked: Instant,
+    /// Until then it is taken to be as it was.
+    fresh: Instant,
     version: Option<Version>,
     names: HashMap<String, T>,
 }
@@ -73,6 +82,12 @@ impl State {
         }
     }
 
+    /// Forgets the lists that nobody asks for any more.
+    pub fn forget_unused(&mut self, now: Instant) {
+        self.lists
+            .retain(|_, list| now.saturating_duration_since(list.asked) < UNUSED);
+    }
+
     /// The name of a docker container: of the system's docker, and of a user's.
     pub fn docker(&mut self, id: &str, uid: Option<u32>, now: Instant) -> Option<String> {
         let user = uid
@@ -103,18 +118,19 @@ impl State {
         let user = uid.and_then(|uid| self.user(uid, now)).into_iter();
         let user = user.map(|user| user.home.join(".local/share/containers/storage"));
         let transient = uid.map(|uid| PathBuf::from(format!("run/user/{uid}/containers")));
-        let places: Vec<PathBuf> = user
-            .chain(transient)
-            .chain(STORAGE.map(PathBuf::from))
-            .collect();
-        places.iter().find_map(|place| {
+        let users = user.chain(transient).map(|place| (place, OF_USER));
+        let systems = STORAGE.map(|place| (PathBuf::from(place), OF_SYSTEM));
+        let places: Vec<_> = users.chain(systems).collect();
+        places.iter().find_map(|(place, most)| {
             DRIVERS.iter().find_map(|driver| {
                 let directory = self.root.join(place).join(format!("{driver}-containers"));
                 ["containers.json", "volatile-containers.json"]
                     .into_iter()
                     .find_map(|file| {
                         let path = directory.join(file);
-                        let names = list(&mut self.lists, &path, now, storage_names);
+                        let names = list(&mut self.lists, &path, now, |path| {
+                            storage_names(path).into_iter().take(*most)
+                        });
                         names.get(id).cloned()
                     })
             })
@@ -125,7 +141,8 @@ impl State {
     pub fn log_link(&mut self, id: &str, now: Instant) -> Option<String> {
         let directory = self.root.join("var/log/containers");
         let names = list(&mut self.lists, &directory, now, |path| {
-            file::names(path).filter_map(|name| link_name(&name))
+            let names = file::names(path).filter_map(|name| link_name(&name));
+            names.take(OF_SYSTEM)
         });
         names.get(id).cloned()
     }
@@ -182,20 +199,29 @@ where
 {
     let old = lists.remove(path);
     let list = match old {
-        Some(old) if now.saturating_duration_since(old.looked) < FRESH => old,
+        Some(old) if now < old.fresh => List { asked: now, ..old },
         old => {
             // First the version: what changes while it is read will be read again.
             let version = file::version(path);
             match old {
-                Some(old) if old.version == version => List { looked: now, ..old },
-                _ => List {
-                    looked: now,
-                    version,
-                    names: match version {
+                Some(old) if old.version == version => List {
+                    asked: now,
+                    fresh: now + FRESH,
+                    ..old
+                },
+                _ => {
+                    let begin = Instant::now();
+                    let names = match version {
                         Some(_) => read(path).into_iter().collect(),
                         None => HashMap::new(),
-                    },
-                },
+                    };
+                    List {
+                        asked: now,
+                        fresh: now + FRESH.max(begin.elapsed() * REST),
+                        version,
+                        names,
+                    }
+                }
             }
         }
     };
@@ -209,6 +235,7 @@ fn storage_names(path: &Path) -> Vec<(String, String)> {
         .unwrap_or_default()
         .into_iter()
         .filter_map(|container| Some((container.id, container.names?.into_iter().next()?)))
+        .filter(|(id, name)| id.len() <= LONGEST && name.len() <= LONGEST)
         .collect()
 }
 
