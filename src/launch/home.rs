@@ -6,14 +6,17 @@
 //!   is in the scope too, in a leaf beside the workload's, as a cgroup that hands out controllers has no processes. The
 //!   scope goes with the launcher.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::unistd::getpid;
 
 use crate::kernel::cgroup::hierarchy::of_process;
 use crate::kernel::cgroup::tree::{self, Cgroup};
-use crate::kernel::error::Result;
+use crate::kernel::error::{Error, Result};
 use crate::kernel::systemd::bus;
 
 /// The cgroup above all workloads, below the v2 mount.
@@ -55,10 +58,39 @@ pub fn make(mount: &Path, name: &str, controllers: &[&str]) -> Result<Cgroup> {
         Err(error) if error.errno() == Errno::EEXIST => Cgroup::open(&path),
         made => made,
     }?;
-    for parent in [&Cgroup::open(mount)?, &slice] {
-        tree::enable(parent, controllers)?;
-    }
+    hand_down(&Cgroup::open(mount)?, &slice, controllers)?;
     Ok(slice)
+}
+
+/// How often controllers are switched on that somebody else switches off.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Has the controllers handed down by the root and by the slice, until both do: whoever else edits the root, as systemd
+/// does, may switch one off in between.
+fn hand_down(root: &Cgroup, slice: &Cgroup, controllers: &[&str]) -> Result<()> {
+    let offered = root.words("cgroup.controllers")?;
+    let mut left = TRIES;
+    loop {
+        left -= 1;
+        let enabled = [root, slice]
+            .into_iter()
+            .try_for_each(|parent| tree::enable(parent, controllers).map(drop));
+        let on = slice.words("cgroup.subtree_control")?;
+        let is_on = |name: &&str| {
+            let has = |words: &[String]| words.iter().any(|word| word == name);
+            has(&on) || !has(&offered)
+        };
+        match enabled {
+            Ok(()) if controllers.iter().all(is_on) => return Ok(()),
+            Err(error) if error.errno() != Errno::ENOENT || left == 0 => return Err(error),
+            Ok(()) if left == 0 => {
+                let error = io::Error::other("somebody switches them off again");
+                return Err(Error::new("hand controllers down to", slice.path(), error));
+            }
+            _ => sleep(PAUSE),
+        }
+    }
 }
 
 #[cfg(test)]

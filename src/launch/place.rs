@@ -21,10 +21,18 @@ use super::plan::Plan;
 use crate::kernel::cgroup::hierarchy::Hierarchy;
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::error::Error as KernelError;
+use crate::kernel::remove::{What, remove_all};
 use crate::kernel::syscall::mount::{Mapped, Overlay, private_tmpfs};
 
 /// Where scratch directories are: on disk, or where that cannot be written, in memory.
 const SCRATCH: [&str; 2] = ["/var/lib/ringfence/scratch", "/run/ringfence/scratch"];
+
+/// How often a leaf is made whose files vanish.
+const TRIES: u32 = 5;
+
+/// What a systemd or a podman inside needs, and a good deal more.
+const DEPTH: &str = "32";
+const DESCENDANTS: &str = "4096";
 
 /// The leaf and the scratch directory of one workload.
 #[derive(Debug)]
@@ -42,12 +50,26 @@ pub struct Place {
     /// Whether nobody needs the writes to reach the disk: they are thrown away, and no limit of I/O waits for them.
     volatile: bool,
     removed: bool,
+    /// The files that limits were written to, and what the kernel made of them, until the first start.
+    written: Vec<(&'static str, Option<Vec<u8>>)>,
 }
 
 impl Place {
     /// Sweeps what dead launchers left, then makes the leaf with all limits written, before any process
     /// exists, and the scratch directory. Waits for other launchers as long as it may go on.
     pub fn make(plan: &Plan, go_on: &mut dyn FnMut() -> bool) -> Result<Self> {
+        let mut tries = TRIES;
+        loop {
+            tries -= 1;
+            match Self::make_once(plan, go_on) {
+                // Somebody switched a controller off in between, and its files went with it.
+                Err(Error::Kernel(error)) if error.errno() == Errno::ENOENT && tries > 0 => {}
+                made => return made,
+            }
+        }
+    }
+
+    fn make_once(plan: &Plan, go_on: &mut dyn FnMut() -> bool) -> Result<Self> {
         let base = scratch_base()?;
         let lock = lock::wait_for_dir(&base, go_on)?;
         let claimed = Self::claim(plan, &base);
@@ -107,6 +129,7 @@ impl Place {
             kept,
             in_memory: false,
             removed: false,
+            written: Vec::new(),
         })
     }
 
@@ -190,7 +213,24 @@ impl Place {
         Ok((overlay, root))
     }
 
-    fn write_limits(&self, plan: &Plan) -> Result<()> {
+    /// Whether the limits are still there: somebody may have switched a controller off, or off and on again. Later they
+    /// may have been edited.
+    pub fn check_limits(&mut self) -> Result<()> {
+        for (file, first) in &mut self.written {
+            let now = self.leaf.read(file);
+            let first = first.take();
+            if now.is_err() || first.is_some_and(|first| now.is_ok_and(|now| now != first)) {
+                return Err(Error::refused(format!(
+                    "{file} of {} is lost: somebody switched its controller off meanwhile, as systemd does at the root \
+                     where none of its units wants it",
+                    self.leaf.path().display()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn write_limits(&mut self, plan: &Plan) -> Result<()> {
         if plan.controllers.contains(&"memory") {
             // Without it, a killed child leaves the rest of the workload alive and half broken.
             self.leaf.write("memory.oom.group", "1")?;
@@ -204,6 +244,19 @@ impl Place {
                 }
                 written => written?,
             }
+        }
+        let mut files: Vec<&'static str> = plan.limits.iter().map(|(file, _)| *file).collect();
+        // One line after the other is written to the same file.
+        files.dedup();
+        for file in files {
+            self.written.push((file, Some(self.leaf.read(file)?)));
+        }
+        // Whoever may make cgroups inside makes so many at most, so deep.
+        for (file, most) in [
+            ("cgroup.max.depth", DEPTH),
+            ("cgroup.max.descendants", DESCENDANTS),
+        ] {
+            self.leaf.write(file, most)?;
         }
         Ok(())
     }
@@ -349,10 +402,5 @@ pub(super) fn make_private_dir(path: &Path) -> KernelResult<()> {
 }
 
 pub(super) fn remove_dir_all(path: &Path) -> KernelResult<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(KernelError::new("remove", path, error))
-        }
-        _ => Ok(()),
-    }
+    remove_all(path, What::Everything)
 }

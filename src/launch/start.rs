@@ -123,6 +123,7 @@ pub fn start(
         .and_then(|()| process::drop_oom_protection(proc, pid))
         .map_err(Error::from)
         .and_then(|()| connect(plan, place, child.pid))
+        .and_then(|()| place.check_limits())
         .and_then(|()| {
             go.write_all(b"g")
                 .map_err(|error| KernelError::new("release", "the child", error).into())

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use nix::fcntl::{OFlag, openat};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::Pid;
 
 use crate::support::{Host, SLICE, Supervisor, binary, end_of, mount, read, wait_until};
@@ -237,6 +239,53 @@ fn who_waits_for_another_launcher_can_be_interrupted() {
     wait_until("the launcher at the lock", reads_signals);
     kill(pid, Signal::SIGTERM).unwrap();
     assert_eq!(end_of(&mut waiting), Some(128 + Signal::SIGTERM as i32));
+}
+
+/// systemd does that at the root where none of its own units wants a controller.
+#[test]
+fn a_limit_holds_though_somebody_switches_its_controller_off_all_the_time() {
+    let host = Host::new();
+    let root = "/sys/fs/cgroup/cgroup.subtree_control";
+    let before = read(root);
+    let script = format!("while :; do echo -io >{root}; done 2>/dev/null");
+    let mut others = Command::new("sh").args(["-c", &script]).spawn().unwrap();
+    for _ in 0..10 {
+        let flags = ["--device-write-bps", "/dev/vdb:1m"];
+        let out = host.run(&flags, &["cat", "/sys/fs/cgroup/io.max"]).ok();
+        assert!(out.contains("wbps=1048576"), "{out}");
+    }
+    others.kill().unwrap();
+    others.wait().unwrap();
+    for word in before.split(' ').filter(|word| !word.is_empty()) {
+        fs::write(root, format!("+{word}")).unwrap();
+    }
+}
+
+#[test]
+fn nothing_is_so_deep_that_it_cannot_be_removed() {
+    let host = Host::new();
+    let name = "d".repeat(250);
+    for _ in 0..2 {
+        let script = "cd /root; while mkdir d && cd d; do :; done 2>/dev/null; echo over";
+        assert_eq!(host.sh(&["-n", "deep"], script).ok(), "over");
+        host.assert_clean("deep directories");
+
+        let workload = host.start("deep", &[], READY);
+        let mut at = fs::File::open(&workload.leaf).unwrap();
+        let mut depth = 0;
+        while mkdirat(&at, &*name, Mode::S_IRWXU).is_ok() {
+            depth += 1;
+            at = openat(&at, &*name, OFlag::O_DIRECTORY, Mode::empty())
+                .unwrap()
+                .into();
+        }
+        // `cgroup.max.depth`.
+        assert_eq!(depth, 32);
+        drop(at);
+        workload.signal(Signal::SIGTERM);
+        workload.finish();
+        host.assert_clean("deep cgroups");
+    }
 }
 
 #[test]

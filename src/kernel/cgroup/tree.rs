@@ -13,10 +13,11 @@ use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::Mode;
 use nix::unistd::{AccessFlags, Gid, Uid, faccessat, fchownat};
 
-use super::{CgroupEvents, hierarchy};
+use super::CgroupEvents;
 use crate::kernel::error::{Error, Result};
+use crate::kernel::remove::{What, remove_all};
 
-/// How long a killed cgroup may take to become empty and removable; the kernel needs tens of milliseconds.
+/// How long a killed cgroup may take to become empty; the kernel needs tens of milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// One cgroup, held by its directory: a directory of the same name that comes later is another one.
@@ -77,6 +78,13 @@ impl Cgroup {
             .read_to_end(&mut text)
             .map_err(|error| self.error("read", file, error))?;
         Ok(text)
+    }
+
+    /// The words of one of its files.
+    pub fn words(&self, file: &str) -> Result<Vec<String>> {
+        let text = self.read(file)?;
+        let words = String::from_utf8_lossy(&text);
+        Ok(words.split_whitespace().map(str::to_owned).collect())
     }
 
     /// Writes one of its files, in one write as the kernel wants it.
@@ -147,7 +155,7 @@ impl Cgroup {
     /// Empties it, and removes it with all that is below it.
     pub fn remove(&self) -> Result<()> {
         self.empty()?;
-        remove_tree(&self.path, Instant::now() + PATIENCE)
+        remove_all(&self.path, What::Cgroups)
     }
 
     fn open_with(&self, file: &str, flags: OFlag, operation: &str) -> Result<File> {
@@ -189,38 +197,12 @@ pub(super) fn read_only(path: &Path) -> String {
     )
 }
 
-/// Removes a cgroup directory, those below it first. One that was just emptied may be busy for some
-/// tens of milliseconds.
-fn remove_tree(path: &Path, deadline: Instant) -> Result<()> {
-    let error = |source| Error::new("remove cgroup", path, source);
-    let entries = match fs::read_dir(path) {
-        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(error)?,
-    };
-    for entry in entries.filter_map(io::Result::ok) {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            remove_tree(&entry.path(), deadline)?;
-        }
-    }
-    loop {
-        match nix::unistd::unlinkat(
-            nix::fcntl::AT_FDCWD,
-            path,
-            nix::unistd::UnlinkatFlags::RemoveDir,
-        ) {
-            Ok(()) | Err(Errno::ENOENT) => return Ok(()),
-            Err(Errno::EBUSY) if Instant::now() < deadline => sleep(Duration::from_millis(2)),
-            Err(errno) => return Err(error(errno.into())),
-        }
-    }
-}
-
 /// Hands controllers of a cgroup down to its children (`cgroup.subtree_control`), one at a time: one
 /// that is refused must not take the others with it. Those already on are left alone; those that are
 /// not offered are returned.
 pub fn enable<'a>(cgroup: &Cgroup, controllers: &[&'a str]) -> Result<Vec<&'a str>> {
     let has = |words: &[String], name: &str| words.iter().any(|word| word == name);
-    let on = hierarchy::read_words(&cgroup.path.join("cgroup.subtree_control"))?;
+    let on = cgroup.words("cgroup.subtree_control")?;
     let off: Vec<&str> = controllers
         .iter()
         .copied()
@@ -229,7 +211,7 @@ pub fn enable<'a>(cgroup: &Cgroup, controllers: &[&'a str]) -> Result<Vec<&'a st
     if off.is_empty() {
         return Ok(off);
     }
-    let offered = hierarchy::read_words(&cgroup.path.join("cgroup.controllers"))?;
+    let offered = cgroup.words("cgroup.controllers")?;
     let (offered, missing): (Vec<&str>, Vec<&str>) =
         off.into_iter().partition(|name| has(&offered, name));
     for controller in offered {
