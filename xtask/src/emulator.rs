@@ -1,8 +1,9 @@
 //! Which qemu runs the guests: this machine's own where it is new enough, else one from the cache.
 //!
-//! QEMU 7.2 with several emulated CPUs sometimes runs the breakpoint of a code patch that is over, and the guest's
+//! QEMU with a thread for each emulated CPU sometimes runs the breakpoint of a code patch that is over, and the guest's
 //! kernel panics: `Oops: int3`. Whatever makes a kernel patch its own code under load sets it off: a trace event that is
-//! enabled, a first cgroup with `cpu.max`. QEMU 10 does not have this fault.
+//! enabled, a first cgroup with `cpu.max`. QEMU 7.2 does so within seconds, QEMU 10 a hundred times more seldom. Therefore
+//! all CPUs are in one thread (see [`qemu`](crate::qemu)); how older ones do with that was not tried.
 
 use std::ffi::OsStr;
 use std::fmt;
