@@ -24,6 +24,7 @@ pub mod pids;
 pub mod pressure;
 pub mod probe;
 pub mod process;
+pub mod remove;
 pub mod syscall;
 pub mod systemd;
 pub mod task;
