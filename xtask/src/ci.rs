@@ -1,10 +1,13 @@
 //! `cargo xtask ci`: what `.ci/run` does, in a fresh clone.
 
-use std::process::Command;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
+use rustix::process::Pid;
 
 use crate::host;
+use crate::interrupt;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -47,6 +50,15 @@ pub fn run(args: &Args) -> Result<i32> {
     if args.cold {
         steps.env("XDG_CACHE_HOME", folder.path().join("cache"));
     }
-    let status = steps.status().context("start .ci/run")?;
-    Ok(status.code().unwrap_or(1))
+    // A group of its own, so that a signal that is for us alone ends its steps as well.
+    let mut child = steps
+        .stdin(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .context("start .ci/run")?;
+    interrupt::pass_on(Pid::from_child(&child))?;
+    let status = child.wait().context("wait for .ci/run")?;
+    Ok(status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
 }

@@ -65,10 +65,12 @@ pub fn run(args: &Args) -> Result<()> {
         debian::build()?;
     }
     if !missing.is_empty() {
-        bail!(
-            "no kernel {} here; the others work: `cargo xtask vm --kernel …`",
-            missing.join(" and no kernel ")
-        );
+        let others = if missing.len() < kernels.len() {
+            "; the others work: `cargo xtask vm --kernel …`"
+        } else {
+            ""
+        };
+        bail!("no kernel {} here{others}", missing.join(" and no kernel "));
     }
     Ok(())
 }
