@@ -1,8 +1,8 @@
 //! `cargo xtask test`: every suite, each where it belongs, and one line that sums them up.
 //!
 //! Suites in `tests/vm_*.rs` want to limit and to kill, so they run as root on a real cgroup v2: this
-//! host's where it is usable, else in a guest of each kernel. Those about systemd and podman run in the Debian guest,
-//! wherever we are: they change units and reload systemd. All guests run at once. All other suites run on this host.
+//! host's where it is usable, else in a guest of each kernel, both at once. Those about systemd and podman run in the
+//! Debian guest, wherever we are: they change units and reload systemd. All others run on this host.
 
 mod choice;
 mod guests;
@@ -21,7 +21,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cargo::{self, Built};
 use crate::guest::Added;
-use crate::host::{self, Native};
+use crate::host;
 use crate::interrupt;
 use crate::kernel::Kernel;
 use crate::setup;
@@ -146,14 +146,6 @@ fn suite_name(built: &Built) -> String {
     }
 }
 
-/// A guest, and the suites that run in it.
-struct Guest<'a> {
-    machine: MachineArgs,
-    suites: &'a [String],
-    /// Why there.
-    why: String,
-}
-
 /// A run of all suites, and what came of it so far.
 struct Test<'a> {
     run: Run<'a>,
@@ -267,81 +259,88 @@ impl Test<'_> {
         on_kernel: &[String],
         in_debian: &[String],
     ) -> Result<Option<i32>> {
-        let mut guests = Vec::new();
-        if !on_kernel.is_empty() {
-            match host::native_cgroup() {
-                Ok(native) if self.kernels.is_empty() => self.natively(built, on_kernel, native)?,
-                on_host => {
-                    let why = on_host.err().unwrap_or_else(|| "as asked".to_owned());
-                    let kernels = either(self.kernels, &Kernel::ALL);
-                    guests.extend(kernels.iter().map(|&kernel| Guest {
-                        machine: MachineArgs::with_kernel(kernel),
-                        suites: on_kernel,
-                        why: why.clone(),
-                    }));
-                }
-            }
+        if !on_kernel.is_empty()
+            && let Some(code) = self.on_real_kernel(built, on_kernel)?
+        {
+            return Ok(Some(code));
         }
-        if !in_debian.is_empty() {
-            match setup::ensure_debian() {
-                Ok(()) => {
-                    let kernels = either(self.kernels, &Kernel::ALL[..1]);
-                    guests.extend(kernels.iter().map(|&kernel| Guest {
-                        machine: MachineArgs {
-                            debian: true,
-                            ..MachineArgs::with_kernel(kernel)
-                        },
-                        suites: in_debian,
-                        why: "they reload systemd".to_owned(),
-                    }));
-                }
-                Err(error) => {
-                    eprintln!("xtask: {error:#}");
-                    self.tally.close("suites in the Debian guest", false);
-                }
-            }
+        if in_debian.is_empty() {
+            return Ok(None);
         }
-        Ok(self.in_guests(built, guests))
+        if let Err(error) = setup::ensure_debian() {
+            eprintln!("xtask: {error:#}");
+            self.tally.close("suites in the Debian guest", false);
+            return Ok(None);
+        }
+        let kernels = if self.kernels.is_empty() {
+            &Kernel::ALL[..1]
+        } else {
+            self.kernels
+        };
+        let machines = kernels.iter().map(|&kernel| MachineArgs {
+            debian: true,
+            ..MachineArgs::with_kernel(kernel)
+        });
+        Ok(self.in_guests(built, in_debian, machines.collect(), "they reload systemd"))
     }
 
-    fn natively(&mut self, built: &[Built], suites: &[String], native: Native) -> Result<()> {
-        println!("kernel suites: on this host, which has cgroup v2");
-        let ringfence = cargo::build_ringfence()?;
-        for program in built.iter().filter(|built| suites.contains(&built.name)) {
-            let mut test = native.command(&program.path);
-            test.env("RINGFENCE", &ringfence)
-                .envs(self.run.environment().filter_map(|set| set.split_once('=')))
-                .arg(GUEST_THREADS)
-                .args(self.run.arguments);
-            self.watch(&program.name, &mut test)?;
-        }
-        Ok(())
+    fn on_real_kernel(&mut self, built: &[Built], suites: &[String]) -> Result<Option<i32>> {
+        let why = match host::native_cgroup() {
+            Ok(native) if self.kernels.is_empty() => {
+                println!("kernel suites: on this host, which has cgroup v2");
+                let ringfence = cargo::build_ringfence()?;
+                for program in built.iter().filter(|built| suites.contains(&built.name)) {
+                    let mut test = native.command(&program.path);
+                    test.env("RINGFENCE", &ringfence)
+                        .envs(self.run.environment().filter_map(|set| set.split_once('=')))
+                        .arg(GUEST_THREADS)
+                        .args(self.run.arguments);
+                    self.watch(&program.name, &mut test)?;
+                }
+                return Ok(None);
+            }
+            Ok(_) => "as asked".to_owned(),
+            Err(why) => why,
+        };
+        let kernels = if self.kernels.is_empty() {
+            &Kernel::ALL[..]
+        } else {
+            self.kernels
+        };
+        let machines = kernels
+            .iter()
+            .map(|&kernel| MachineArgs::with_kernel(kernel));
+        Ok(self.in_guests(built, suites, machines.collect(), &why))
     }
 
-    /// Runs guests, all of them at once. Returns an exit code when someone interrupted them.
-    fn in_guests(&mut self, built: &[Built], mut guests: Vec<Guest<'_>>) -> Option<i32> {
-        let several = guests.len() > 1;
+    /// Suites in guests, all of them at once. Returns an exit code when someone interrupted them.
+    fn in_guests(
+        &mut self,
+        built: &[Built],
+        suites: &[String],
+        mut machines: Vec<MachineArgs>,
+        why: &str,
+    ) -> Option<i32> {
+        let programs = built.iter().filter(|built| suites.contains(&built.name));
+        let added: Vec<Added> = programs
+            .map(|built| Added {
+                host: built.path.clone(),
+                guest: format!("/tests/{}", built.name).into(),
+            })
+            .collect();
+        let several = machines.len() > 1;
         let run = &self.run;
         let reports: Vec<(String, Report)> = thread::scope(|scope| {
-            let runs: Vec<_> = guests
+            let runs: Vec<_> = machines
                 .iter_mut()
-                .map(|guest| {
-                    let Guest {
-                        machine,
-                        suites,
-                        why,
-                    } = guest;
+                .map(|machine| {
                     let debian = if machine.debian { "Debian, " } else { "" };
-                    let name = format!("{debian}kernel {}", machine.kernel);
-                    println!("kernel suites: in the virtual machine, {name}: {why}");
-                    let programs = built.iter().filter(|built| suites.contains(&built.name));
-                    machine.added.extend(programs.map(|built| Added {
-                        host: built.path.clone(),
-                        guest: format!("/tests/{}", built.name).into(),
-                    }));
+                    let guest = format!("{debian}kernel {}", machine.kernel);
+                    println!("kernel suites: in the virtual machine, {guest}: {why}");
+                    machine.added.clone_from(&added);
                     scope.spawn(move || {
-                        let report = guests::run(machine, &name, suites, several, run);
-                        (name, report)
+                        let report = guests::run(machine, &guest, suites, several, run);
+                        (guest, report)
                     })
                 })
                 .collect();
@@ -361,11 +360,6 @@ impl Test<'_> {
         }
         interrupted
     }
-}
-
-/// What was asked for, or all where nothing was.
-fn either<'a>(asked: &'a [Kernel], all: &'a [Kernel]) -> &'a [Kernel] {
-    if asked.is_empty() { all } else { asked }
 }
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
