@@ -436,7 +436,7 @@ fn the_dashboard_shows_names_without_escapes_and_they_can_be_typed() {
         0,
         &[
             r"esc\x2daped.scope is a unit",
-            r"--runtime -- 'esc\x2daped.scope' 'TasksMax=7'",
+            r#"--runtime -- "esc\\x2daped.scope" 'TasksMax=7'"#,
         ],
     );
     let scope = Path::new(MOUNT).join(r"my\x2dslice.slice/esc\x2daped.scope");

@@ -151,7 +151,8 @@ pub fn is_nameable(identity: &Identity<'_>) -> bool {
 /// The user in whose part of the tree a cgroup is: who runs docker or podman without being root. Anybody may give a cgroup
 /// of their own the name of another's.
 fn user(path: &str) -> Option<u32> {
-    let (user, _) = path.strip_prefix("/user.slice/")?.split_once('/')?;
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let (user, _) = path.strip_prefix("user.slice/")?.split_once('/')?;
     systemd::user(user)
 }
 
