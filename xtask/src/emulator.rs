@@ -2,8 +2,7 @@
 //!
 //! QEMU with a thread for each emulated CPU sometimes runs the breakpoint of a code patch that is over, and the guest's
 //! kernel panics: `Oops: int3`. Whatever makes a kernel patch its own code under load sets it off: a trace event that is
-//! enabled, a first cgroup with `cpu.max`. QEMU 7.2 does so within seconds, QEMU 10 a hundred times more seldom. Therefore
-//! all CPUs are in one thread (see [`qemu`](crate::qemu)); how older ones do with that was not tried.
+//! enabled, a first cgroup with `cpu.max`. QEMU 7.2 does so within seconds, QEMU 10 a hundred times more seldom.
 
 use std::ffi::OsStr;
 use std::fmt;
