@@ -641,6 +641,12 @@ fn what_ran_once_is_kept_though_it_cannot_be_started_again() {
     assert_eq!(ended["status"]["code"], 125);
     assert_eq!(ended["status"]["why"], "it could not be started again");
     assert_eq!(host.verb(&["logs", "once"]).ok(), "said");
+    // So does one whose record is from before it said whether its program ran.
+    let state = "/run/ringfence/workloads/once/state.json";
+    let record = read(state).replace("\"ran\":true,", "");
+    assert!(!record.contains("\"ran\""), "{record}");
+    fs::write(state, record).unwrap();
+    assert_eq!(host.verb(&["logs", "once"]).ok(), "said");
     host.verb(&["rm", "-f", "holds"]).ok();
     host.verb(&["start", "once"]).ok();
     host.verb(&["wait", "once"]).ok();

@@ -74,7 +74,7 @@ fn find(explicit: Option<&Path>) -> Result<(Config, Option<PathBuf>), Broken> {
             None => return Ok((Config::default(), None)),
         },
     };
-    // What was named may be a pipe. The user's own is not looked at by the user alone: root may be who has this HOME.
+    // What was named may be a pipe. The default one is below HOME, which sudo may keep, so that it may be another user's.
     let text = match explicit {
         Some(path) => fs::read_to_string(path),
         None => file::read_through_links(&path)

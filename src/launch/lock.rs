@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Opens a directory to lock it, or what is in it.
-pub fn open_dir(path: &Path) -> std::result::Result<File, KernelError> {
+fn open_dir(path: &Path) -> std::result::Result<File, KernelError> {
     File::open(path).map_err(|error| KernelError::new("open", path, error))
 }
 

@@ -46,8 +46,9 @@ pub struct Record {
     pub created: SystemTime,
     /// How it is.
     pub status: Status,
-    /// Whether its program ever ran: what never did is not kept.
-    #[serde(default)]
+    /// Whether its program ever ran: what never did is not kept. Records from before this was written down are of what
+    /// ran.
+    #[serde(default = "has_run")]
     pub ran: bool,
     /// How often it was started again.
     pub restarts: u32,
@@ -128,6 +129,10 @@ pub struct OomKill {
     /// What is known of it.
     #[serde(flatten)]
     pub report: OomReport,
+}
+
+fn has_run() -> bool {
+    true
 }
 
 impl Identity {
