@@ -266,8 +266,13 @@ fn nothing_is_so_deep_that_it_cannot_be_removed() {
     let host = Host::new();
     let name = "d".repeat(250);
     for _ in 0..2 {
-        let script = "cd /root; while mkdir d && cd d; do :; done 2>/dev/null; echo over";
-        assert_eq!(host.sh(&["-n", "deep"], script).ok(), "over");
+        // Until the shell's own path is too long: more directories than a process may have open.
+        let deep = ["d"; 50].join("/");
+        let script = format!(
+            "cd /root; n=0; while mkdir -p {deep} && cd {deep}; do n=$((n + 50)); done 2>/dev/null; echo $n"
+        );
+        let depth: u32 = host.sh(&["-n", "deep"], &script).ok().parse().unwrap();
+        assert!(depth > 1024, "{depth}");
         host.assert_clean("deep directories");
 
         let workload = host.start("deep", &[], READY);
