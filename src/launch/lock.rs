@@ -17,7 +17,7 @@ use crate::kernel::process::held::Brief;
 
 /// How long the lock of another launcher is waited for. Under one, cgroups and directories are made, which takes
 /// milliseconds, or what many killed launchers left is removed, which takes seconds.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -40,28 +40,19 @@ pub fn try_dir(path: &Path) -> std::result::Result<File, KernelError> {
 /// Locks a directory. Waits for who has it, for 20 s at most, and as long as it may go on.
 pub fn wait_for_dir(path: &Path, go_on: &mut dyn FnMut() -> bool) -> Result<File> {
     let dir = open_dir(path)?;
-    wait_for(&dir, path, File::try_lock, go_on)?;
+    wait_for(&dir, path, File::try_lock, Some(PATIENCE), go_on)?;
     Ok(dir)
 }
 
-/// The same for an open file, and with another kind of lock.
+/// The same for an open file, and with another kind of lock; without a bound where `patience` is `None`.
 pub fn wait_for(
     file: &File,
     path: &Path,
     try_lock: impl Fn(&File) -> std::result::Result<(), TryLockError>,
+    patience: Option<Duration>,
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<()> {
-    wait_within(PATIENCE, file, path, try_lock, go_on)
-}
-
-fn wait_within(
-    patience: Duration,
-    file: &File,
-    path: &Path,
-    try_lock: impl Fn(&File) -> std::result::Result<(), TryLockError>,
-    go_on: &mut dyn FnMut() -> bool,
-) -> Result<()> {
-    let deadline = Instant::now() + patience;
+    let begin = Instant::now();
     loop {
         match try_lock(file) {
             Ok(()) => return Ok(()),
@@ -69,15 +60,17 @@ fn wait_within(
                 return Err(KernelError::new("lock", path, error).into());
             }
             Err(TryLockError::WouldBlock) if !go_on() => return Err(Error::refused("interrupted")),
-            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
-                return Err(Error::refused(format!(
-                    "{} is locked by {}, which did not let go of it within {} s",
-                    path.display(),
-                    holder(file),
-                    patience.as_secs()
-                )));
+            Err(TryLockError::WouldBlock) => {
+                if let Some(patience) = patience.filter(|patience| begin.elapsed() >= *patience) {
+                    return Err(Error::refused(format!(
+                        "{} is locked by {}, which did not let go of it within {} s",
+                        path.display(),
+                        holder(file),
+                        patience.as_secs()
+                    )));
+                }
+                sleep(PAUSE);
             }
-            Err(TryLockError::WouldBlock) => sleep(PAUSE),
         }
     }
 }
@@ -131,13 +124,20 @@ mod tests {
         assert_eq!(refused.unwrap_err().to_string(), "interrupted");
         assert_eq!(looks, 3);
         let other = open_dir(path).unwrap();
-        let refused = wait_within(PAUSE, &other, path, File::try_lock, &mut || true);
+        let refused = wait_for(&other, path, File::try_lock, Some(PAUSE), &mut || true);
         let told = refused.unwrap_err().to_string();
         assert!(
             told.contains(&format!(" is locked by pid {own} (")),
             "{told}"
         );
-        wait_within(PAUSE, &other, path, File::try_lock_shared, &mut || true).unwrap_err();
+        wait_for(
+            &other,
+            path,
+            File::try_lock_shared,
+            Some(PAUSE),
+            &mut || true,
+        )
+        .unwrap_err();
         let mut held = Some(held);
         wait_for_dir(path, &mut || {
             held = None;

@@ -9,24 +9,19 @@
 //! Who makes layers has `tmp` locked (`flock`), one launcher at a time. The kernel lets go of the lock when that
 //! launcher dies, however it dies: whoever gets it finds in there what was left behind, and sweeps it.
 
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
-use std::time::Duration;
 
 use nix::sys::statvfs::statvfs;
 use oci_spec::image::Digest;
 
 use crate::kernel::error::{Error as KernelError, errno_from};
-use crate::launch::error::{Error, Result};
-use crate::launch::lock::holder;
+use crate::launch::error::Result;
+use crate::launch::lock;
 
 const STORE: &str = "/var/lib/ringfence/store";
-
-/// Between two looks whether another launcher is done.
-const PATIENCE: Duration = Duration::from_millis(50);
 
 /// The part of the free disk space that is left alone: one in so many bytes.
 const LEFT_FREE: u64 = 20;
@@ -69,26 +64,18 @@ impl Making {
     pub fn begin(go_on: &mut dyn FnMut() -> bool, waits: impl FnOnce(String)) -> Result<Self> {
         let tmp = Path::new(STORE).join("tmp");
         make_private_dir(&tmp)?;
-        let failed = |error| KernelError::new("lock", &tmp, error);
-        let lock = File::open(&tmp).map_err(failed)?;
+        let file = File::open(&tmp).map_err(|error| KernelError::new("open", &tmp, error))?;
         let mut waits = Some(waits);
-        loop {
-            match lock.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::Error(error)) => return Err(failed(error).into()),
-                Err(TryLockError::WouldBlock) if !go_on() => {
-                    return Err(Error::refused("interrupted"));
-                }
-                Err(TryLockError::WouldBlock) => {
-                    if let Some(waits) = waits.take() {
-                        waits(holder(&lock));
-                    }
-                    sleep(PATIENCE);
-                }
+        let mut go_on = || {
+            if let Some(waits) = waits.take() {
+                waits(lock::holder(&file));
             }
-        }
+            go_on()
+        };
+        // Unpacking may take as long as it takes.
+        lock::wait_for(&file, &tmp, File::try_lock, None, &mut go_on)?;
         empty(&tmp);
-        Ok(Self { tmp, lock })
+        Ok(Self { tmp, lock: file })
     }
 
     /// How many bytes may be written.

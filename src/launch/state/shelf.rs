@@ -194,7 +194,8 @@ impl Shelf {
             .write(true)
             .open(&path)
             .map_err(|error| KernelError::new("open", &path, error))?;
-        lock::wait_for(&file, &path, File::try_lock_shared, &mut || true)?;
+        let patience = Some(lock::PATIENCE);
+        lock::wait_for(&file, &path, File::try_lock_shared, patience, &mut || true)?;
         Ok(Reading { _lock: file, dir })
     }
 

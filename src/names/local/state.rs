@@ -141,8 +141,7 @@ impl State {
     pub fn log_link(&mut self, id: &str, now: Instant) -> Option<String> {
         let directory = self.root.join("var/log/containers");
         let names = list(&mut self.lists, &directory, now, |path| {
-            let names = file::names(path).filter_map(|name| link_name(&name));
-            names.take(OF_SYSTEM)
+            file::names(path).filter_map(|name| link_name(&name))
         });
         names.get(id).cloned()
     }
