@@ -7,7 +7,7 @@
 //! 3. A hierarchical counter that rose by more than the local ones below it is a kill in a cgroup that
 //!    vanished before it was read: what is told of victims names it, or it is the last one that died there.
 //! 4. What is told of victims is joined by cgroup path and pid. It may come before or after the counter, so
-//!    a kill waits for it, for [`GRACE`] at most.
+//!    a kill waits for it, for [`GRACE`] at most, or [`LOG_GRACE`].
 //!
 //! The counters are the truth: what is told never makes a kill of its own where a counter can be read, so
 //! no kill is told twice. The kernel marks victims, too, that were dying anyway: those are no kills.
@@ -36,9 +36,12 @@ use crate::kernel::task;
 use crate::kernel::trace::{Attached, Marked};
 use crate::kernel::unit::{Bytes, Limit, Reading};
 
-/// How long a kill waits for the log, and a log line for its counter: microseconds, but for a machine that is busy with
-/// other things in between.
+/// How long a kill waits for the tracepoint, and what was told for its counter: microseconds, but for a machine that is
+/// busy with other things in between.
 const GRACE: Duration = Duration::from_millis(100);
+/// How long a kill waits for the kernel log, which names every victim: who is killing may have to wait for its turn
+/// between counting and naming.
+const LOG_GRACE: Duration = Duration::from_millis(500);
 /// How long a group that seems whole waits for more of it.
 const GROUP_GRACE: Duration = Duration::from_millis(20);
 /// How long the dead are remembered.
@@ -241,13 +244,18 @@ impl Oom {
             }
             return;
         }
+        let grace = match (self.log_readable, self.victims_told) {
+            (true, _) => LOG_GRACE,
+            (false, true) => GRACE,
+            (false, false) => Duration::ZERO,
+        };
         self.pending.push(Pending {
             cgroup,
             path,
             kills,
             time: SystemTime::now(),
             counted: now,
-            until: if self.victims_told { now + GRACE } else { now },
+            until: now + grace,
             told: Vec::new(),
             memory_max,
         });

@@ -18,11 +18,11 @@ use crate::host;
 /// its own.
 const CPUS: &str = "3";
 
-/// A thread for each emulated processor. Now and then even QEMU 10 keeps a translation of code that another processor is
-/// just patching, and the kernel runs a breakpoint that is over (`Oops: int3`): in 5 of 36 boots that did nothing but
-/// have code patched under load, in none of the suites. With one thread for all (`thread=single`) it cannot, but then one
-/// processor waits up to 100 ms for the other, which tests of what comes in time do not stand.
-const ACCELERATOR: &str = "tcg,thread=multi";
+/// One thread for all emulated processors. With a thread for each, even QEMU 10 now and then keeps a translation of code
+/// that another processor is just patching, and the kernel runs a breakpoint that is over (`Oops: int3`): in 5 of 36 boots
+/// that did nothing but have code patched under load. The suites take as long either way; but a processor may wait 100 ms
+/// for its turn, so that tests must wait for what the kernel says.
+const ACCELERATOR: &str = "tcg,thread=single";
 
 /// `panic=-1` with `-no-reboot`: a panic ends qemu. The serial console only says what went wrong.
 const KERNEL_ARGUMENTS: &str =
