@@ -12,6 +12,7 @@
 //! * [`fence`]: capabilities and the filter of system calls, which the child puts up last.
 //! * [`start`]: overlay, clone3, handshake, and the child's reading of that list.
 //! * `pasta`: a network that reaches the host's.
+//! * [`stdio`]: pipes for its streams, and their relay to the launcher's.
 //! * `terminal`: a terminal inside, and the relay between it and the launcher's.
 //! * [`supervise`]: watches one workload, stops it, starts it again, and cleans up.
 //! * [`state`]: what every other command knows of a workload. [`log`]: what a detached one says.
@@ -44,6 +45,7 @@ pub mod root;
 pub mod spec;
 pub mod start;
 pub mod state;
+pub mod stdio;
 pub mod step;
 pub mod supervise;
 mod terminal;

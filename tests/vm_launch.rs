@@ -13,6 +13,8 @@ mod refused;
 mod root;
 #[path = "vm_launch/security.rs"]
 mod security;
+#[path = "vm_launch/stdio.rs"]
+mod stdio;
 #[allow(dead_code, reason = "each suite uses its part")]
 mod support;
 #[path = "vm_launch/terminal.rs"]

@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::unistd::getpid;
 use ringfence::kernel::systemd::bus;
 use ringfence::names::{Owner, Role, identify};
 
@@ -470,9 +471,11 @@ fn a_workloads_limits_outlive_a_reload_in_a_scope_of_its_own() {
     for (file, text) in limits {
         assert_eq!(read(leaf.join(file)), text, "{file} after a reload");
     }
-    // The launcher is beside it, and it is found by its name.
-    let procs = read(scope.join("launcher/cgroup.procs"));
-    assert_eq!(procs, launcher.id().to_string());
+    // What keeps the scope is beside it, while the launcher is where it was started; and it is found by its name.
+    let keeper = read(scope.join("launcher/cgroup.procs"));
+    assert_eq!(read(format!("/proc/{keeper}/comm")), "ringfence-scope");
+    let own = |pid: &str| read(format!("/proc/{pid}/cgroup"));
+    assert_eq!(own(&launcher.id().to_string()), own("self"));
     assert_eq!(read(scope.join("cgroup.procs")), "");
     assert!(set(&["kept", "pids.max=8"]).ok().contains("7 → 8"));
     assert_eq!(read(leaf.join("pids.max")), "8");
@@ -494,6 +497,59 @@ fn a_workloads_limits_outlive_a_reload_in_a_scope_of_its_own() {
     let last = Done::from(last.output().unwrap());
     last.fails(0, &["kept: its supervisor was killed"]);
     assert_eq!(last.stdout, "0::/\n");
+}
+
+#[test]
+fn what_a_workload_of_a_unit_says_is_the_units() {
+    let script = "echo plain; echo again >/dev/stdout; echo wrong >&2";
+    call(
+        &[
+            &["systemd-run", "--quiet", "--collect", "-u", "told"][..],
+            &[
+                binary().to_str().unwrap(),
+                "run",
+                "-n",
+                "told",
+                "--",
+                "sh",
+                "-c",
+                script,
+            ],
+        ]
+        .concat(),
+    );
+    let said = || {
+        let lines = Command::new("journalctl")
+            .args(["-u", "told", "-o", "cat", "--no-pager"])
+            .output();
+        Done::from(lines.unwrap()).stdout
+    };
+    wait_until("its lines", || {
+        let said = said();
+        ["plain\n", "again\n", "wrong\n"]
+            .iter()
+            .all(|line| said.contains(line))
+    });
+}
+
+#[test]
+fn a_scope_that_is_stopped_stops_its_workload_as_ringfence_would() {
+    let mut run = Command::new(binary());
+    run.args(["run", "-n", "asked", "--", "sleep", "1000"]);
+    run.stdout(Stdio::null()).stderr(Stdio::piped());
+    let launcher = run.spawn().unwrap();
+    let leaf = Path::new(MOUNT).join("ringfence.slice/ringfence-asked.scope/asked");
+    wait_until("a workload", || {
+        fs::read_to_string(leaf.join("cgroup.procs")).is_ok_and(|pids| {
+            let comm = |pid: &str| fs::read_to_string(format!("/proc/{pid}/comm"));
+            pids.lines()
+                .any(|pid| comm(pid).is_ok_and(|comm| comm == "sleep\n"))
+        })
+    });
+    // PID 1 cannot notice the signal, for which systemd would wait a minute and a half.
+    call(&["systemctl", "stop", "ringfence-asked.scope"]);
+    let done = Done::from(launcher.wait_with_output().unwrap());
+    done.fails(137, &["sleep is PID 1 and has no handler for SIGTERM"]);
 }
 
 #[test]
@@ -522,7 +578,8 @@ fn asking_for_a_scope_is_quicker_than_systemd_run() {
     let socket = bus::socket().unwrap();
     let before = fs::read_to_string("/proc/self/cgroup").unwrap();
     let asked = median(&|number| {
-        bus::delegated_scope(&socket, &format!("asked-{number}.scope"), "asked.slice").unwrap();
+        let unit = format!("asked-{number}.scope");
+        bus::delegated_scope(&socket, &unit, "asked.slice", getpid()).unwrap();
     });
     let home = Path::new(MOUNT).join(before.trim().trim_start_matches("0::/"));
     fs::write(home.join("cgroup.procs"), std::process::id().to_string()).unwrap();

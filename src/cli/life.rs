@@ -7,7 +7,8 @@ use nix::sys::signal::Signal;
 use super::value::{moment, signal};
 use crate::command::life;
 use crate::launch::join::Request;
-use crate::launch::spec::{EnvVar, User, Workdir};
+use crate::launch::spec::{EnvVar, Stdio, User, Workdir};
+use crate::launch::stdio::is_attended;
 
 /// One of those verbs.
 #[derive(Debug, clap::Subcommand)]
@@ -43,9 +44,16 @@ pub enum Verb {
     },
     /// Run a further program within a workload: in its namespaces, its cgroup, behind its fences.
     Exec {
-        /// Give it a terminal of its own.
+        /// Give it a terminal of its own. That is so anyway where input and output are a terminal.
         #[arg(short, long)]
         tty: bool,
+        /// Give it none.
+        #[arg(short = 'T', long, conflicts_with = "tty")]
+        no_tty: bool,
+        /// What its input and output are, where it has no terminal: pipes of its own, relayed, or the very ones of
+        /// ringfence.
+        #[arg(long, value_name = "pipe|inherit", default_value_t)]
+        stdio: Stdio,
         /// Hand on the input. That is so anyway.
         #[arg(short, long)]
         interactive: bool,
@@ -161,6 +169,8 @@ impl Verb {
             }),
             Self::Exec {
                 tty,
+                no_tty,
+                stdio,
                 env,
                 workdir,
                 user,
@@ -174,7 +184,8 @@ impl Verb {
                     env,
                     workdir,
                     user,
-                    tty,
+                    tty: tty || (!no_tty && stdio == Stdio::Pipe && is_attended()),
+                    stdio,
                 },
             ),
             Self::Inspect { json, names } => life::inspect::run(&names, json),

@@ -1,5 +1,7 @@
 //! `ringfence run`: one workload, in the foreground or on its own.
 
+use std::io::{IsTerminal as _, stderr};
+
 use super::life::start::detach;
 use super::oom_hook::OomHook;
 use super::supervise::Order;
@@ -26,7 +28,13 @@ pub fn run(mut spec: Spec, terms: Terms) -> anyhow::Result<u8> {
     }
     let spec = spec.with_absolute_paths();
     let plan = Plan::new(&spec)?;
-    let say = |text: &str| eprintln!("ringfence: {}", sanitise(text));
+    // While its terminal is relayed, this one's lines end as they are told to.
+    let end = if spec.tty && stderr().is_terminal() {
+        "\r\n"
+    } else {
+        "\n"
+    };
+    let say = |text: &str| eprint!("ringfence: {}{end}", sanitise(text));
     let shelf = Shelf::own()?;
     for told in shelf.sweep() {
         say(&told);

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::oom_hook::OomHook;
 use crate::control::hook::Says;
 use crate::kernel::process::protect_from_oom;
+use crate::launch::spec::Stdio;
 use crate::launch::state::{Record, Shelf, Terms};
 use crate::launch::supervise::{OWN_FAILURE, supervise};
 use crate::launch::{Plan, Report, Spec};
@@ -49,7 +50,11 @@ pub fn run() -> Result<u8> {
     let Order { spec, terms, again } =
         serde_json::from_str(&text).context("understand the order")?;
     let mut reports = own_streams().context("set up the streams")?;
-    let spec = spec.with_absolute_paths();
+    let mut spec = spec.with_absolute_paths();
+    if !terms.detached {
+        // This process's output is the workload's own already, a pipe to `up`.
+        spec.stdio = Stdio::Inherit;
+    }
     if terms.detached {
         // Not part of whoever's session started it, and none of the files there.
         setsid().context("leave the session")?;

@@ -2,26 +2,36 @@
 //!
 //! * Where no systemd runs: a slice at the top, for all workloads.
 //! * Where it runs, it is asked for a scope for each workload, in the slice of that name, and leaves it alone
-//!   (`Delegate=yes`): in its other cgroups, what others wrote goes with the next `systemctl daemon-reload`. The launcher
-//!   is in the scope too, in a leaf beside the workload's, as a cgroup that hands out controllers has no processes. The
-//!   scope goes with the launcher.
+//!   (`Delegate=yes`): in its other cgroups, what others wrote goes with the next `systemctl daemon-reload`. In a leaf
+//!   beside the workload's, as a cgroup that hands out controllers has no processes, is the launcher, if it goes on by
+//!   itself. One in the foreground stays where it was started, in a service, for one, to which the journal so gives what
+//!   it says; a [`ScopeKeeper`] takes its place. The scope goes with either.
 
 use std::io;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::unistd::getpid;
+use nix::fcntl::{OFlag, open};
+use nix::sched::CloneFlags;
+use nix::sys::prctl::{set_name, set_pdeathsig};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
+use nix::sys::stat::Mode;
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, getpid, getppid, setsid};
+use rustix::process::{Signal as Kill, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use crate::kernel::cgroup::hierarchy::of_process;
 use crate::kernel::cgroup::tree::{self, Cgroup};
 use crate::kernel::error::{Error, Result};
+use crate::kernel::syscall::clone::{Child, Forked, spawn};
+use crate::kernel::syscall::close_above_stderr;
 use crate::kernel::systemd::bus;
 
 /// The cgroup above all workloads, below the v2 mount.
 pub const SLICE: &str = "ringfence.slice";
-/// The launcher's own leaf in a scope.
+/// The leaf of the launcher, or of what keeps its place, in a scope.
 const LAUNCHER: &str = "launcher";
 
 /// Where the cgroup of a workload of this name may be, from the mount on: without systemd, and with it.
@@ -41,17 +51,72 @@ fn scope(name: &str) -> String {
     format!("ringfence-{name}.scope")
 }
 
+/// A process in a workload's scope, which would else go between two lives of the workload. It hands on to its launcher
+/// that the scope is to stop, and goes with it.
+#[derive(Debug)]
+pub struct ScopeKeeper(Child);
+
+impl ScopeKeeper {
+    fn start() -> Result<Self> {
+        spawn(CloneFlags::empty(), None, keep_scope).map(Self)
+    }
+}
+
+impl Drop for ScopeKeeper {
+    fn drop(&mut self) {
+        let _ = pidfd_send_signal(&self.0.pidfd, Kill::KILL);
+        let _ = waitid(WaitId::PidFd(self.0.pidfd.as_fd()), WaitIdOptions::EXITED);
+    }
+}
+
+/// Called in the child: no allocation, no locks.
+fn keep_scope(forked: &Forked) -> u8 {
+    let term = SigSet::from(Signal::SIGTERM);
+    let prepared = set_pdeathsig(Signal::SIGKILL)
+        .and_then(|()| set_name(c"ringfence-scope"))
+        // What is typed is for the launcher alone.
+        .and_then(|()| setsid().map(drop))
+        .and_then(|()| sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None))
+        // Who waits for the end of the launcher's output does not wait for this.
+        .and_then(|()| leave_streams())
+        .and_then(|()| close_above_stderr(forked));
+    while prepared.is_ok() && term.wait().is_ok() {
+        // It would be dead itself if it were not its child any more.
+        let _ = kill(getppid(), Signal::SIGTERM);
+    }
+    1
+}
+
+fn leave_streams() -> nix::Result<()> {
+    let null = open(
+        c"/dev/null",
+        OFlag::O_RDWR | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )?;
+    dup2_stdin(&null)?;
+    dup2_stdout(&null)?;
+    dup2_stderr(&null)
+}
+
 /// Makes the cgroup that the leaf of a workload of this name is made in, with these controllers handed down to it and
-/// by it.
-pub fn make(mount: &Path, name: &str, controllers: &[&str]) -> Result<Cgroup> {
+/// by it. What keeps it, if anything does, must be kept as long.
+pub fn make(
+    mount: &Path,
+    name: &str,
+    controllers: &[&str],
+    detached: bool,
+) -> Result<(Cgroup, Option<ScopeKeeper>)> {
     if let Some(socket) = bus::socket() {
-        bus::delegated_scope(&socket, &scope(name), SLICE)?;
-        let own = of_process(Path::new("/proc"), "self")?.unwrap_or_default();
+        let keeper = (!detached).then(ScopeKeeper::start).transpose()?;
+        let process = keeper.as_ref().map_or_else(getpid, |keeper| keeper.0.pid);
+        bus::delegated_scope(&socket, &scope(name), SLICE, process)?;
+        let process = process.to_string();
+        let own = of_process(Path::new("/proc"), &process)?.unwrap_or_default();
         let scope = Cgroup::open(mount.join(own.strip_prefix("/").unwrap_or(&own)))?;
-        let launcher = Cgroup::create(scope.path().join(LAUNCHER))?;
-        launcher.write("cgroup.procs", &getpid().to_string())?;
+        let beside = Cgroup::create(scope.path().join(LAUNCHER))?;
+        beside.write("cgroup.procs", &process)?;
         tree::enable(&scope, controllers)?;
-        return Ok(scope);
+        return Ok((scope, keeper));
     }
     let path = mount.join(SLICE);
     let slice = match Cgroup::create(&path) {
@@ -59,7 +124,7 @@ pub fn make(mount: &Path, name: &str, controllers: &[&str]) -> Result<Cgroup> {
         made => made,
     }?;
     hand_down(&Cgroup::open(mount)?, &slice, controllers)?;
-    Ok(slice)
+    Ok((slice, None))
 }
 
 /// How often controllers are switched on that somebody else switches off.

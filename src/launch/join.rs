@@ -14,12 +14,14 @@ use super::account::Account;
 use super::error::{Error, Result};
 use super::fence::Ready;
 use super::plan::{set_variables, terminal_variable};
-use super::spec::{EnvVar, User, Workdir};
+use super::spec::{EnvVar, Stdio, User, Workdir};
 use super::start::{Arrival, Starting, join};
 use super::state::Record;
+use super::stdio::Pipes;
 use super::step::{self, Walk};
 use super::supervise::listen::{Signals, poll_patiently};
 use super::supervise::{not_executed, reap};
+use super::terminal::Relay;
 use crate::kernel::cgroup::hierarchy::Hierarchy;
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::error::Error as KernelError;
@@ -40,6 +42,8 @@ pub struct Request {
     pub user: Option<User>,
     /// Give it a terminal of its own.
     pub tty: bool,
+    /// What its streams are, where it has none.
+    pub stdio: Stdio,
 }
 
 /// Runs a program in the namespaces, the cgroup, and behind the fences of a workload. Gives its exit code, as
@@ -71,9 +75,16 @@ pub fn exec(record: &Record, request: &Request, say: &mut dyn FnMut(&str)) -> Re
         .map_err(|errno| KernelError::new("enter the pid namespace of", name, errno))?;
     let (tty, mask) = (request.tty, &signals.before);
     let place = (&leaf, init.as_fd());
-    let mut starting = join(&walk, account.as_ref(), &record.ids, place, tty, mask)?;
-    let arrived = follow(&mut starting, &walk, &signals)?;
+    let mut pipes = match request.stdio {
+        Stdio::Pipe => Pipes::new(tty)?,
+        Stdio::Inherit => Pipes::default(),
+    };
+    let account = account.as_ref();
+    let mut starting = join(&walk, account, &record.ids, place, tty, pipes.ends(), mask)?;
+    let arrived = follow(&mut starting, &mut pipes, &walk, &signals)?;
     let code = reap(&starting)?;
+    pipes.drain(&signals)?;
+    pipes.check()?;
     match arrived {
         Arrival::NotExecuted(errno) => {
             let (code, text) = not_executed(command, errno)?;
@@ -134,7 +145,12 @@ fn joined(init: u32) -> CloneFlags {
 }
 
 /// Until it has ended.
-fn follow(starting: &mut Starting, walk: &Walk, signals: &Signals) -> Result<Arrival> {
+fn follow(
+    starting: &mut Starting,
+    pipes: &mut Pipes,
+    walk: &Walk,
+    signals: &Signals,
+) -> Result<Arrival> {
     let mut arrival = None;
     loop {
         let stdin = io::stdin();
@@ -148,18 +164,21 @@ fn follow(starting: &mut Starting, walk: &Walk, signals: &Signals) -> Result<Arr
         let relayed = starting.relay.as_ref().map(|relay| relay.fds(&stdin));
         let waits_for_status = arrival.is_none();
         fds.extend(relayed.into_iter().flatten());
+        fds.extend(pipes.fds(&stdin));
         poll_patiently(&mut fds, PollTimeout::NONE)?;
         let is_ready = |at: usize| fds.get(at).is_some_and(|fd| fd.any() == Some(true));
         let (ended, status) = (is_ready(0), waits_for_status && is_ready(2));
         if let Some(relay) = &mut starting.relay {
             relay.pump(&mut io::stdout());
         }
+        pipes.pump();
         if (status || ended) && arrival.is_none() {
             arrival = Some(starting.arrival(walk)?);
         }
         while let Some(told) = signals.next() {
-            match &starting.relay {
-                Some(relay) if told.signal == Signal::SIGWINCH => relay.resize(),
+            match (told.signal, &starting.relay) {
+                (Signal::SIGWINCH, Some(relay)) => relay.resize(),
+                (Signal::SIGCONT, relay) => relay.iter().for_each(Relay::resume),
                 _ => {
                     if let Some(number) =
                         rustix::process::Signal::from_named_raw(told.signal as i32)

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use super::error::{Error, Result};
-use super::home::{self, SLICE};
+use super::home::{self, SLICE, ScopeKeeper};
 use super::lock;
 use super::plan::Plan;
 use crate::kernel::cgroup::hierarchy::Hierarchy;
@@ -52,16 +52,18 @@ pub struct Place {
     removed: bool,
     /// The files that limits were written to, and what the kernel made of them, until the first start.
     written: Vec<(&'static str, Option<Vec<u8>>)>,
+    /// Last, so that the scope is there until the rest is gone.
+    _keeper: Option<ScopeKeeper>,
 }
 
 impl Place {
     /// Sweeps what dead launchers left, then makes the leaf with all limits written, before any process
     /// exists, and the scratch directory. Waits for other launchers as long as it may go on.
-    pub fn make(plan: &Plan, go_on: &mut dyn FnMut() -> bool) -> Result<Self> {
+    pub fn make(plan: &Plan, detached: bool, go_on: &mut dyn FnMut() -> bool) -> Result<Self> {
         let mut tries = TRIES;
         loop {
             tries -= 1;
-            match Self::make_once(plan, go_on) {
+            match Self::make_once(plan, detached, go_on) {
                 // Somebody switched a controller off in between, and its files went with it.
                 Err(Error::Kernel(error)) if error.errno() == Errno::ENOENT && tries > 0 => {}
                 made => return made,
@@ -69,10 +71,10 @@ impl Place {
         }
     }
 
-    fn make_once(plan: &Plan, go_on: &mut dyn FnMut() -> bool) -> Result<Self> {
+    fn make_once(plan: &Plan, detached: bool, go_on: &mut dyn FnMut() -> bool) -> Result<Self> {
         let base = scratch_base()?;
         let lock = lock::wait_for_dir(&base, go_on)?;
-        let claimed = Self::claim(plan, &base);
+        let claimed = Self::claim(plan, &base, detached);
         // What cleans up takes it anew.
         drop(lock);
         let clean = |_: &Error| remove_empty_slice(&base, &plan.mount.join(SLICE));
@@ -89,7 +91,7 @@ impl Place {
     }
 
     /// Makes what carries its name, under the lock of all starts.
-    fn claim(plan: &Plan, base: &Path) -> Result<Self> {
+    fn claim(plan: &Plan, base: &Path, detached: bool) -> Result<Self> {
         sweep(base, &plan.mount);
 
         let scratch = base.join(&plan.name);
@@ -103,8 +105,8 @@ impl Place {
         if scratch.exists() {
             return Err(taken());
         }
-        let home = home::make(&plan.mount, &plan.name, &plan.controllers);
-        let home = home.map_err(|error| explain(error, plan))?;
+        let home = home::make(&plan.mount, &plan.name, &plan.controllers, detached);
+        let (home, keeper) = home.map_err(|error| explain(error, plan))?;
         let leaf_path = home.path().join(&plan.name);
         match Cgroup::open(&leaf_path) {
             Ok(old) if old.events()?.populated => return Err(taken()),
@@ -130,6 +132,7 @@ impl Place {
             in_memory: false,
             removed: false,
             written: Vec::new(),
+            _keeper: keeper,
         })
     }
 

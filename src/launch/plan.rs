@@ -16,7 +16,7 @@ use super::ids::Ids;
 use super::image::Image;
 use super::pasta::Pasta;
 use super::root::Root;
-use super::spec::{Clock, EnvVar, Net, Restart, Spec, TimeOffset, User, Workdir};
+use super::spec::{Clock, EnvVar, Net, Restart, Spec, Stdio, TimeOffset, User, Workdir};
 use super::step::{self, Walk};
 use crate::kernel::block;
 use crate::kernel::cgroup::hierarchy::{Hierarchy, Mode, of_process};
@@ -82,6 +82,8 @@ pub struct Plan {
     pub pasta: Option<Pasta>,
     /// Whether it has a terminal of its own.
     pub tty: bool,
+    /// What its streams are, where it has none.
+    pub stdio: Stdio,
     /// Grace between TERM and the kill.
     pub stop_timeout: Duration,
     /// Whether to start again.
@@ -161,6 +163,7 @@ impl Plan {
             net: spec.net,
             pasta: Pasta::new(spec)?,
             tty: spec.tty,
+            stdio: spec.stdio,
             stop_timeout: spec.stop_timeout.duration(),
             restart: spec.restart,
             notices,

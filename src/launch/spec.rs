@@ -108,6 +108,9 @@ pub struct Spec {
     /// Give it a terminal of its own.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tty: bool,
+    /// What its streams are, where it has no terminal and is in the foreground.
+    #[serde(default, skip_serializing_if = "Stdio::is_pipe")]
+    pub stdio: Stdio,
     /// Put a tiny reaper at PID 1 that forwards signals to the program.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub init: bool,
@@ -204,6 +207,46 @@ impl fmt::Display for Userns {
     }
 }
 
+/// What a workload in the foreground has as stdin, stdout and stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stdio {
+    /// Pipes of its own, relayed to the launcher's streams.
+    #[default]
+    Pipe,
+    /// The launcher's: no fence at all.
+    Inherit,
+}
+
+impl Stdio {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde wants it")]
+    fn is_pipe(&self) -> bool {
+        *self == Self::Pipe
+    }
+}
+
+impl FromStr for Stdio {
+    type Err = BadValue;
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text {
+            "pipe" => Ok(Self::Pipe),
+            "inherit" => Ok(Self::Inherit),
+            _ => bad(format!(
+                "`{text}` is nothing for streams; there are pipe and inherit"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Stdio {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Pipe => "pipe",
+            Self::Inherit => "inherit",
+        })
+    }
+}
+
 impl Spec {
     /// The same, with the paths of the host from its root on: a supervisor and those who come later are elsewhere.
     #[must_use]
@@ -256,6 +299,7 @@ impl Spec {
             userns: Userns::default(),
             time_offset: Vec::new(),
             tty: false,
+            stdio: Stdio::default(),
             init: false,
             cap_add: Vec::new(),
             cap_drop: Vec::new(),
@@ -301,6 +345,7 @@ mod tests {
         userns = "host"
         time-offset = ["boottime=-1"]
         tty = true
+        stdio = "inherit"
         init = true
         rootfs = ["/srv/base", "/srv/app"]
         layer-dir = "/srv/layer"

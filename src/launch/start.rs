@@ -12,8 +12,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::waitpid;
-use nix::unistd::{Pid, close, dup2_stderr, dup2_stdout, pipe2, read, write};
+use nix::unistd::{Pid, close, dup2_stderr, dup2_stdin, dup2_stdout, pipe2, read, write};
 use rustix::fs::{Gid, Uid, fchown, fstatfs};
 use rustix::process::{WaitOptions, wait};
 
@@ -23,6 +24,7 @@ use super::ids::Ids;
 use super::place::Place;
 use super::plan::Plan;
 use super::spec::Net;
+use super::stdio::Streams;
 use super::step::{Context, Step, Walk};
 use super::terminal::Relay;
 use crate::kernel::cgroup::tree::Cgroup;
@@ -39,6 +41,14 @@ const FORK: u32 = u32::MAX - 2;
 
 /// The file system of pipes (`PIPEFS_MAGIC`).
 const PIPES: i64 = 0x5049_5045;
+
+/// What a terminal sends to every process in its foreground.
+const TO_THE_FOREGROUND: [Signal; 4] = [
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTSTP,
+    Signal::SIGWINCH,
+];
 
 /// A child on its way to exec.
 #[derive(Debug)]
@@ -62,19 +72,20 @@ pub enum Arrival {
     NotExecuted(Errno),
 }
 
-/// Starts the child and lets it walk its steps. `mask` is the signal mask that the program gets; `output`, its stdout
-/// and stderr, where they are not the launcher's own.
+/// Starts the child and lets it walk its steps. `mask` is the signal mask that the program gets. What is given of `streams`
+/// stays what it is where the program has a terminal; that is none where nobody attends to it.
 pub fn start(
     plan: &Plan,
     place: &mut Place,
     mask: &SigSet,
-    output: Option<[BorrowedFd<'_>; 2]>,
+    streams: Streams<'_>,
+    is_attended: bool,
     notice: &mut dyn FnMut(String),
 ) -> Result<Starting> {
     let (overlay, root) = place.fresh_root(plan, notice)?;
     let copies = plan.root.copies(plan.mapping.as_ref().map(AsFd::as_fd))?;
     let maps = plan.ids.maps()?;
-    hand_over_pipes(&plan.ids, output);
+    hand_over_pipes(&plan.ids, streams, plan.tty);
     let look_up = |user| Account::look_up(user, overlay.as_fd());
     let account = plan.user.as_ref().map(look_up).transpose()?;
     let home = account.as_ref().and_then(|account| account.home.as_ref());
@@ -111,7 +122,7 @@ pub fn start(
                 ..Context::default()
             },
             terminal: far,
-            output,
+            streams,
         };
         side.spawn(namespaces, place.leaf())?
     };
@@ -144,7 +155,7 @@ pub fn start(
         _go: go,
         status: status_read.into(),
         // Nobody types for who is detached.
-        relay: near.map(|near| Relay::new(near, output.is_none())),
+        relay: near.map(|near| Relay::new(near, is_attended)),
     })
 }
 
@@ -164,9 +175,10 @@ pub fn join(
     ids: &Ids,
     (leaf, joined): (&Cgroup, BorrowedFd<'_>),
     tty: bool,
+    streams: Streams<'_>,
     mask: &SigSet,
 ) -> Result<Starting> {
-    hand_over_pipes(ids, None);
+    hand_over_pipes(ids, streams, tty);
     let (go_read, go_write) = pipe()?;
     let (status_read, status_write) = pipe()?;
     let terminal = tty.then(pass::pair).transpose()?;
@@ -184,7 +196,7 @@ pub fn join(
             ..Context::default()
         },
         terminal: far,
-        output: None,
+        streams,
     };
     let child = side.spawn(CloneFlags::empty(), leaf)?;
     // It may be dead already, as any process may be.
@@ -201,14 +213,17 @@ pub fn join(
 
 /// The pipes that the program's streams are become root's inside, so that `/dev/stdout` can be opened there, as runc does.
 /// A file or a terminal stays whose it is.
-fn hand_over_pipes(ids: &Ids, output: Option<[BorrowedFd<'_>; 2]>) {
+fn hand_over_pipes(ids: &Ids, streams: Streams<'_>, tty: bool) {
     let Some((uid, gid)) = ids.root() else { return };
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
     let (stdin, stdout, stderr) = (stdin(), stdout(), stderr());
     let own = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
-    for stream in own.into_iter().chain(output.into_iter().flatten()) {
+    for (given, own) in streams.into_iter().zip(own) {
+        let own = (!tty).then_some(own);
         // One with a name may be somebody's.
-        if fstatfs(stream).is_ok_and(|of| of.f_type == PIPES) {
+        if let Some(stream) = given.or(own)
+            && fstatfs(stream).is_ok_and(|of| of.f_type == PIPES)
+        {
             let _ = fchown(stream, Some(uid), Some(gid));
         }
     }
@@ -256,7 +271,7 @@ struct ChildSide<'a> {
     program: &'a Program,
     context: Context<'a>,
     terminal: Option<OwnedFd>,
-    output: Option<[BorrowedFd<'a>; 2]>,
+    streams: Streams<'a>,
 }
 
 impl ChildSide<'_> {
@@ -274,9 +289,11 @@ impl ChildSide<'_> {
         // If the launcher dies, so does this process, and with it its whole pid namespace.
         let prepared = prctl::set_pdeathsig(Signal::SIGKILL)
             .and_then(|()| close(self.parents_end))
-            .and_then(|()| match self.output {
-                Some([out, err]) => dup2_stdout(out).and_then(|()| dup2_stderr(err)),
-                None => Ok(()),
+            .and_then(|()| {
+                let [stdin, stdout, stderr] = self.streams;
+                stdin.map_or(Ok(()), dup2_stdin)?;
+                stdout.map_or(Ok(()), dup2_stdout)?;
+                stderr.map_or(Ok(()), dup2_stderr)
             });
         if let Err(errno) = prepared {
             return self.fail(PREPARE, errno);
@@ -334,6 +351,7 @@ impl ChildSide<'_> {
         let context = Context {
             terminal: self.terminal.as_ref().map(AsFd::as_fd),
             launcher: Some(self.status.as_fd()),
+            keeps_stderr: self.streams[2].is_some(),
             ..self.context
         };
         for (number, step) in (first..).zip(steps) {
@@ -377,6 +395,9 @@ fn reap(program: Pid) -> u8 {
         wanted.remove(fatal);
     }
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&wanted), None);
+    let Ok(signals) = SignalFd::with_flags(&wanted, SfdFlags::empty()) else {
+        return 125;
+    };
     loop {
         // First look, then wait: the program may have ended before the signals were blocked.
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
@@ -384,11 +405,12 @@ fn reap(program: Pid) -> u8 {
                 return exit_code(status.exit_status(), status.terminating_signal());
             }
         }
-        match wanted.wait() {
-            Ok(Signal::SIGCHLD) | Err(_) => {}
-            Ok(signal) => {
-                let _ = kill(program, signal);
-            }
+        if let Ok(Some(told)) = signals.read_signal()
+            && let Ok(signal) = Signal::try_from(told.ssi_signo.cast_signed())
+            && signal != Signal::SIGCHLD
+            && !(told.ssi_code == libc::SI_KERNEL && TO_THE_FOREGROUND.contains(&signal))
+        {
+            let _ = kill(program, signal);
         }
     }
 }

@@ -12,16 +12,20 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl;
 use nix::sys::stat::{Mode, lstat, stat, umask};
-use nix::unistd::{chdir, mkdir, pivot_root, sethostname, setsid, symlinkat, write};
+use nix::unistd::{
+    chdir, dup2_stderr, dup2_stdin, dup2_stdout, mkdir, pivot_root, sethostname, setsid, symlinkat,
+    write,
+};
 use rustix::fs::{Gid, Uid};
 use rustix::mount::{MoveMountFlags, move_mount};
+use rustix::stdio::{stderr, stdin, stdout};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::account::Account;
 use super::fence::{Capabilities, Filter, Ready};
 use super::root::{Root, Shown};
 use super::spec::{Net, Spec};
-use super::terminal;
+use super::{stdio, terminal};
 use crate::kernel::error::errno_from;
 use crate::kernel::syscall::exec::Program;
 use crate::kernel::syscall::{close_above_stderr_on_exec, loopback_up};
@@ -83,6 +87,8 @@ pub enum Step {
     Session,
     /// A terminal of its own.
     Terminal,
+    /// Open `/dev/null` anew where it is one of the streams: the launcher's is the host's file.
+    OwnNull,
     /// The usual mask for new files, whatever the launcher's was.
     Umask,
     /// Start in this directory.
@@ -135,6 +141,8 @@ pub struct Context<'a> {
     pub copies: &'a [OwnedFd],
     /// Where to send the other side of its terminal.
     pub terminal: Option<BorrowedFd<'a>>,
+    /// Whether stderr is none of the terminal's.
+    pub keeps_stderr: bool,
     /// Who runs the program, where that is not root.
     pub account: Option<&'a Account>,
     /// A pipe that the launcher has the other end of.
@@ -170,7 +178,11 @@ pub fn list(hostname: &str, spec: &Spec, root: &Root) -> Result<Vec<Step>, NulEr
     if spec.net != Net::Host {
         steps.push(Step::Loopback);
     }
-    steps.extend([Step::Hostname(hostname.to_owned()), Step::Session]);
+    steps.extend([
+        Step::Hostname(hostname.to_owned()),
+        Step::OwnNull,
+        Step::Session,
+    ]);
     if spec.tty {
         steps.push(Step::Terminal);
     }
@@ -200,6 +212,7 @@ pub fn joining(
         Step::Umask,
         Step::Join(namespaces),
         Step::BecomeRoot,
+        Step::OwnNull,
         Step::Session,
     ];
     if tty {
@@ -440,7 +453,11 @@ impl Step {
             Self::Loopback => loopback_up(),
             Self::Hostname(name) => sethostname(name),
             Self::Session => setsid().map(drop),
-            Self::Terminal => terminal::take(context.terminal.ok_or(Errno::EBADF)?),
+            Self::Terminal => {
+                let socket = context.terminal.ok_or(Errno::EBADF)?;
+                terminal::take(socket, context.keeps_stderr)
+            }
+            Self::OwnNull => open_own_null(),
             Self::Umask => {
                 umask(Mode::from_bits_truncate(0o022));
                 Ok(())
@@ -466,6 +483,28 @@ fn become_root() -> nix::Result<()> {
         .and_then(|()| set_thread_res_gid(gid, gid, gid))
         .and_then(|()| set_thread_res_uid(uid, uid, uid))
         .map_err(errno_from)
+}
+
+/// The node inside leads to the same device, but its owner and its mode cannot be changed.
+fn open_own_null() -> nix::Result<()> {
+    let own = || {
+        let flags = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let own = open(c"/dev/null", flags, Mode::empty())?;
+        // What stands there in a running workload, it may have put there.
+        let found = rustix::fs::fstat(&own).map_err(errno_from)?;
+        stdio::is_null(&found).then_some(own).ok_or(Errno::ENODEV)
+    };
+    let is_null = |stream| rustix::fs::fstat(stream).is_ok_and(|found| stdio::is_null(&found));
+    if is_null(stdin()) {
+        dup2_stdin(own()?)?;
+    }
+    if is_null(stdout()) {
+        dup2_stdout(own()?)?;
+    }
+    if is_null(stderr()) {
+        dup2_stderr(own()?)?;
+    }
+    Ok(())
 }
 
 fn bind(from: &CStr, to: &CStr) -> nix::Result<()> {
@@ -563,6 +602,7 @@ impl fmt::Display for Step {
             Self::Hostname(name) => write!(out, "set the host name {name}"),
             Self::Session => out.write_str("start a session"),
             Self::Terminal => out.write_str("open a terminal"),
+            Self::OwnNull => out.write_str("open /dev/null"),
             Self::Umask => out.write_str("set the umask"),
             Self::Enter(path) => write!(out, "enter working directory {}", path.to_string_lossy()),
             Self::CloseDescriptors => out.write_str("close descriptors"),

@@ -24,9 +24,10 @@ use super::oom::{Cause, Evidence, OomReport, Victim};
 use super::place::Place;
 use super::plan::Plan;
 use super::report::Report;
-use super::spec::LogRules;
+use super::spec::{LogRules, Stdio};
 use super::start::{Arrival, Starting, exit_code, start};
 use super::state::{Keeper, Record};
+use super::stdio::{Pipes, Streams};
 use super::terminal::Relay;
 use crate::kernel::error::Error as KernelError;
 use crate::kernel::process;
@@ -95,6 +96,10 @@ pub fn supervise(
     let record = keeper.record();
     let log = record.terms.detached.then(|| log_dir(record)).transpose()?;
     let recorder = log.clone().map(|dir| recorder(record, dir)).transpose()?;
+    let pipes = match (&recorder, plan.stdio) {
+        (None, Stdio::Pipe) => Pipes::new(plan.tty)?,
+        _ => Pipes::default(),
+    };
     keeper.note(|record| {
         record.cgroup.clone_from(&cgroup);
         record.log = log.or(record.log.take());
@@ -107,6 +112,7 @@ pub fn supervise(
         place,
         keeper,
         recorder,
+        pipes,
         observe,
         stop: Stop::No,
         interrupts: Interrupts::default(),
@@ -117,6 +123,7 @@ pub fn supervise(
     let Supervisor {
         place,
         keeper,
+        mut pipes,
         signals: _signals,
         ..
     } = supervisor;
@@ -129,7 +136,8 @@ pub fn supervise(
     // An earlier failure is the one worth telling; that of the removal tells itself.
     let code = ended?;
     removed?;
-    closed.map(|()| code)
+    closed?;
+    pipes.check().map(|()| code)
 }
 
 /// Asked every now and then by what takes long.
@@ -143,11 +151,12 @@ fn prepare(
     observe: &mut dyn FnMut(&Report),
 ) -> Result<(Keeper, Place)> {
     let keeper = keep(go_on)?;
+    let detached = keeper.record().terms.detached;
     image::sweep();
     if let Some(image) = &plan.image {
         image.unpack(go_on, &mut |text| observe(&Report::Notice { text }))?;
     }
-    Ok((keeper, Place::make(plan, go_on)?))
+    Ok((keeper, Place::make(plan, detached, go_on)?))
 }
 
 /// Where the output of a detached workload goes: where that of its earlier lives is.
@@ -198,6 +207,8 @@ struct Supervisor<'a> {
     keeper: Keeper,
     /// Takes the output of a detached workload.
     recorder: Option<Recorder>,
+    /// Relays the streams of one in the foreground.
+    pipes: Pipes,
     observe: &'a mut dyn FnMut(&Report),
     stop: Stop,
     interrupts: Interrupts,
@@ -232,11 +243,17 @@ impl Supervisor<'_> {
     /// From clone to death. Gives the exit code, and whether the program was executed.
     fn life(&mut self) -> Result<(u8, bool)> {
         let observe = &mut *self.observe;
+        let streams = match &self.recorder {
+            Some(_) if self.plan.tty => Streams::default(),
+            Some(recorder) => recorder.ends(),
+            None => self.pipes.ends(),
+        };
         let mut starting = start(
             self.plan,
             &mut self.place,
             &self.signals.before,
-            self.recorder.as_ref().map(Recorder::ends),
+            streams,
+            self.recorder.is_none(),
             &mut |text| {
                 observe(&Report::Notice { text });
             },
@@ -248,6 +265,12 @@ impl Supervisor<'_> {
         loop {
             let ready = self.wait(&starting, arrival.is_none(), oom_due)?;
             self.pump(starting.relay.as_mut());
+            if let Some(relay) = &mut starting.relay
+                && relay.has_interrupted(pid)
+                && self.stop == Stop::No
+            {
+                self.kill_if_deaf(pid, Signal::SIGINT)?;
+            }
             if (ready.status || ready.ended) && arrival.is_none() {
                 let arrived = starting.arrival(&self.plan.walk);
                 if matches!(arrived, Ok(Arrival::Silent)) && self.is_executed(pid) {
@@ -274,7 +297,7 @@ impl Supervisor<'_> {
                 self.kill()?;
             }
             if ready.ended {
-                self.last_words(starting.relay.take());
+                self.last_words(starting.relay.take())?;
                 let arrived = arrival.unwrap_or(Ok(Arrival::Silent));
                 return self.death(&starting, pid, arrived);
             }
@@ -296,6 +319,7 @@ impl Supervisor<'_> {
         let relayed = starting.relay.as_ref().map(|relay| relay.fds(&stdin));
         fds.extend(relayed.into_iter().flatten());
         fds.extend(self.recorder.iter().flat_map(Recorder::fds));
+        fds.extend(self.pipes.fds(&stdin));
         let deadline = match self.stop {
             Stop::Until(deadline) => Some(deadline),
             Stop::No | Stop::Killed => None,
@@ -320,10 +344,18 @@ impl Supervisor<'_> {
         let Told { signal, value } = told;
         let grace = value.and_then(|seconds| u64::try_from(seconds).ok());
         let grace = grace.map(Duration::from_secs);
-        if let (Signal::SIGWINCH, Some(relay)) = (signal, &starting.relay) {
+        match (signal, &starting.relay) {
             // The kernel tells whoever is in the foreground.
-            relay.resize();
-            return Ok(());
+            (Signal::SIGWINCH, Some(relay)) => {
+                relay.resize();
+                return Ok(());
+            }
+            // It was this process that was stopped.
+            (Signal::SIGCONT, relay) => {
+                relay.iter().for_each(Relay::resume);
+                return Ok(());
+            }
+            _ => {}
         }
         let ends = signal == Signal::SIGTERM;
         let stops = ends || signal == Signal::SIGINT;
@@ -333,17 +365,8 @@ impl Supervisor<'_> {
             _ if ends && value == Some(AT_ONCE) => return self.kill(),
             _ if stops && !ends && self.interrupts.again() => return self.kill(),
             Stop::No if stops => {
-                // The reaper forwards what it has no handler for.
-                let deaf = !self.plan.walk.init
-                    && process::catches(Path::new("/proc"), pid, signal) == Some(false);
-                if deaf {
-                    let text = format!(
-                        "{} is PID 1 and has no handler for {signal}, so it cannot notice it: killed at \
-                         once (--init would let it end by the signal)",
-                        self.plan.command
-                    );
-                    self.tell(&Report::Notice { text });
-                    return self.kill();
+                if self.kill_if_deaf(pid, signal)? {
+                    return Ok(());
                 }
                 if ends {
                     let grace = grace.unwrap_or(self.plan.stop_timeout);
@@ -362,6 +385,23 @@ impl Supervisor<'_> {
         Ok(())
     }
 
+    /// Ends a PID 1 that cannot notice a signal that is to end it, and says whether it did.
+    fn kill_if_deaf(&mut self, pid: u32, signal: Signal) -> Result<bool> {
+        // The reaper forwards what it has no handler for.
+        let deaf = !self.plan.walk.init
+            && process::catches(Path::new("/proc"), pid, signal) == Some(false);
+        if deaf {
+            let text = format!(
+                "{} is PID 1 and has no handler for {signal}, so it cannot notice it: killed at once (--init would let \
+                 it end by the signal)",
+                self.plan.command
+            );
+            self.tell(&Report::Notice { text });
+            self.kill()?;
+        }
+        Ok(deaf)
+    }
+
     /// Writes it down, and tells it.
     fn tell(&mut self, report: &Report) {
         self.keeper.take_in(report);
@@ -372,19 +412,22 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Hands on what the workload says.
+    /// Hands on what the workload says, and what is said to it.
     fn pump(&mut self, relay: Option<&mut Relay>) {
         let lost = match (&mut self.recorder, relay) {
-            (Some(recorder), Some(relay)) => {
-                relay.pump(recorder);
+            (Some(recorder), relay) => {
+                if let Some(relay) = relay {
+                    relay.pump(recorder);
+                }
                 recorder.pump()
             }
-            (Some(recorder), None) => recorder.pump(),
-            (None, Some(relay)) => {
-                relay.pump(&mut io::stdout());
+            (None, relay) => {
+                if let Some(relay) = relay {
+                    relay.pump(&mut io::stdout());
+                }
+                self.pipes.pump();
                 None
             }
-            (None, None) => None,
         };
         if let Some(error) = lost {
             let text = format!("what it says cannot be kept: {error}");
@@ -392,13 +435,18 @@ impl Supervisor<'_> {
         }
     }
 
-    fn last_words(&mut self, relay: Option<Relay>) {
+    /// Hands on all that was said. Who reads it may take long, but a signal ends that.
+    fn last_words(&mut self, relay: Option<Relay>) -> Result<()> {
         match (&mut self.recorder, relay) {
             (Some(recorder), Some(relay)) => relay.finish(recorder),
             (None, Some(relay)) => relay.finish(&mut io::stdout()),
             (_, None) => {}
         }
         self.pump(None);
+        if !self.pipes.drain(&self.signals)? {
+            self.stop = Stop::Killed;
+        }
+        Ok(())
     }
 
     /// Whether PID 1 came to its exec; the reaper never does, and needs not.

@@ -11,7 +11,10 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::ioctl_tiocsctty;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcgetwinsize,
+    tcsetattr, tcsetwinsize,
+};
 
 use crate::kernel::error::errno_from;
 use crate::kernel::syscall::pass;
@@ -22,9 +25,9 @@ const END_OF_INPUT: u8 = 4;
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Opens a terminal of the file system that is mounted on `/dev/pts`, makes it the caller's own, with its three
-/// streams, and sends the other side of it through a socket. Called in the child, in a session of its own: no
-/// allocation, no locks. Since 4.13 (`TIOCGPTPEER`).
-pub fn take(socket: BorrowedFd<'_>) -> nix::Result<()> {
+/// streams, perhaps without stderr, and sends the other side of it through a socket. Called in the child, in a session of
+/// its own: no allocation, no locks. Since 4.13 (`TIOCGPTPEER`).
+pub fn take(socket: BorrowedFd<'_>, keeps_stderr: bool) -> nix::Result<()> {
     let make = || {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let outer = openpt(flags)?;
@@ -34,6 +37,9 @@ pub fn take(socket: BorrowedFd<'_>) -> nix::Result<()> {
         pass::send(socket, outer.as_fd())?;
         dup2_stdin(&inner)?;
         dup2_stdout(&inner)?;
+        if keeps_stderr {
+            return Ok(());
+        }
         dup2_stderr(&inner)
     };
     make().map_err(errno_from)
@@ -49,6 +55,8 @@ pub struct Relay {
     before: Option<Termios>,
     /// What was typed and not yet taken.
     typed: Vec<u8>,
+    /// Whether the key that interrupts was among it.
+    interrupted: bool,
     input_open: bool,
 }
 
@@ -61,18 +69,39 @@ impl Relay {
         let before = (attended && stdin.is_terminal())
             .then(|| tcgetattr(&stdin).ok())
             .flatten();
-        if let Some(before) = &before {
-            let mut raw = before.clone();
-            raw.make_raw();
-            let _ = tcsetattr(&stdin, OptionalActions::Now, &raw);
-        }
-        Self {
+        let relay = Self {
             socket,
             outer: None,
             before,
             typed: Vec::new(),
+            interrupted: false,
             input_open: attended,
+        };
+        relay.take_keys();
+        relay
+    }
+
+    fn take_keys(&self) {
+        if let Some(before) = &self.before {
+            let mut raw = before.clone();
+            raw.make_raw();
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &raw);
         }
+    }
+
+    /// After a stop: the launcher's terminal may have been set otherwise and be of another size.
+    pub fn resume(&self) {
+        self.take_keys();
+        self.resize();
+    }
+
+    /// Whether the key that interrupts was typed since the last call, for the process group of this process.
+    pub fn has_interrupted(&mut self, group: u32) -> bool {
+        let theirs = || {
+            let foreground = tcgetpgrp(self.outer.as_ref()?).ok()?;
+            Some(foreground.as_raw_pid().cast_unsigned() == group)
+        };
+        std::mem::take(&mut self.interrupted) && theirs() == Some(true)
     }
 
     /// What to wait for.
@@ -149,13 +178,25 @@ impl Relay {
         }
         let mut bytes = [0; 4096];
         match nix::unistd::read(&stdin, &mut bytes) {
-            Ok(read @ 1..) => self.typed.extend_from_slice(&bytes[..read]),
+            Ok(read @ 1..) => {
+                self.interrupted |= self.interrupts(&bytes[..read]);
+                self.typed.extend_from_slice(&bytes[..read]);
+            }
             Err(Errno::EAGAIN | Errno::EINTR) => {}
             _ => {
                 self.input_open = false;
                 self.typed.push(END_OF_INPUT);
             }
         }
+    }
+
+    /// Whether one of these keys is a signal inside (Ctrl-C, mostly).
+    fn interrupts(&self, typed: &[u8]) -> bool {
+        let inner = self.outer.as_ref().and_then(|outer| tcgetattr(outer).ok());
+        inner.is_some_and(|inner| {
+            inner.local_modes.contains(LocalModes::ISIG)
+                && typed.contains(&inner.special_codes[SpecialCodeIndex::VINTR])
+        })
     }
 
     /// Hands on the last words of a program that has ended.

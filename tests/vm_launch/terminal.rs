@@ -1,4 +1,4 @@
-//! `-t`: a terminal inside.
+//! A terminal inside: with `-t`, and by itself where there is one outside.
 
 use crate::support::dashboard::Dashboard;
 use crate::support::{Host, binary, with_input};
@@ -70,4 +70,99 @@ fn b19_without_a_terminal_outside_there_is_one_inside() {
     let text = String::from_utf8(done.stdout).unwrap();
     assert_eq!((text.lines().count(), done.status.code()), (3000, Some(3)));
     assert!(text.ends_with("3000\r\n"));
+}
+
+#[test]
+fn on_a_terminal_there_is_one_inside_without_asking() {
+    let _host = Host::new();
+    let inside = "tty; stty size; test -t 0 && test -t 1 && test -t 2 && echo real; \
+                  test $(stat -L -c %d:%i /dev/stdin) != $OUTER && echo another; \
+                  trap \"exit 6\" INT; echo ready; while :; do sleep 0.1; done";
+    let outer = format!(
+        "OUTER=$(stat -L -c %d:%i /dev/stdin) {} run -e OUTER -- sh -c '{inside}'; echo code $?",
+        binary().display()
+    );
+    let mut terminal = Dashboard::run("/bin/sh", &["-c", &outer]);
+    terminal.wait_for("/dev/pts/0");
+    terminal.wait_for("40 120");
+    terminal.wait_for("real");
+    terminal.wait_for("another");
+    terminal.wait_for("ready");
+    terminal.keys("\x03");
+    terminal.wait_for("code 6");
+    terminal.end();
+    // Declined, it has pipes.
+    let mut terminal = on_a_terminal(
+        &["-T"],
+        "tty; read word; echo got $word; test -t 2 || echo none at all",
+    );
+    terminal.wait_for("not a tty");
+    terminal.keys("hello\r");
+    terminal.wait_for("got hello");
+    terminal.wait_for("none at all");
+    assert!(terminal.end().success());
+}
+
+#[test]
+fn an_error_stream_that_goes_elsewhere_stays_apart() {
+    let _host = Host::new();
+    let script = format!(
+        "{} run -- sh -c 'test -t 0 && test -t 1 && echo both; test -t 2 || echo apart; echo error >&2' 2>/tmp/apart; \
+         echo file has $(cat /tmp/apart)",
+        binary().display()
+    );
+    let terminal = Dashboard::run("/bin/sh", &["-c", &script]);
+    terminal.wait_for("both");
+    terminal.wait_for("apart");
+    terminal.wait_for("file has error");
+    assert!(terminal.end().success());
+}
+
+#[test]
+fn an_interrupt_ends_a_program_that_cannot_notice_it() {
+    let _host = Host::new();
+    for flags in [&[][..], &["-t"], &["-T"]] {
+        let mut terminal = Dashboard::start(
+            &[
+                &["run"],
+                flags,
+                &["--", "sh", "-c", "echo ready; exec sleep 1000"],
+            ]
+            .concat(),
+        );
+        terminal.wait_for("ready");
+        // Until it is the shell no more.
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        terminal.keys("\x03");
+        terminal.wait_for("cannot notice it");
+        assert_eq!(terminal.end().code(), Some(137), "{flags:?}");
+    }
+    // With a reaper it notices, once.
+    let script = "trap 'echo once more' INT; echo ready; while :; do read line && echo ended && exit 4; done";
+    let mut terminal = on_a_terminal(&["--init"], script);
+    terminal.wait_for("ready");
+    terminal.keys("\x03");
+    terminal.wait_for("once more");
+    terminal.keys("\r");
+    terminal.wait_for("ended");
+    let times = terminal.contents().matches("once more").count();
+    assert_eq!((times, terminal.end().code()), (1, Some(4)));
+}
+
+#[test]
+fn in_the_background_it_goes_on_and_takes_no_keys() {
+    let _host = Host::new();
+    let script = format!(
+        "set -m; {} run -- sh -c 'test -t 0 || echo no terminal; read word; echo got $word' & \
+         read own; echo shell has $own; fg; echo code $?",
+        binary().display()
+    );
+    let mut terminal = Dashboard::run("/bin/sh", &["-c", &script]);
+    terminal.wait_for("no terminal");
+    terminal.keys("mine\r");
+    terminal.wait_for("shell has mine");
+    terminal.keys("yours\r");
+    terminal.wait_for("got yours");
+    terminal.wait_for("code 0");
+    terminal.end();
 }

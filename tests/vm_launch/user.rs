@@ -1,10 +1,10 @@
 //! Whom the users inside are outside.
 
-use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
 
-use crate::support::{Done, Host, Workload, mount, read};
+use crate::support::{Host, Workload, mount, read};
 
 /// Where ranges are if `/etc/subuid` gives none.
 const RANGES: std::ops::Range<u32> = 0x7000_0000..0x7ffe_0000;
@@ -93,33 +93,6 @@ fn on_disk_ids_are_those_inside() {
     let script = "stat -c %u:%g /roots /users /etc/group; rm /roots /users /data/new && rmdir /data/dir && ls /data";
     let done = host.sh(&flags, script);
     assert_eq!(done.ok(), "0:0\n1000:1001\n33:44\nusers");
-}
-
-/// Reads a file through a directory that came in as the input.
-fn secret_through_stdin(host: &Host, flags: &[&str]) -> Done {
-    let dir = tempfile::tempdir_in("/tmp").unwrap();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let secret = dir.path().join("secret");
-    fs::write(&secret, "secret\n").unwrap();
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
-    let script = [
-        "sh",
-        "-c",
-        "ls /proc/self/fd/0/; cat /proc/self/fd/0/secret; true",
-    ];
-    let mut command = host.command(flags, &script);
-    command.stdin(File::open(dir.path()).unwrap());
-    Done::from(command.output().unwrap())
-}
-
-#[test]
-fn what_leads_out_does_not_lead_to_roots_files() {
-    let host = Host::new();
-    let done = secret_through_stdin(&host, &[]);
-    assert_eq!(done.stdout, "secret\n", "{done:?}");
-    done.fails(0, &["secret", "Permission denied"]);
-    let done = secret_through_stdin(&host, &["--userns", "host"]);
-    assert_eq!(done.stdout, "secret\nsecret\n", "{done:?}");
 }
 
 #[test]

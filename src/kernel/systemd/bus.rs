@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::unistd::{getpid, getuid};
+use nix::unistd::{Pid, getuid};
 
 use crate::kernel::error::{Error, Result};
 
@@ -28,13 +28,14 @@ pub fn socket() -> Option<PathBuf> {
     (Path::new("/run/systemd/system").is_dir() && socket.exists()).then(|| socket.to_owned())
 }
 
-/// Has the manager put this process in a new scope whose cgroup it leaves alone, and waits until that is so.
+/// Has the manager put a process in a new scope whose cgroup it leaves alone, and waits until that is so.
 /// `slice` is the unit that the scope is in.
-pub fn delegated_scope(socket: &Path, unit: &str, slice: &str) -> Result<()> {
-    ask(socket, unit, slice).map_err(|error| Error::new("have a scope made through", socket, error))
+pub fn delegated_scope(socket: &Path, unit: &str, slice: &str, process: Pid) -> Result<()> {
+    ask(socket, unit, slice, process)
+        .map_err(|error| Error::new("have a scope made through", socket, error))
 }
 
-fn ask(socket: &Path, unit: &str, slice: &str) -> io::Result<()> {
+fn ask(socket: &Path, unit: &str, slice: &str, process: Pid) -> io::Result<()> {
     let mut bus = Bus::connect(socket)?;
     let daemon = ["org.freedesktop.DBus", "/org/freedesktop/DBus"];
     let rule = format!("type='signal',interface='{MANAGER}',member='JobRemoved'");
@@ -45,7 +46,7 @@ fn ask(socket: &Path, unit: &str, slice: &str) -> io::Result<()> {
     bus.call(daemon, daemon[0], "Hello", "", &Body::default())?;
     bus.call(daemon, daemon[0], "AddMatch", "s", &match_rule)?;
     bus.call(manager, MANAGER, "Subscribe", "", &Body::default())?;
-    let start = transient_scope(unit, slice);
+    let start = transient_scope(unit, slice, process);
     let asked = bus.call(
         manager,
         MANAGER,
@@ -78,7 +79,7 @@ fn ask(socket: &Path, unit: &str, slice: &str) -> io::Result<()> {
 }
 
 /// The arguments of `StartTransientUnit`, by which systemd moves this process.
-fn transient_scope(unit: &str, slice: &str) -> Body {
+fn transient_scope(unit: &str, slice: &str, process: Pid) -> Body {
     let mut body = Body::default();
     body.string(unit);
     body.string("fail");
@@ -94,7 +95,7 @@ fn transient_scope(unit: &str, slice: &str) -> Body {
         });
         properties.property("Slice", "s", |value| value.string(slice));
         properties.property("PIDs", "au", |value| {
-            value.array(4, |pids| pids.number(getpid().as_raw().cast_unsigned()));
+            value.array(4, |pids| pids.number(process.as_raw().cast_unsigned()));
         });
     });
     body.array(8, |_| {});

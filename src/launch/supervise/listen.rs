@@ -14,8 +14,8 @@ use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::error::Error as KernelError;
 use crate::launch::error::Result;
 
-/// Signals that are the program's business.
-const FORWARDED: [Signal; 7] = [
+/// Signals that are the program's business, but for SIGCONT.
+const WANTED: [Signal; 8] = [
     Signal::SIGINT,
     Signal::SIGTERM,
     Signal::SIGHUP,
@@ -23,6 +23,7 @@ const FORWARDED: [Signal; 7] = [
     Signal::SIGUSR1,
     Signal::SIGUSR2,
     Signal::SIGWINCH,
+    Signal::SIGCONT,
 ];
 
 /// A signal that came.
@@ -33,7 +34,7 @@ pub struct Told {
     pub value: Option<i32>,
 }
 
-/// What blocks the forwarded signals and reads them; dropping it gives the mask back.
+/// What blocks these signals and reads them; dropping it gives the mask back.
 pub struct Signals {
     fd: SignalFd,
     /// The mask before, which is the program's.
@@ -43,7 +44,7 @@ pub struct Signals {
 impl Signals {
     pub fn take() -> Result<Self> {
         let error = |errno| KernelError::new("read signals from", "a descriptor", errno);
-        let wanted: SigSet = FORWARDED.into_iter().collect();
+        let wanted: SigSet = WANTED.into_iter().collect();
         let mut before = SigSet::empty();
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&wanted), Some(&mut before)).map_err(error)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;

@@ -2,16 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
-use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags};
-use nix::unistd::pipe2;
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-use crate::kernel::error::Error;
 use crate::launch::error::Result;
 use crate::launch::log::{Stream, Writer};
+use crate::launch::stdio::{Streams, from_workload};
 
 /// How much of it is taken at a time, so that nothing else waits for who says very much.
 const AT_ONCE: usize = 256 * 1024;
@@ -38,9 +35,10 @@ impl Recorder {
         })
     }
 
-    /// The workload's ends, for stdout and stderr.
-    pub fn ends(&self) -> [BorrowedFd<'_>; 2] {
-        [0, 1].map(|at| self.pipes[at].far.as_fd())
+    /// The workload's ends, where it has no terminal.
+    pub fn ends(&self) -> Streams<'_> {
+        let [stdout, stderr] = self.pipes.each_ref().map(|pipe| Some(pipe.far.as_fd()));
+        [None, stdout, stderr]
     }
 
     /// What to wait for.
@@ -78,15 +76,7 @@ impl Write for Recorder {
 
 impl Pipe {
     fn new(stream: Stream) -> Result<Self> {
-        let error = |errno| Error::new("make", "a pipe", errno);
-        let (near, far) = pipe2(OFlag::O_CLOEXEC).map_err(error)?;
-        let unblock =
-            fcntl_getfl(&near).and_then(|flags| fcntl_setfl(&near, flags | OFlags::NONBLOCK));
-        unblock.map_err(|errno| Error::new("set up", "a pipe", errno))?;
-        Ok(Self {
-            stream,
-            near: near.into(),
-            far,
-        })
+        let (near, far) = from_workload()?;
+        Ok(Self { stream, near, far })
     }
 }
