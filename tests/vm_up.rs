@@ -6,6 +6,7 @@ mod support;
 use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
@@ -295,4 +296,32 @@ fn leaving_the_dashboard_stops_the_workloads_and_says_how_they_fared() {
     });
     assert!(dashboard.end().success());
     host.assert_clean("the dashboard");
+}
+
+#[test]
+fn top_shows_something_however_long_the_first_look_takes() {
+    let base = Path::new("/sys/fs/cgroup/levels");
+    let mut levels = vec![base.to_owned()];
+    for _ in 0..900 {
+        let next = levels[levels.len() - 1].join("d");
+        levels.push(next);
+    }
+    for level in &levels {
+        fs::create_dir(level).unwrap();
+    }
+    let top = Command::new(binary())
+        .args(["top", "--plain", "--duration", "1"])
+        .output()
+        .unwrap();
+    for level in levels.iter().rev() {
+        fs::remove_dir(level).unwrap();
+    }
+    let text = String::from_utf8(top.stdout).unwrap();
+    assert!(top.status.success());
+    let deepest = "/levels".to_owned() + &"/d".repeat(900);
+    assert!(
+        text.lines().any(|line| line.starts_with(&deepest)),
+        "{}",
+        text.len()
+    );
 }

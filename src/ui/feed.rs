@@ -26,6 +26,8 @@ pub struct Feed {
     events_over: bool,
     signals: [Signal; 3],
     end: Option<Instant>,
+    /// Whether there was a sample.
+    has_sample: bool,
     root: Option<Arc<str>>,
 }
 
@@ -71,6 +73,7 @@ impl Feed {
             ],
             root: options.root.clone(),
             end: options.duration.map(|duration| Instant::now() + duration),
+            has_sample: false,
         })
     }
 
@@ -79,8 +82,9 @@ impl Feed {
         let [interrupt, terminate, hangup] = &mut self.signals;
         let over = async {
             match self.end {
-                Some(end) => tokio::time::sleep_until(end).await,
-                None => std::future::pending().await,
+                // Something was to be seen: where there is very much, the first look may take longer than that.
+                Some(end) if self.has_sample => tokio::time::sleep_until(end).await,
+                _ => std::future::pending().await,
             }
         };
         let note = async {
@@ -119,7 +123,10 @@ impl Feed {
                 changed.map_err(|_| anyhow::anyhow!("the sampler has ended"))?;
                 let sample = self.live.samples.borrow_and_update().clone();
                 match sample {
-                    Some(sample) => News::Sample(sample),
+                    Some(sample) => {
+                        self.has_sample = true;
+                        News::Sample(sample)
+                    }
                     None => Box::pin(self.next()).await?,
                 }
             }

@@ -191,12 +191,33 @@ fn echo(name: &str, output: impl Read, notes: &Sender<Note>) {
         .read_until(b'\n', &mut line)
         .is_ok_and(|read| read > 0)
     {
-        let text = String::from_utf8_lossy(line.trim_ascii_end());
+        let text = without_repeats(&String::from_utf8_lossy(line.trim_ascii_end()));
         if !text.is_empty() {
             tell(notes, Severity::Info, format!("{name}  {text}"));
         }
         line.clear();
     }
+}
+
+/// Control characters show as escapes, five times as long; of more than a few equal ones in a row, one and their number is
+/// left.
+fn without_repeats(text: &str) -> String {
+    const FEW: usize = 4;
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(char) = chars.next() {
+        let mut times = 1;
+        while chars.next_if_eq(&char).is_some() {
+            times += 1;
+        }
+        if times > FEW && char.is_control() {
+            out.push(char);
+            out.extend(["(", &times.to_string(), " times)"]);
+        } else {
+            out.extend(std::iter::repeat_n(char, times));
+        }
+    }
+    out
 }
 
 fn tell(notes: &Sender<Note>, severity: Severity, text: String) {
@@ -210,5 +231,24 @@ fn tell(notes: &Sender<Note>, severity: Severity, text: String) {
     if let Err(SendError(note)) = notes.blocking_send(note) {
         // And nobody at all may read that.
         let _ = writeln!(stdout(), "{}", sanitise(&note.text));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_repeats;
+
+    #[test]
+    fn many_equal_control_characters_are_counted() {
+        for (text, short) in [
+            ("a\0\0\0\0b", "a\0\0\0\0b"),
+            ("a\0\0\0\0\0b", "a\0(5 times)b"),
+            ("aaaaaaaa ééééééé", "aaaaaaaa ééééééé"),
+            ("\u{1b}\u{1b}\u{1b}\u{1b}\u{1b}\u{1b}", "\u{1b}(6 times)"),
+        ] {
+            assert_eq!(without_repeats(text), short);
+        }
+        let zeros = "\0".repeat(4096);
+        assert_eq!(without_repeats(&zeros), "\0(4096 times)");
     }
 }

@@ -5,6 +5,7 @@ use anyhow::{Context as _, bail};
 use super::{Chosen, Ground, Target, processes, rules, signal};
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::error::Error;
+use crate::kernel::process::held::Held;
 use crate::kernel::task;
 
 /// Processes may fork while they are moved; after so many rounds there is no catching up with them.
@@ -24,6 +25,14 @@ pub fn all(ground: &Ground, target: &Target) -> anyhow::Result<String> {
         for pid in pids {
             if pid == 0 {
                 bail!("what runs in {path} is outside our pid namespace and cannot be moved");
+            }
+            // Held, so that no later process of the same pid is meant.
+            let Some(held) = Held::open(&ground.proc, pid)? else {
+                continue;
+            };
+            let is_here = task::cgroup(&ground.proc, pid).is_some_and(|now| now == path);
+            if !is_here || held.is_over() {
+                continue;
             }
             match above.write("cgroup.procs", &pid.to_string()) {
                 Ok(()) => moved += 1,
