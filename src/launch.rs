@@ -7,6 +7,8 @@
 //! * `lock`: what keeps launchers out of each other's way.
 //! * [`home`]: the cgroup above the leaf: a slice, or a scope that systemd leaves alone.
 //! * [`root`]: what the root file system is made of. [`image`]: one that comes from an OCI image.
+//! * `lock_mounts`: a second user namespace, so that mounts cannot be taken off.
+//! * `mask`: what of the host's root does not show.
 //! * [`ids`]: whom the users inside are outside. [`account`]: who runs the program.
 //! * [`step`]: what the child does between clone and exec, as a list that was made before.
 //! * [`fence`]: capabilities and the filter of system calls, which the child puts up last.
@@ -35,7 +37,9 @@ pub mod ids;
 pub mod image;
 pub mod join;
 mod lock;
+mod lock_mounts;
 pub mod log;
+mod mask;
 pub mod oom;
 mod pasta;
 pub mod place;

@@ -33,6 +33,7 @@ fn options(mount: &Path, subtree: &str, interval: Duration) -> Options {
         hierarchy: Hierarchy {
             mode: Mode::V2,
             mount: Some(mount.to_owned()),
+            nsdelegate: true,
             controllers: vec!["memory".into()],
             v1: Vec::new(),
         },

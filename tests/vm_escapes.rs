@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
 
 #[path = "vm_escapes/attack.rs"]
 mod attack;
@@ -140,6 +141,27 @@ fn nothing_gets_out_and_each_opt_out_opens_only_what_it_says() {
         println!("{:24} {}", attack.name, cells.join(" "));
     }
     assert_eq!(wrong, [""; 0], "{wrong:#?}");
+}
+
+/// A host's own copy may lack it; then ids are what holds.
+#[test]
+fn limits_hold_without_nsdelegate_where_root_is_not_the_hosts() {
+    let host = Host::new();
+    // Not by mount(8), which adds the options that were there.
+    let remount = |options: &str| {
+        let (at, none) = ("/sys/fs/cgroup", None::<&str>);
+        mount(none, at, none, MsFlags::MS_REMOUNT, Some(options)).unwrap();
+    };
+    remount("memory_recursiveprot");
+    let doctor = host.verb(&["doctor"]).stdout;
+    let found = FLAGS.map(|(name, flags)| (name, succeeded(&host, flags)));
+    remount("nsdelegate,memory_recursiveprot");
+    assert!(doctor.contains("without nsdelegate"), "{doctor}");
+    assert!(!host.verb(&["doctor"]).stdout.contains("without nsdelegate"));
+    for (name, found) in found {
+        let lifted = found.contains("own memory.max");
+        assert_eq!(lifted, name == "all", "{name}");
+    }
 }
 
 /// CVE-2019-5736: what an exec starts is a script whose interpreter is whoever starts it, so that the launcher's binary

@@ -5,6 +5,8 @@
 
 #[path = "vm_launch/budget.rs"]
 mod budget;
+#[path = "vm_launch/mask.rs"]
+mod mask;
 #[path = "vm_launch/process.rs"]
 mod process;
 #[path = "vm_launch/refused.rs"]

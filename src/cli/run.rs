@@ -5,7 +5,7 @@ use crate::launch::fence::{Capability, SecurityOpt};
 use crate::launch::spec::{
     CpuWeight, Cpus, DeviceBps, DeviceIops, EnvVar, HostDir, Hostname, ImageRef, LogOpt, Memory,
     MemorySwap, Name, Net, PidsLimit, Publish, Restart, Seconds, Spec, Stdio, TimeOffset, Tmpfs,
-    User, Userns, Volume, Workdir,
+    Unmask, User, Userns, Volume, Workdir,
 };
 use crate::launch::state::Terms;
 use crate::launch::stdio;
@@ -88,6 +88,10 @@ pub struct Args {
     /// Show a file or directory of the host inside. May be given more than once.
     #[arg(short, long, value_name = "SRC:DST[:ro]")]
     volume: Vec<Volume>,
+    /// Show what of the host's root is masked: its secrets and what is kept of workloads (`assets/masked.txt`), by path, or
+    /// ALL. May be given more than once.
+    #[arg(long, value_name = "PATH|ALL")]
+    unmask: Vec<Unmask>,
     /// Put a fresh file system in memory there: /tmp:size=64m. May be given more than once.
     #[arg(long, value_name = "DST[:OPTIONS]")]
     tmpfs: Vec<Tmpfs>,
@@ -199,6 +203,7 @@ impl Args {
             layer_dir: self.layer_dir,
             read_only: self.read_only,
             volume: self.volume,
+            unmask: self.unmask,
             tmpfs: self.tmpfs,
             net: self.net,
             publish: self.publish,

@@ -27,9 +27,29 @@ pub fn close_above_stderr(_: &clone::Forked) -> nix::Result<()> {
     close_range(0)
 }
 
+/// Closes every descriptor above 2 but these. Since 5.9.
+///
+/// Only for a forked child, as [`Forked`](clone::Forked) shows, that ends without dropping what it has of its parent's.
+pub fn close_all_but(_: &clone::Forked, kept: [BorrowedFd<'_>; 2]) -> nix::Result<()> {
+    let mut kept = kept.map(|fd| fd.as_raw_fd().cast_unsigned());
+    kept.sort_unstable();
+    let mut first = 3;
+    for fd in kept {
+        if fd > first {
+            close_from_to(first, fd - 1, 0)?;
+        }
+        first = first.max(fd + 1);
+    }
+    close_from_to(first, libc::c_uint::MAX, 0)
+}
+
 fn close_range(flags: libc::c_uint) -> nix::Result<()> {
+    close_from_to(3, libc::c_uint::MAX, flags)
+}
+
+fn close_from_to(first: libc::c_uint, last: libc::c_uint, flags: libc::c_uint) -> nix::Result<()> {
     // SAFETY: the call takes three numbers and touches no memory of this process.
-    let answer = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, flags) };
+    let answer = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
     Errno::result(answer).map(drop)
 }
 

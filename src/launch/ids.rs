@@ -94,6 +94,19 @@ impl Ids {
         }
     }
 
+    /// An owner inside, as it is outside.
+    pub fn outside(&self, uid: u32, gid: u32) -> (u32, u32) {
+        match *self {
+            Self::Shifted { size, .. } => {
+                let (users, groups) = self.root().unwrap_or_default();
+                // One beyond is nobody's inside.
+                let shift = |first: u32, id: u32| if id < size { first + id } else { id };
+                (shift(users, uid), shift(groups, gid))
+            }
+            Self::Identity { .. } | Self::Host => (uid, gid),
+        }
+    }
+
     /// What the user should know.
     pub fn notice(&self) -> Option<String> {
         match self {

@@ -17,7 +17,8 @@ use nix::errno::Errno;
 use super::error::{Error, Result};
 use super::home::{self, SLICE, ScopeKeeper};
 use super::lock;
-use super::plan::Plan;
+use super::mask;
+use super::plan::{Plan, random_hex};
 use crate::kernel::cgroup::hierarchy::Hierarchy;
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::error::Error as KernelError;
@@ -74,9 +75,11 @@ impl Place {
     fn make_once(plan: &Plan, detached: bool, go_on: &mut dyn FnMut() -> bool) -> Result<Self> {
         let base = scratch_base()?;
         let lock = lock::wait_for_dir(&base, go_on)?;
+        let swept = sweep(&base, &plan.mount);
         let claimed = Self::claim(plan, &base, detached);
         // What cleans up takes it anew.
         drop(lock);
+        swept.into_iter().for_each(Swept::remove);
         let clean = |_: &Error| remove_empty_slice(&base, &plan.mount.join(SLICE));
         let mut place = claimed.inspect_err(clean)?;
         // From here on, dropping the place cleans up.
@@ -92,8 +95,6 @@ impl Place {
 
     /// Makes what carries its name, under the lock of all starts.
     fn claim(plan: &Plan, base: &Path, detached: bool) -> Result<Self> {
-        sweep(base, &plan.mount);
-
         let scratch = base.join(&plan.name);
         let taken = || {
             Error::refused(format!(
@@ -197,14 +198,16 @@ impl Place {
         let mapped = plan.mapping.as_ref().map(|userns| Mapped {
             userns: userns.as_fd(),
             writes: plan.ids.root().filter(|_| self.kept.is_some()),
-            at: &self.scratch,
         });
         if let (Some((uid, gid)), None) = (plan.ids.root(), &self.kept) {
             chown(&upper, Some(uid), Some(gid))
                 .map_err(|error| KernelError::new("hand over", &upper, error))?;
         }
+        let fill = |layer: &Path| mask::fill_layer(layer, &plan.root.masked, &plan.ids);
         let overlay = Overlay {
             lower: &plan.root.layers,
+            mask: (!plan.root.masked.is_empty()).then_some(&fill),
+            at: &self.scratch,
             writes,
             mapped,
             volatile: self.volatile,
@@ -281,8 +284,15 @@ impl Place {
         if self.in_memory {
             let _ = nix::mount::umount2(&self.scratch, nix::mount::MntFlags::MNT_DETACH);
         }
-        let scratch = remove_dir_all(&self.scratch);
-        Ok(leaf.and(beside).and(scratch)?)
+        let cgroups = leaf.and(beside);
+        let scratch = match cgroups {
+            Ok(()) => remove_dir_all(&self.scratch),
+            // By the directory, the next start finds the cgroups.
+            Err(_) => ["upper", "work"]
+                .into_iter()
+                .try_for_each(|name| remove_dir_all(&self.scratch.join(name))),
+        };
+        Ok(cgroups.and(scratch)?)
     }
 }
 
@@ -361,25 +371,54 @@ pub(super) fn sweep_left() {
     for base in SCRATCH.map(PathBuf::from) {
         if let Some(mount) = &mount
             && base.is_dir()
-            && let Ok(_lock) = lock::wait_for_dir(&base, &mut || true)
+            && let Ok(lock) = lock::wait_for_dir(&base, &mut || true)
         {
-            sweep(&base, mount);
+            let swept = sweep(&base, mount);
             // Where others are in it, the kernel refuses.
             let _ = fs::remove_dir(mount.join(SLICE));
+            drop(lock);
+            swept.into_iter().for_each(Swept::remove);
         }
     }
 }
 
-/// Removes what launchers left that did not live to do it themselves. Best effort: what is busy stays
-/// for the next start.
-fn sweep(base: &Path, mount: &Path) {
+/// A scratch directory whose launcher is dead, out of the way of its name. To remove it may take long, so that is done
+/// without the lock of all starts.
+struct Swept {
+    dir: PathBuf,
+    /// Held until all is gone.
+    _lock: File,
+}
+
+impl Swept {
+    fn remove(self) {
+        let _ = remove_dir_all(&self.dir);
+    }
+}
+
+/// What a swept directory's name begins with: no workload's does.
+const SWEPT: &str = "@";
+
+/// Removes the cgroups that launchers left that did not live to do it themselves, and gives their directories. Under the
+/// lock of all starts. Best effort: what is busy stays for the next start.
+fn sweep(base: &Path, mount: &Path) -> Vec<Swept> {
+    let mut swept = Vec::new();
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
         let left = entry.path();
-        // Locked: its launcher lives. The lock must be held until all is gone.
-        let Ok(_lock) = lock::try_dir(&left) else {
+        // Locked: its launcher lives, or who sweeps it.
+        let Ok(lock) = lock::try_dir(&left) else {
             continue;
         };
-        let leaves = home::leaves(&entry.file_name().to_string_lossy());
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(SWEPT) {
+            swept.push(Swept {
+                dir: left,
+                _lock: lock,
+            });
+            continue;
+        }
+        let leaves = home::leaves(&name);
         let removed = leaves.iter().flat_map(|leaf| {
             let leaf = mount.join(leaf);
             [beside(&leaf), leaf]
@@ -390,8 +429,12 @@ fn sweep(base: &Path, mount: &Path) {
         if removed.contains(&false) {
             continue;
         }
-        let _ = remove_dir_all(&left);
+        let dir = base.join(format!("{SWEPT}{}", random_hex()));
+        if fs::rename(&left, &dir).is_ok() {
+            swept.push(Swept { dir, _lock: lock });
+        }
     }
+    swept
 }
 
 type KernelResult<T> = std::result::Result<T, KernelError>;

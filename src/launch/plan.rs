@@ -14,6 +14,7 @@ use super::fence::Ready;
 use super::home::SLICE;
 use super::ids::Ids;
 use super::image::Image;
+use super::lock_mounts::LockMounts;
 use super::pasta::Pasta;
 use super::root::Root;
 use super::spec::{Clock, EnvVar, Net, Restart, Spec, Stdio, TimeOffset, User, Workdir};
@@ -33,6 +34,9 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 const PRIVILEGED: &str = "privileged: every capability in its user namespace, no filter of system calls, nothing of \
      /proc and /sys masked or read-only";
 
+/// What lets the host's root lift limits from within a cgroup namespace.
+const NO_NSDELEGATE: &str =
+    "cgroup v2 is mounted without nsdelegate, so root inside can lift its own limits";
 /// What a host without the memory controller cannot do.
 const NO_MEMORY: &str = "cgroup v2 has no memory controller here, so an OOM kill goes unnoticed; `ringfence doctor` \
      says what would mend it";
@@ -115,7 +119,9 @@ impl Plan {
         }
         let limits = limits(spec, &mut notices)?;
         spec.time_offset.iter().try_for_each(can_run)?;
-        let (mount, controllers) = hierarchy(Hierarchy::discover(Path::new("/proc"))?, &limits)?;
+        let found = Hierarchy::discover(Path::new("/proc"))?;
+        let nsdelegate = found.nsdelegate;
+        let (mount, controllers) = hierarchy(found, &limits)?;
         may_start(&mount)?;
         if !controllers.contains(&"memory") {
             notices.push(NO_MEMORY.to_owned());
@@ -135,6 +141,18 @@ impl Plan {
         let name = name.map_or_else(random_hex, ToString::to_string);
         let (ids, mapping) = Ids::new(spec.userns, &name, &root, &mount.join(SLICE));
         notices.extend(ids.notice());
+        if spec.privileged && ids.root().is_none() && !nsdelegate {
+            notices.push(NO_NSDELEGATE.to_owned());
+        }
+        let fences = Ready::new(spec)?;
+        let nul = |_| Error::refused("a path holds a NUL byte");
+        // Who may not mount takes nothing off either. What carries packets is told of the network before.
+        let may_mount = !spec.privileged && fences.capabilities.has("SYS_ADMIN");
+        let lock = (may_mount && spec.net != Net::Pasta)
+            .then(|| LockMounts::new(&ids, spec.net != Net::Host))
+            .transpose()
+            .map_err(nul)?
+            .flatten();
         Ok(Self {
             name,
             command: command.clone(),
@@ -144,9 +162,8 @@ impl Plan {
             controllers,
             limits,
             walk: Walk {
-                steps: step::list(&hostname, spec, &root)
-                    .map_err(|_| Error::refused("a path holds a NUL byte"))?,
-                fences: step::fences(Ready::new(spec)?, spec.user.is_some()),
+                steps: step::list(&hostname, spec, &root, lock).map_err(nul)?,
+                fences: step::fences(fences, spec.user.is_some()),
                 program,
                 init: spec.init,
             },
@@ -412,6 +429,7 @@ mod tests {
         let host = |mode, controllers: &[&str]| Hierarchy {
             mode,
             mount: matches!(mode, Mode::V2 | Mode::Hybrid).then(|| "/cg".into()),
+            nsdelegate: true,
             controllers: controllers.iter().map(ToString::to_string).collect(),
             v1: Vec::new(),
         };

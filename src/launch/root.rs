@@ -8,6 +8,7 @@ use nix::errno::Errno;
 
 use super::error::{Error, Result};
 use super::image::Image;
+use super::mask;
 use super::spec::{HostDir, Net, Spec};
 use crate::kernel::error::Error as KernelError;
 use crate::kernel::process::{Beneath, mounts_beneath_root};
@@ -22,6 +23,10 @@ pub struct Root {
     pub kept: Option<PathBuf>,
     /// What shows inside, in the order in which to put it there.
     pub shown: Vec<Shown>,
+    /// What of the host's root does not show, in its own file system.
+    pub masked: Vec<PathBuf>,
+    /// And on those beneath, which show.
+    pub masked_beneath: Vec<PathBuf>,
     /// Whether `/sys` is a copy of the host's: only who has a network of its own may mount one.
     pub hosts_sys: bool,
 }
@@ -53,10 +58,25 @@ impl Root {
         layers.reverse();
         layers.extend(image.iter().flat_map(|image| image.layers()));
         let mut shown = Vec::new();
+        let (mut masked, mut masked_beneath) = (Vec::new(), Vec::new());
         if layers.is_empty() {
             layers.push("/".into());
+            let mut mounts = mounts_beneath_root();
+            let all = mask::masked(&spec.unmask)?;
+            mounts.retain(|mount| !all.iter().any(|path| mount.at.starts_with(path)));
+            for path in all {
+                match mounts.iter().rfind(|mount| path.starts_with(&mount.at)) {
+                    None => masked.push(path),
+                    Some(mount) if mount.holds_files => masked_beneath.push(path),
+                    Some(_) => {}
+                }
+            }
             // An overlay shows one file system; what is mounted beneath would be empty directories.
-            shown.extend(mounts_beneath_root().into_iter().filter_map(beneath));
+            shown.extend(mounts.into_iter().filter_map(beneath));
+        } else if !spec.unmask.is_empty() {
+            return Err(Error::refused(
+                "unmask is about the host's root, and this root file system is another",
+            ));
         }
         for volume in &spec.volume {
             let source = &volume.source;
@@ -73,6 +93,8 @@ impl Root {
             layers,
             kept: spec.layer_dir.as_ref().map(directory).transpose()?,
             hosts_sys: spec.net == Net::Host,
+            masked,
+            masked_beneath,
             shown,
         })
     }

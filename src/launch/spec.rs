@@ -15,7 +15,7 @@ use crate::kernel::unit::bad;
 pub use value::{
     BadValue, Clock, CpuWeight, Cpus, DeviceBps, DeviceIops, EnvVar, HostDir, Hostname, ImageRef,
     LogOpt, LogRules, Memory, MemorySwap, Name, PidsLimit, Protocol, Publish, Restart, Seconds,
-    TimeOffset, Tmpfs, User, Volume, Workdir,
+    TimeOffset, Tmpfs, Unmask, User, Volume, Workdir,
 };
 
 /// One workload. Keys are equal to the flags of `ringfence run`; a command is required, or
@@ -90,6 +90,9 @@ pub struct Spec {
     /// Files and directories of the host that show inside: `SRC:DST[:ro]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volume: Vec<Volume>,
+    /// What of the host's root shows although it is masked by default: a path, or `ALL`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmask: Vec<Unmask>,
     /// Fresh file systems in memory: `DST[:size=64m,mode=1777]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tmpfs: Vec<Tmpfs>,
@@ -293,6 +296,7 @@ impl Spec {
             layer_dir: None,
             read_only: false,
             volume: Vec::new(),
+            unmask: Vec::new(),
             tmpfs: Vec::new(),
             net: Net::default(),
             publish: Vec::new(),
@@ -351,6 +355,7 @@ mod tests {
         layer-dir = "/srv/layer"
         read-only = true
         volume = ["/a:/b:ro"]
+        unmask = ["/root", "ALL"]
         tmpfs = ["/t:size=1m"]
         cap-add = ["NET_ADMIN"]
         cap-drop = ["ALL"]

@@ -32,7 +32,7 @@ use crate::kernel::error::Error as KernelError;
 use crate::kernel::process;
 use crate::kernel::syscall::clone::{Child, Forked, fork, spawn};
 use crate::kernel::syscall::exec::Program;
-use crate::kernel::syscall::{close_above_stderr, default_action, pass};
+use crate::kernel::syscall::{close_all_but, default_action, pass};
 
 /// Numbers of what is no listed step.
 const EXEC: u32 = u32::MAX;
@@ -246,7 +246,10 @@ impl Starting {
         let Some((step, errno)) = word.split_first_chunk::<4>() else {
             return Ok(Arrival::Silent);
         };
-        let errno = <[u8; 4]>::try_from(errno).map_or(0, i32::from_ne_bytes);
+        // Where both a reaper and its program failed, the first one tells.
+        let errno = errno
+            .first_chunk()
+            .map_or(0, |word| i32::from_ne_bytes(*word));
         let errno = Errno::from_raw(errno);
         let step = match u32::from_ne_bytes(*step) {
             EXEC => return Ok(Arrival::NotExecuted(errno)),
@@ -307,7 +310,7 @@ impl ChildSide<'_> {
         if let Err(errno) = prctl::set_dumpable(false) {
             return self.fail(PREPARE, errno);
         }
-        if let Err((number, errno)) = self.go_through(0, &self.walk.steps) {
+        if let Err((number, errno)) = self.go_through(forked, 0, &self.walk.steps) {
             return self.fail(number, errno);
         }
         // Who became somebody else has no death signal any more.
@@ -318,18 +321,21 @@ impl ChildSide<'_> {
             return 125;
         }
         if !self.walk.init {
-            return self.exec();
+            return self.exec(forked);
         }
-        match fork(forked, |_| self.exec()) {
+        match fork(forked, |forked| self.exec(forked)) {
             Ok(program) => {
                 let _ = prctl::set_name(c"ringfence-init");
-                // The end of the status pipe must come with the program's exec.
-                let _ = close_above_stderr(forked);
-                // The program tells of it, as it comes to the same end.
-                match self.put_up_fences() {
-                    Ok(()) => reap(program),
-                    Err(_) => 125,
+                let signals = match Signals::block() {
+                    Ok(signals) => signals,
+                    Err(errno) => return self.fail(PREPARE, errno),
+                };
+                if let Err((number, errno)) = self.put_up_fences(forked) {
+                    return self.fail(number, errno);
                 }
+                // The end of the status pipe must come with the program's exec.
+                let _ = close_all_but(forked, [signals.0.as_fd(); 2]);
+                signals.reap(program)
             }
             Err(errno) => self.fail(FORK, errno),
         }
@@ -340,15 +346,21 @@ impl ChildSide<'_> {
         poll(&mut go, PollTimeout::ZERO) != Ok(0)
     }
 
-    fn put_up_fences(&self) -> std::result::Result<(), (u32, Errno)> {
+    fn put_up_fences(&self, forked: &Forked) -> std::result::Result<(), (u32, Errno)> {
         // There are some dozens of steps.
         #[expect(clippy::cast_possible_truncation)]
-        self.go_through(self.walk.steps.len() as u32, &self.walk.fences)
+        self.go_through(forked, self.walk.steps.len() as u32, &self.walk.fences)
     }
 
     /// Walks steps, of which the first has a number; gives the one that failed.
-    fn go_through(&self, first: u32, steps: &[Step]) -> std::result::Result<(), (u32, Errno)> {
+    fn go_through(
+        &self,
+        forked: &Forked,
+        first: u32,
+        steps: &[Step],
+    ) -> std::result::Result<(), (u32, Errno)> {
         let context = Context {
+            forked: Some(forked),
             terminal: self.terminal.as_ref().map(AsFd::as_fd),
             launcher: Some(self.status.as_fd()),
             keeps_stderr: self.streams[2].is_some(),
@@ -361,11 +373,11 @@ impl ChildSide<'_> {
     }
 
     /// Becomes the program, with the signals that the launcher was started with.
-    fn exec(&self) -> u8 {
+    fn exec(&self, forked: &Forked) -> u8 {
         // Rust's runtime ignores it, which exec would hand on; programs expect to be ended by it.
         let _ = default_action(Signal::SIGPIPE);
         let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(self.mask), None);
-        if let Err((number, errno)) = self.put_up_fences() {
+        if let Err((number, errno)) = self.put_up_fences(forked) {
             return self.fail(number, errno);
         }
         let errno = self.program.exec();
@@ -382,35 +394,40 @@ impl ChildSide<'_> {
     }
 }
 
-/// PID 1 with `--init`: forwards signals to the program, reaps whatever ends, and ends with the program.
-/// The signals are blocked, not handled: even PID 1 is told of a blocked one.
-fn reap(program: Pid) -> u8 {
-    let mut wanted = SigSet::all();
-    for fatal in [
-        Signal::SIGSEGV,
-        Signal::SIGBUS,
-        Signal::SIGILL,
-        Signal::SIGFPE,
-    ] {
-        wanted.remove(fatal);
-    }
-    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&wanted), None);
-    let Ok(signals) = SignalFd::with_flags(&wanted, SfdFlags::empty()) else {
-        return 125;
-    };
-    loop {
-        // First look, then wait: the program may have ended before the signals were blocked.
-        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            if pid.as_raw_pid() == program.as_raw() {
-                return exit_code(status.exit_status(), status.terminating_signal());
-            }
+/// The signals that PID 1 hears of with `--init`. They are blocked, not handled: even PID 1 is told of a blocked one.
+struct Signals(SignalFd);
+
+impl Signals {
+    fn block() -> nix::Result<Self> {
+        let mut wanted = SigSet::all();
+        for fatal in [
+            Signal::SIGSEGV,
+            Signal::SIGBUS,
+            Signal::SIGILL,
+            Signal::SIGFPE,
+        ] {
+            wanted.remove(fatal);
         }
-        if let Ok(Some(told)) = signals.read_signal()
-            && let Ok(signal) = Signal::try_from(told.ssi_signo.cast_signed())
-            && signal != Signal::SIGCHLD
-            && !(told.ssi_code == libc::SI_KERNEL && TO_THE_FOREGROUND.contains(&signal))
-        {
-            let _ = kill(program, signal);
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&wanted), None)?;
+        SignalFd::with_flags(&wanted, SfdFlags::SFD_CLOEXEC).map(Self)
+    }
+
+    /// Forwards signals to the program, reaps whatever ends, and ends with the program.
+    fn reap(&self, program: Pid) -> u8 {
+        loop {
+            // First look, then wait: the program may have ended before the signals were blocked.
+            while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+                if pid.as_raw_pid() == program.as_raw() {
+                    return exit_code(status.exit_status(), status.terminating_signal());
+                }
+            }
+            if let Ok(Some(told)) = self.0.read_signal()
+                && let Ok(signal) = Signal::try_from(told.ssi_signo.cast_signed())
+                && signal != Signal::SIGCHLD
+                && !(told.ssi_code == libc::SI_KERNEL && TO_THE_FOREGROUND.contains(&signal))
+            {
+                let _ = kill(program, signal);
+            }
         }
     }
 }

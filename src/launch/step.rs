@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::ffi::{CStr, CString, NulError};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, open};
@@ -23,10 +25,12 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::account::Account;
 use super::fence::{Capabilities, Filter, Ready};
-use super::root::{Root, Shown};
+use super::lock_mounts::LockMounts;
+use super::root::Root;
 use super::spec::{Net, Spec};
 use super::{stdio, terminal};
 use crate::kernel::error::errno_from;
+use crate::kernel::syscall::clone::Forked;
 use crate::kernel::syscall::exec::Program;
 use crate::kernel::syscall::{close_above_stderr_on_exec, loopback_up};
 
@@ -77,6 +81,8 @@ pub enum Step {
     Mask(CString),
     /// Make the working directory the root, and let go of the old one.
     LeaveOldRoot,
+    /// Have what is mounted by now locked.
+    LockMounts(LockMounts),
     /// A time namespace whose clocks are this far from the host's, as `timens_offsets` takes it.
     Clocks(String),
     /// Bring `lo` up.
@@ -145,6 +151,8 @@ pub struct Context<'a> {
     pub keeps_stderr: bool,
     /// Who runs the program, where that is not root.
     pub account: Option<&'a Account>,
+    /// That it is one.
+    pub forked: Option<&'a Forked>,
     /// A pipe that the launcher has the other end of.
     pub launcher: Option<BorrowedFd<'a>>,
 }
@@ -152,7 +160,12 @@ pub struct Context<'a> {
 const NONE: Option<&CStr> = None;
 
 /// The child's whole set-up, top to bottom.
-pub fn list(hostname: &str, spec: &Spec, root: &Root) -> Result<Vec<Step>, NulError> {
+pub fn list(
+    hostname: &str,
+    spec: &Spec,
+    root: &Root,
+    lock: Option<LockMounts>,
+) -> Result<Vec<Step>, NulError> {
     let mut steps = vec![
         Step::Umask,
         Step::PrivateMounts,
@@ -175,6 +188,10 @@ pub fn list(hostname: &str, spec: &Spec, root: &Root) -> Result<Vec<Step>, NulEr
         let lines = offsets.map(|offset| format!("{} {} 0\n", offset.clock, offset.seconds));
         steps.push(Step::Clocks(lines.collect()));
     }
+    if let Some(lock) = lock {
+        steps.push(Step::LockMounts(lock));
+        steps.push(message_queues(c"dev/mqueue"));
+    }
     if spec.net != Net::Host {
         steps.push(Step::Loopback);
     }
@@ -186,7 +203,7 @@ pub fn list(hostname: &str, spec: &Spec, root: &Root) -> Result<Vec<Step>, NulEr
     if spec.tty {
         steps.push(Step::Terminal);
     }
-    own_mounts(&mut steps, spec, &root.shown)?;
+    own_mounts(&mut steps, spec, root)?;
     let workdir = spec.workdir.as_ref().map(ToString::to_string);
     let workdir = workdir.unwrap_or_default();
     if !matches!(&*workdir, "" | "/") {
@@ -224,8 +241,13 @@ pub fn joining(
 }
 
 /// What the user wants to be there. By now the root is the new one, so that links lead nowhere else.
-fn own_mounts(steps: &mut Vec<Step>, spec: &Spec, shown: &[Shown]) -> Result<(), NulError> {
-    for (copy, shown) in shown.iter().enumerate() {
+fn own_mounts(steps: &mut Vec<Step>, spec: &Spec, root: &Root) -> Result<(), NulError> {
+    let mut masked = root.masked_beneath.iter();
+    for (copy, shown) in root.shown.iter().enumerate() {
+        if shown.volume {
+            // What was asked for shows, wherever.
+            mask_all(steps, masked.by_ref())?;
+        }
         directories_to(steps, &shown.target)?;
         let at = CString::new(&*shown.target)?;
         steps.push(if shown.directory {
@@ -235,6 +257,7 @@ fn own_mounts(steps: &mut Vec<Step>, spec: &Spec, shown: &[Shown]) -> Result<(),
         });
         steps.push(Step::Show { copy, at });
     }
+    mask_all(steps, masked)?;
     for tmpfs in &spec.tmpfs {
         directories_to(steps, &tmpfs.target)?;
         let at = CString::new(&*tmpfs.target)?;
@@ -251,6 +274,16 @@ fn own_mounts(steps: &mut Vec<Step>, spec: &Spec, shown: &[Shown]) -> Result<(),
             flags,
             options: Some(CString::new(&*tmpfs.options)?.into()),
         }));
+    }
+    Ok(())
+}
+
+fn mask_all<'a>(
+    steps: &mut Vec<Step>,
+    paths: impl Iterator<Item = &'a PathBuf>,
+) -> Result<(), NulError> {
+    for path in paths {
+        steps.push(Step::Mask(CString::new(path.as_os_str().as_bytes())?));
     }
     Ok(())
 }
@@ -329,11 +362,13 @@ fn devices(steps: &mut Vec<Step>) -> Result<(), NulError> {
         Some(c"newinstance,ptmxmode=0666,mode=0620,gid=5"),
     );
     let shm = (c"dev/shm", c"tmpfs", hardened, Some(c"mode=1777,size=64m"));
-    let mqueue = (c"dev/mqueue", c"mqueue", hardened, None);
-    for (target, kind, flags, options) in [pts, shm, mqueue] {
+    for (target, kind, flags, options) in [pts, shm] {
         steps.push(Step::Directory(target.to_owned()));
         steps.push(fixed(kind, target, kind, flags, options));
     }
+    let mqueue = c"dev/mqueue";
+    steps.push(Step::Directory(mqueue.to_owned()));
+    steps.push(message_queues(mqueue));
     for (target, at) in [
         (c"/proc/self/fd", c"dev/fd"),
         (c"/proc/self/fd/0", c"dev/stdin"),
@@ -345,6 +380,12 @@ fn devices(steps: &mut Vec<Step>) -> Result<(), NulError> {
         steps.push(Step::Link { target, at });
     }
     Ok(())
+}
+
+/// Those of the ipc namespace.
+fn message_queues(at: &'static CStr) -> Step {
+    let hardened = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    fixed(c"mqueue", at, c"mqueue", hardened, None)
 }
 
 /// What the files of the kernel would still let root do, although it is root in a namespace only;
@@ -449,6 +490,7 @@ impl Step {
                 umount2(c".", MntFlags::MNT_DETACH)?;
                 chdir(c"/")
             }
+            Self::LockMounts(lock) => lock.enter(context.forked.ok_or(Errno::ECHILD)?),
             Self::Clocks(offsets) => enter_time_namespace(offsets),
             Self::Loopback => loopback_up(),
             Self::Hostname(name) => sethostname(name),
@@ -597,6 +639,7 @@ impl fmt::Display for Step {
             Self::ReadOnly(path) => write!(out, "make /{} read-only", path.to_string_lossy()),
             Self::Mask(path) => write!(out, "mask /{}", path.to_string_lossy()),
             Self::LeaveOldRoot => out.write_str("change the root (pivot_root)"),
+            Self::LockMounts(_) => out.write_str("enter a second user namespace"),
             Self::Clocks(_) => out.write_str("set the clocks"),
             Self::Loopback => out.write_str("bring lo up"),
             Self::Hostname(name) => write!(out, "set the host name {name}"),

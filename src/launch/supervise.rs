@@ -20,6 +20,7 @@ use output::Recorder;
 use super::error::{Error, Result};
 use super::image;
 use super::log;
+use super::mask;
 use super::oom::{Cause, Evidence, OomReport, Victim};
 use super::place::Place;
 use super::plan::Plan;
@@ -579,8 +580,14 @@ pub(super) fn not_executed(command: &str, errno: Errno) -> Result<(u8, String)> 
     Ok((126, format!("{command}: cannot be executed: {why}")))
 }
 
-/// Why a path of the host may not be there inside: an overlay shows one file system, the root's.
+/// Why a path of the host may not be there inside: it is masked, or, as an overlay shows one file system, not the root's.
 fn hidden_by(path: &str) -> Option<String> {
+    if let Some(masked) = mask::over(Path::new(path)) {
+        return Some(format!(
+            "{0} of the host is masked; --unmask {0} shows it",
+            masked.display()
+        ));
+    }
     let mut mounts = process::mounts_beneath_root().into_iter();
     let mount = mounts.rfind(|mount| Path::new(path).starts_with(&mount.at))?;
     if mount.holds_files {

@@ -106,13 +106,13 @@ pub const ATTACKS: [Attack; 43] = [
         name: "umount /proc/sys",
         run: || Ok(umount2("/proc/sys", MntFlags::MNT_DETACH)?),
         outside: Outside::Unseen,
-        opened_by: &["sys-admin"],
+        opened_by: &[],
     },
     Attack {
         name: "umount /proc/keys",
         run: || Ok(umount2("/proc/keys", MntFlags::MNT_DETACH)?),
         outside: Outside::Unseen,
-        opened_by: &["sys-admin"],
+        opened_by: &[],
     },
     Attack {
         name: "remount /proc/sys",
@@ -124,7 +124,7 @@ pub const ATTACKS: [Attack; 43] = [
         name: "remount /sys",
         run: || remount("/sys"),
         outside: Outside::Unseen,
-        opened_by: &["sys-admin", "privileged", "all"],
+        opened_by: &["privileged", "all"],
     },
     Attack {
         name: "remount /dev/null",
@@ -151,7 +151,7 @@ pub const ATTACKS: [Attack; 43] = [
         name: "mount a new proc",
         run: || own("proc"),
         outside: Outside::Unseen,
-        opened_by: &["sys-admin", "privileged", "all"],
+        opened_by: &["privileged", "all"],
     },
     Attack {
         name: "mount a new sysfs",

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -373,4 +374,45 @@ fn b59_the_network_has_only_lo_and_it_is_up() {
     let out = host.sh(&[], script).ok();
     let words: Vec<&str> = out.split_whitespace().collect();
     assert_eq!(words, ["lo", "up"]);
+}
+
+#[test]
+fn a_start_does_not_wait_for_what_another_one_sweeps() {
+    let host = Host::new();
+    let base = Path::new("/var/lib/ringfence/scratch");
+    let left = base.join("left/upper");
+    fs::create_dir_all(&left).unwrap();
+    for number in 0..10_000 {
+        fs::write(left.join(number.to_string()), "").unwrap();
+    }
+    let mut sweeper = host.command(&[], &["true"]).spawn().unwrap();
+    let pid = Pid::from_raw(sweeper.id().cast_signed());
+    let swept = || {
+        let mut entries = fs::read_dir(base).unwrap().flatten();
+        entries.find(|entry| entry.file_name().to_string_lossy().starts_with('@'))
+    };
+    // Stopped while it removes, and no longer has the lock of all starts.
+    let lock = fs::File::open(base).unwrap();
+    let is_free = || {
+        let free = rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive);
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::Unlock).unwrap();
+        free.is_ok()
+    };
+    loop {
+        kill(pid, Signal::SIGSTOP).unwrap();
+        wait_until("its stop", || {
+            read(format!("/proc/{pid}/stat")).contains(") T ")
+        });
+        if swept().is_some() && is_free() {
+            break;
+        }
+        kill(pid, Signal::SIGCONT).unwrap();
+        assert!(sweeper.try_wait().unwrap().is_none(), "it was too quick");
+    }
+    // Its lock is only on what it removes.
+    host.run(&["-n", "left"], &["true"]).ok();
+    assert!(swept().is_some());
+    kill(pid, Signal::SIGCONT).unwrap();
+    assert!(sweeper.wait().unwrap().success());
+    assert!(swept().is_none());
 }

@@ -30,6 +30,7 @@ pub fn all(proc: &Path, hierarchy: &Hierarchy) -> Vec<Finding> {
             .map(|name| controller(proc, hierarchy, name, State::Less)),
     );
     findings.extend(delegation(proc, hierarchy));
+    findings.extend(limits_hold(hierarchy));
     findings.push(user_namespaces(proc));
     findings.push(overlay(proc));
     findings.push(pressure(proc));
@@ -140,6 +141,23 @@ fn config_of(controller: &str) -> &'static str {
         "pids" => "CGROUP_PIDS",
         _ => "CPUSETS",
     }
+}
+
+/// Whether the root of a cgroup namespace keeps its limits whatever root in it may do.
+fn limits_hold(hierarchy: &Hierarchy) -> Option<Finding> {
+    const NAME: &str = "limits hold inside";
+    let at = hierarchy.mount.as_deref()?.display();
+    Some(if hierarchy.nsdelegate {
+        good(NAME, "cgroup v2 is mounted with nsdelegate")
+    } else {
+        bad(
+            NAME,
+            State::Less,
+            "cgroup v2 is mounted without nsdelegate: a workload with --privileged and --userns host can lift its own \
+             limits",
+            format!("mount -o remount,nsdelegate,memory_recursiveprot {at}"),
+        )
+    })
 }
 
 /// How an ordinary user gets a subtree.

@@ -41,6 +41,9 @@ pub struct Hierarchy {
     pub mode: Mode,
     /// Where the v2 hierarchy is mounted, if it is.
     pub mount: Option<PathBuf>,
+    /// Whether a cgroup namespace is a border of delegation (`nsdelegate`): who is in one can then not edit the limits at
+    /// its root. Since 4.13.
+    pub nsdelegate: bool,
     /// Controllers that the v2 root offers (`cgroup.controllers`), by kernel name.
     pub controllers: Vec<String>,
     /// Controllers bound to a v1 hierarchy, and where it is mounted.
@@ -61,12 +64,16 @@ impl Hierarchy {
 
     /// Parses `mountinfo`. The controllers of the v2 root are not in it.
     pub fn parse(mountinfo: &[u8]) -> Self {
-        let mut mount = None;
+        let (mut mount, mut nsdelegate) = (None, false);
         let mut v1: Vec<(String, PathBuf)> = Vec::new();
         for entry in mountinfo::entries(mountinfo) {
             match entry.fstype {
                 // The first v2 mount is the host's own; later ones are somebody's copies.
-                b"cgroup2" if mount.is_none() => mount = Some(entry.mount_point()),
+                b"cgroup2" if mount.is_none() => {
+                    mount = Some(entry.mount_point());
+                    let mut options = entry.super_options.split(|&byte| byte == b',');
+                    nsdelegate = options.any(|option| option == b"nsdelegate");
+                }
                 b"cgroup" => {
                     for controller in v1_controllers(&entry) {
                         if v1.iter().all(|(known, _)| *known != controller) {
@@ -86,6 +93,7 @@ impl Hierarchy {
         Self {
             mode,
             mount,
+            nsdelegate,
             controllers: Vec::new(),
             v1,
         }

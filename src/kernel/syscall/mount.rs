@@ -18,16 +18,25 @@ use rustix::mount::{
 use rustix::thread::{capabilities, set_capabilities};
 
 use super::clone::spawn;
+use super::close_all_but;
 use super::pass;
 use crate::kernel::error::{Error, Result, errno_from};
 
+/// What fills an empty directory.
+pub type Fill<'a> = dyn Fn(&Path) -> Result<()> + 'a;
+
 /// What an overlay is made of.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
+#[expect(missing_debug_implementations, reason = "it holds a function")]
 pub struct Overlay<'a> {
     /// Directories that are only read, the top one first.
     pub lower: &'a [PathBuf],
+    /// Makes a layer above these in an empty directory, in memory. Its ids are those outside.
+    pub mask: Option<&'a Fill<'a>>,
     /// The directory that holds `upper`, which takes the writes, and `work`.
     pub writes: &'a Path,
+    /// Any directory, to attach layers to where nobody sees it.
+    pub at: &'a Path,
     /// How the layers' ids show in it, where not as they are.
     pub mapped: Option<Mapped<'a>>,
     /// Whether nothing of it is made sure to be on disk: no `fsync` in it does anything, and its end does not wait for
@@ -43,8 +52,6 @@ pub struct Mapped<'a> {
     /// Root's uid and gid outside, where the layer that takes the writes is one of them; else its ids on disk are those
     /// outside.
     pub writes: Option<(u32, u32)>,
-    /// Any directory, to attach the layers to where nobody sees it.
-    pub at: &'a Path,
 }
 
 impl Overlay<'_> {
@@ -56,12 +63,37 @@ impl Overlay<'_> {
     ///
     /// <https://docs.kernel.org/filesystems/overlayfs.html>
     pub fn make(&self) -> Result<OwnedFd> {
-        let made = match self.mapped {
-            None => self.make_of(&open_directory),
+        let made = match (self.mapped, self.mask) {
+            (None, None) => self.make_of(&open_directory),
             // Until 6.15 a layer must be a mount of the maker's namespace, where nobody else should see it.
-            Some(mapped) => in_mount_namespace(|| self.make_mapped(mapped)),
+            (None, Some(_)) => in_mount_namespace(None, || self.make_of(&open_directory)),
+            (Some(mapped), _) => {
+                in_mount_namespace(Some(mapped.userns), || self.make_mapped(mapped))
+            }
         };
         made.map_err(|errno| Error::new("make an overlay that writes to", self.writes, errno))
+    }
+
+    /// On a file system of its own: what is in one lower layer cannot be another.
+    fn make_mask(&self, fill: &Fill<'_>) -> nix::Result<OwnedFd> {
+        let make = || {
+            let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+            fsconfig_set_string(&context, c"mode", "0755")?;
+            fsconfig_create(&context)?;
+            let flags = MountAttrFlags::MOUNT_ATTR_NODEV;
+            fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags)
+        };
+        let mask = make().map_err(errno_from)?;
+        self.attach(&mask)?;
+        let dir = format!("/proc/self/fd/{}", mask.as_raw_fd());
+        fill(Path::new(&dir)).map_err(|error| error.errno())?;
+        Ok(mask)
+    }
+
+    /// One on top of the other: each is reached by its descriptor.
+    fn attach(&self, layer: &OwnedFd) -> nix::Result<()> {
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        move_mount(layer, c"", rustix::fs::CWD, self.at, flags).map_err(errno_from)
     }
 
     fn make_mapped(&self, mapped: Mapped<'_>) -> nix::Result<OwnedFd> {
@@ -74,9 +106,7 @@ impl Overlay<'_> {
             }
             let layer = clone_mount(dir, false)?;
             map_ids(&layer, false, mapped.userns)?;
-            let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-            // One on top of the other: each is reached by its descriptor.
-            move_mount(&layer, c"", rustix::fs::CWD, mapped.at, flags).map_err(errno_from)?;
+            self.attach(&layer)?;
             Ok(layer)
         })
     }
@@ -85,8 +115,9 @@ impl Overlay<'_> {
     fn make_of(&self, open: &dyn Fn(&Path) -> nix::Result<OwnedFd>) -> nix::Result<OwnedFd> {
         // First: it may be where the layers are attached to.
         let writes = open(self.writes)?;
-        let layers = self.lower.iter().map(|dir| open(dir));
-        let layers: Vec<OwnedFd> = layers.collect::<nix::Result<_>>()?;
+        let mask = self.mask.map(|fill| self.make_mask(fill));
+        let lower = self.lower.iter().map(|dir| open(dir));
+        let layers: Vec<OwnedFd> = mask.into_iter().chain(lower).collect::<nix::Result<_>>()?;
         let path = |dir: &OwnedFd| format!("/proc/self/fd/{}", dir.as_raw_fd());
         let [upper, work] = ["upper", "work"].map(|dir| format!("{}/{dir}", path(&writes)));
         let make = || {
@@ -122,12 +153,18 @@ fn open_directory(dir: &Path) -> nix::Result<OwnedFd> {
     rustix::fs::open(dir, flags, Mode::empty()).map_err(errno_from)
 }
 
-/// Runs `make` in a child with a copy of the mount namespace that goes with it, and takes what it gives.
-fn in_mount_namespace(make: impl FnOnce() -> nix::Result<OwnedFd>) -> nix::Result<OwnedFd> {
+/// Runs `make`, which may need one descriptor of this process, in a child with a copy of the mount namespace that goes with
+/// it, and takes what it gives.
+fn in_mount_namespace(
+    needs: Option<BorrowedFd<'_>>,
+    make: impl FnOnce() -> nix::Result<OwnedFd>,
+) -> nix::Result<OwnedFd> {
     let (near, far) = pass::pair().map_err(|error| error.errno())?;
-    let child = spawn(CloneFlags::CLONE_NEWNS, None, |_| {
+    let child = spawn(CloneFlags::CLONE_NEWNS, None, |forked| {
         let none = None::<&Path>;
         let answer = prctl::set_pdeathsig(Signal::SIGKILL)
+            // The lower the numbers of the layers, the more of them there is room for.
+            .and_then(|()| close_all_but(forked, [needs.unwrap_or(far.as_fd()), far.as_fd()]))
             .and_then(|()| mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none))
             .and_then(|()| make())
             .and_then(|answer| pass::send(far.as_fd(), answer.as_fd()).map_err(errno_from));

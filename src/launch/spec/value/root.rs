@@ -41,6 +41,37 @@ impl fmt::Display for HostDir {
     }
 }
 
+/// What of the host's root shows inside although it is masked by default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unmask {
+    /// Everything.
+    All,
+    /// What is at this path of the host, and below.
+    Path(PathBuf),
+}
+
+impl FromStr for Unmask {
+    type Err = BadValue;
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text {
+            "ALL" | "all" => Ok(Self::All),
+            path if path.starts_with('/') => Ok(Self::Path(path.into())),
+            _ => bad(format!(
+                "`{text}` is nothing to unmask; write a path from / on, or ALL"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Unmask {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => out.write_str("ALL"),
+            Self::Path(path) => path.display().fmt(out),
+        }
+    }
+}
+
 /// A file or directory of the host that shows inside: `SRC:DST[:ro]`. A colon in a path is written `\:`, and a
 /// backslash `\\`.
 #[derive(Debug, Clone, PartialEq, Eq)]
