@@ -133,6 +133,11 @@ impl Host {
         Supervisor { child, reports }
     }
 
+    /// Whether nothing is left at this moment.
+    pub fn is_clean(&self) -> bool {
+        Snapshot::take().without(&self.before).is_empty()
+    }
+
     /// Checks now that nothing is left, as the end of the test will again.
     pub fn assert_clean(&self, after: &str) {
         // The kernel may still be busy with the last process.
