@@ -54,7 +54,7 @@ pub enum Verb {
         /// ringfence.
         #[arg(long, value_name = "pipe|inherit", default_value_t)]
         stdio: Stdio,
-        /// Hand on the input. That is so anyway.
+        /// Hand on what is typed on a terminal also where the output goes elsewhere. Any other input is handed on anyway.
         #[arg(short, long)]
         interactive: bool,
         /// Set a variable, or copy one by its bare name. May be given more than once.
@@ -170,6 +170,7 @@ impl Verb {
             Self::Exec {
                 tty,
                 no_tty,
+                interactive,
                 stdio,
                 env,
                 workdir,
@@ -185,6 +186,7 @@ impl Verb {
                     workdir,
                     user,
                     tty: tty || (!no_tty && stdio == Stdio::Pipe && is_attended()),
+                    interactive,
                     stdio,
                 },
             ),

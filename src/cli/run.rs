@@ -125,7 +125,7 @@ pub struct Args {
     /// which the workload can then do more with than read and write.
     #[arg(long, value_name = "pipe|inherit", default_value_t)]
     stdio: Stdio,
-    /// Hand on the input. That is so anyway.
+    /// Hand on what is typed on a terminal also where the output goes elsewhere. Any other input is handed on anyway.
     #[arg(short, long)]
     interactive: bool,
     /// Put a tiny reaper at PID 1 that forwards signals to the program.
@@ -210,6 +210,7 @@ impl Args {
             userns: self.userns,
             time_offset: self.time_offset,
             tty: self.tty || (wants_terminal && stdio::is_attended()),
+            interactive: self.interactive,
             stdio: self.stdio,
             init: self.init,
             cap_add: self.cap_add,

@@ -42,6 +42,8 @@ pub struct Request {
     pub user: Option<User>,
     /// Give it a terminal of its own.
     pub tty: bool,
+    /// Hand on what is typed on a terminal also where the output is none.
+    pub interactive: bool,
     /// What its streams are, where it has none.
     pub stdio: Stdio,
 }
@@ -76,7 +78,7 @@ pub fn exec(record: &Record, request: &Request, say: &mut dyn FnMut(&str)) -> Re
     let (tty, mask) = (request.tty, &signals.before);
     let place = (&leaf, init.as_fd());
     let mut pipes = match request.stdio {
-        Stdio::Pipe => Pipes::new(tty)?,
+        Stdio::Pipe => Pipes::new(tty, request.interactive)?,
         Stdio::Inherit => Pipes::default(),
     };
     let account = account.as_ref();

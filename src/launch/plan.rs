@@ -43,6 +43,7 @@ const NO_MEMORY: &str = "cgroup v2 has no memory controller here, so an OOM kill
 
 /// A checked workload: plain data, ready to be started.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Plan {
     /// Its name, and its leaf's.
     pub name: String,
@@ -86,6 +87,8 @@ pub struct Plan {
     pub pasta: Option<Pasta>,
     /// Whether it has a terminal of its own.
     pub tty: bool,
+    /// Whether it is handed what is typed on a terminal, although its output goes elsewhere.
+    pub interactive: bool,
     /// What its streams are, where it has none.
     pub stdio: Stdio,
     /// Grace between TERM and the kill.
@@ -180,6 +183,7 @@ impl Plan {
             net: spec.net,
             pasta: Pasta::new(spec)?,
             tty: spec.tty,
+            interactive: spec.interactive,
             stdio: spec.stdio,
             stop_timeout: spec.stop_timeout.duration(),
             restart: spec.restart,

@@ -111,6 +111,9 @@ pub struct Spec {
     /// Give it a terminal of its own.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tty: bool,
+    /// Hand on what is typed on a terminal also where its output is none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interactive: bool,
     /// What its streams are, where it has no terminal and is in the foreground.
     #[serde(default, skip_serializing_if = "Stdio::is_pipe")]
     pub stdio: Stdio,
@@ -303,6 +306,7 @@ impl Spec {
             userns: Userns::default(),
             time_offset: Vec::new(),
             tty: false,
+            interactive: false,
             stdio: Stdio::default(),
             init: false,
             cap_add: Vec::new(),
@@ -349,6 +353,7 @@ mod tests {
         userns = "host"
         time-offset = ["boottime=-1"]
         tty = true
+        interactive = true
         stdio = "inherit"
         init = true
         rootfs = ["/srv/base", "/srv/app"]

@@ -103,6 +103,8 @@ pub struct Pipes {
     stderr: Option<Output>,
     /// stdout and stderr are one, as the launcher's are.
     joined: bool,
+    /// The input, where it is none.
+    nothing: Option<File>,
     /// Why output was lost.
     lost: Option<io::Error>,
 }
@@ -110,7 +112,10 @@ pub struct Pipes {
 impl Pipes {
     /// Pipes for everything that is not `/dev/null`. Where the workload has a terminal, that is its streams, but for a
     /// stderr that is kept apart from the launcher's terminal.
-    pub fn new(tty: bool) -> Result<Self> {
+    ///
+    /// What is typed on a terminal while the output goes elsewhere may be meant for who has that (`run … | less`), so it is
+    /// handed on only where the workload is `interactive`.
+    pub fn new(tty: bool, interactive: bool) -> Result<Self> {
         let (input, output, errors) = (stdin(), stdout(), stderr());
         let [from, to, errors_to] = [input.as_fd(), output.as_fd(), errors.as_fd()].map(wanted);
         let relay_errors = || errors_to.map(|_| Output::new(errors.as_fd())).transpose();
@@ -121,7 +126,12 @@ impl Pipes {
             }
             return Ok(new);
         }
-        new.input = from.map(|of| Input::new(&of)).transpose()?;
+        if input.is_terminal() && !output.is_terminal() && !interactive {
+            let null = File::open("/dev/null");
+            new.nothing = Some(null.map_err(|error| Error::new("open", "/dev/null", error))?);
+        } else {
+            new.input = from.map(|of| Input::new(&of)).transpose()?;
+        }
         new.stdout = to.map(|_| Output::new(output.as_fd())).transpose()?;
         let file = |of: Stat| (of.st_dev, of.st_ino);
         new.joined = to.is_some() && to.map(file) == errors_to.map(file);
@@ -134,6 +144,7 @@ impl Pipes {
     /// The workload's ends.
     pub fn ends(&self) -> Streams<'_> {
         let input = self.input.as_ref().map(|input| input.far.as_fd());
+        let input = input.or(self.nothing.as_ref().map(AsFd::as_fd));
         let [stdout, stderr] =
             [&self.stdout, &self.stderr].map(|output| Some(output.as_ref()?.far.as_fd()));
         [input, stdout, if self.joined { stdout } else { stderr }]

@@ -98,7 +98,7 @@ pub fn supervise(
     let log = record.terms.detached.then(|| log_dir(record)).transpose()?;
     let recorder = log.clone().map(|dir| recorder(record, dir)).transpose()?;
     let pipes = match (&recorder, plan.stdio) {
-        (None, Stdio::Pipe) => Pipes::new(plan.tty)?,
+        (None, Stdio::Pipe) => Pipes::new(plan.tty, plan.interactive)?,
         _ => Pipes::default(),
     };
     keeper.note(|record| {

@@ -166,3 +166,23 @@ fn in_the_background_it_goes_on_and_takes_no_keys() {
     terminal.wait_for("code 0");
     terminal.end();
 }
+
+#[test]
+fn keys_are_left_to_who_has_the_output() {
+    let _host = Host::new();
+    let reader = "(read line; echo $line; read line </dev/tty && echo later got $line)";
+    for (flags, reader, got) in [
+        ("", reader, "later got typed"),
+        ("-i", "cat", "inside got typed"),
+    ] {
+        let script = format!(
+            "{} run {flags} -- sh -c 'echo ready; read word && echo inside got $word' | {reader}",
+            binary().display()
+        );
+        let mut terminal = Dashboard::run("/bin/sh", &["-c", &script]);
+        terminal.wait_for("ready");
+        terminal.keys("typed\r");
+        terminal.wait_for(got);
+        terminal.end();
+    }
+}
