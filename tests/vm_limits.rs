@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use ringfence::control::sheet::Sheet;
 use ringfence::kernel::cgroup::apply::{Write, apply};
 use ringfence::kernel::cgroup::knob::{Address, Knob, KnobValue};
 use ringfence::kernel::cgroup::tree::Cgroup;
@@ -342,6 +343,13 @@ fn a_cgroup_that_vanishes_is_told() {
         "/sys/fs/cgroup/above/own vanished meanwhile; nothing was changed"
     );
     assert_eq!(own.read("pids.max"), "max");
+    fs::remove_dir(&own.dir).unwrap();
+    let knobs = [(Knob::PidsMax.into(), None)];
+    let refused = Sheet::read(Path::new(MOUNT), Path::new("above/own"), knobs).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "/above/own vanished meanwhile; nothing was changed"
+    );
 }
 
 #[test]

@@ -123,7 +123,15 @@ impl Sheet {
         if path.as_os_str().is_empty() {
             bail!("the root cgroup is the host itself and has no limits; name one below it");
         }
-        let cgroup = Cgroup::open(mount.join(path))?;
+        let cgroup = match Cgroup::open(mount.join(path)) {
+            Err(error) if error.is_gone() => {
+                bail!(
+                    "/{} vanished meanwhile; nothing was changed",
+                    path.display()
+                )
+            }
+            opened => opened?,
+        };
         let keeper = Keeper::of(path);
         let line = |(address, disk): (Address, Option<Disk>)| {
             let mut chain = standings(mount, path, address);
