@@ -8,6 +8,7 @@ mod life;
 mod load;
 mod run;
 mod set;
+mod streams;
 mod top;
 mod up;
 mod value;

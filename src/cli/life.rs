@@ -4,11 +4,11 @@ use std::time::SystemTime;
 
 use nix::sys::signal::Signal;
 
+use super::streams::Streams;
 use super::value::{moment, signal};
 use crate::command::life;
 use crate::launch::join::Request;
-use crate::launch::spec::{EnvVar, Stdio, User, Workdir};
-use crate::launch::stdio::is_attended;
+use crate::launch::spec::{EnvVar, User, Workdir};
 
 /// One of those verbs.
 #[derive(Debug, clap::Subcommand)]
@@ -44,19 +44,8 @@ pub enum Verb {
     },
     /// Run a further program within a workload: in its namespaces, its cgroup, behind its fences.
     Exec {
-        /// Give it a terminal of its own. That is so anyway where input and output are a terminal.
-        #[arg(short, long)]
-        tty: bool,
-        /// Give it none.
-        #[arg(short = 'T', long, conflicts_with = "tty")]
-        no_tty: bool,
-        /// What its input and output are, where it has no terminal: pipes of its own, relayed, or the very ones of
-        /// ringfence.
-        #[arg(long, value_name = "pipe|inherit", default_value_t)]
-        stdio: Stdio,
-        /// Hand on what is typed on a terminal also where the output goes elsewhere. Any other input is handed on anyway.
-        #[arg(short, long)]
-        interactive: bool,
+        #[command(flatten)]
+        streams: Streams,
         /// Set a variable, or copy one by its bare name. May be given more than once.
         #[arg(short, long, value_name = "KEY[=VALUE]")]
         env: Vec<EnvVar>,
@@ -168,10 +157,7 @@ impl Verb {
                 timestamps,
             }),
             Self::Exec {
-                tty,
-                no_tty,
-                interactive,
-                stdio,
+                streams,
                 env,
                 workdir,
                 user,
@@ -185,9 +171,9 @@ impl Verb {
                     env,
                     workdir,
                     user,
-                    tty: tty || (!no_tty && stdio == Stdio::Pipe && is_attended()),
-                    interactive,
-                    stdio,
+                    tty: streams.tty(true),
+                    interactive: streams.interactive,
+                    stdio: streams.stdio,
                 },
             ),
             Self::Inspect { json, names } => life::inspect::run(&names, json),

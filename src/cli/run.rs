@@ -1,14 +1,14 @@
 //! Arguments of `ringfence run`.
 
+use super::streams::Streams;
 use crate::command;
 use crate::launch::fence::{Capability, SecurityOpt};
 use crate::launch::spec::{
     CpuWeight, Cpus, DeviceBps, DeviceIops, EnvVar, HostDir, Hostname, ImageRef, LogOpt, Memory,
-    MemorySwap, Name, Net, PidsLimit, Publish, Restart, Seconds, Spec, Stdio, TimeOffset, Tmpfs,
-    Unmask, User, Userns, Volume, Workdir,
+    MemorySwap, Name, Net, PidsLimit, Publish, Restart, Seconds, Spec, TimeOffset, Tmpfs, Unmask,
+    User, Userns, Volume, Workdir,
 };
 use crate::launch::state::Terms;
-use crate::launch::stdio;
 
 /// Start a command in fresh namespaces, within limits, on a throw-away copy of the host's root.
 ///
@@ -114,20 +114,8 @@ pub struct Args {
     /// more than once.
     #[arg(long, value_name = "CLOCK=SECONDS")]
     time_offset: Vec<TimeOffset>,
-    /// Give it a terminal of its own, as large as this one, and hand on every key. That is so anyway where input and output
-    /// are a terminal.
-    #[arg(short, long)]
-    tty: bool,
-    /// Give it none.
-    #[arg(short = 'T', long, conflicts_with = "tty")]
-    no_tty: bool,
-    /// What its input and output are, where it has no terminal: pipes of its own, relayed, or the very ones of ringfence,
-    /// which the workload can then do more with than read and write.
-    #[arg(long, value_name = "pipe|inherit", default_value_t)]
-    stdio: Stdio,
-    /// Hand on what is typed on a terminal also where the output goes elsewhere. Any other input is handed on anyway.
-    #[arg(short, long)]
-    interactive: bool,
+    #[command(flatten)]
+    streams: Streams,
     /// Put a tiny reaper at PID 1 that forwards signals to the program.
     #[arg(long)]
     init: bool,
@@ -180,7 +168,6 @@ pub struct Args {
 
 impl Args {
     pub fn run(self) -> anyhow::Result<u8> {
-        let wants_terminal = !self.detach && !self.no_tty && self.stdio == Stdio::Pipe;
         let spec = Spec {
             name: self.name,
             image: self.image,
@@ -209,9 +196,9 @@ impl Args {
             publish: self.publish,
             userns: self.userns,
             time_offset: self.time_offset,
-            tty: self.tty || (wants_terminal && stdio::is_attended()),
-            interactive: self.interactive,
-            stdio: self.stdio,
+            tty: self.streams.tty(!self.detach),
+            interactive: self.streams.interactive,
+            stdio: self.streams.stdio,
             init: self.init,
             cap_add: self.cap_add,
             cap_drop: self.cap_drop,

@@ -13,7 +13,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, getppid, setsid};
+use nix::unistd::{dup2_stdin, dup2_stdout, getppid, setsid};
 use serde::{Deserialize, Serialize};
 
 use super::oom_hook::OomHook;
@@ -21,6 +21,7 @@ use crate::control::hook::Says;
 use crate::kernel::process::protect_from_oom;
 use crate::launch::spec::Stdio;
 use crate::launch::state::{Record, Shelf, Terms};
+use crate::launch::stdio::leave_streams;
 use crate::launch::supervise::{OWN_FAILURE, supervise};
 use crate::launch::{Plan, Report, Spec};
 
@@ -119,12 +120,4 @@ fn own_streams() -> Result<File> {
     dup2_stdin(File::open("/dev/null")?)?;
     dup2_stdout(stderr())?;
     Ok(reports)
-}
-
-/// Lets go of the terminal or the pipe of whoever started it.
-fn leave_streams() -> Result<()> {
-    let nowhere = File::options().write(true).open("/dev/null")?;
-    dup2_stdout(&nowhere)?;
-    dup2_stderr(&nowhere)?;
-    Ok(())
 }

@@ -30,7 +30,10 @@ pub fn close_above_stderr(_: &clone::Forked) -> nix::Result<()> {
 /// Closes every descriptor above 2 but these. Since 5.9.
 ///
 /// Only for a forked child, as [`Forked`](clone::Forked) shows, that ends without dropping what it has of its parent's.
-pub fn close_all_but(_: &clone::Forked, kept: [BorrowedFd<'_>; 2]) -> nix::Result<()> {
+pub fn close_all_but<const N: usize>(
+    _: &clone::Forked,
+    kept: [BorrowedFd<'_>; N],
+) -> nix::Result<()> {
     let mut kept = kept.map(|fd| fd.as_raw_fd().cast_unsigned());
     kept.sort_unstable();
     let mut first = 3;

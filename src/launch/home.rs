@@ -14,14 +14,13 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
 use nix::sched::CloneFlags;
 use nix::sys::prctl::{set_name, set_pdeathsig};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
-use nix::sys::stat::Mode;
-use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, getpid, getppid, setsid};
-use rustix::process::{Signal as Kill, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use nix::unistd::{getpid, getppid, setsid};
+use rustix::process::{WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
+use super::stdio::leave_streams;
 use crate::kernel::cgroup::hierarchy::of_process;
 use crate::kernel::cgroup::tree::{self, Cgroup};
 use crate::kernel::error::{Error, Result};
@@ -64,7 +63,7 @@ impl ScopeKeeper {
 
 impl Drop for ScopeKeeper {
     fn drop(&mut self) {
-        let _ = pidfd_send_signal(&self.0.pidfd, Kill::KILL);
+        let _ = pidfd_send_signal(&self.0.pidfd, rustix::process::Signal::KILL);
         let _ = waitid(WaitId::PidFd(self.0.pidfd.as_fd()), WaitIdOptions::EXITED);
     }
 }
@@ -85,17 +84,6 @@ fn keep_scope(forked: &Forked) -> u8 {
         let _ = kill(getppid(), Signal::SIGTERM);
     }
     1
-}
-
-fn leave_streams() -> nix::Result<()> {
-    let null = open(
-        c"/dev/null",
-        OFlag::O_RDWR | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    )?;
-    dup2_stdin(&null)?;
-    dup2_stdout(&null)?;
-    dup2_stderr(&null)
 }
 
 /// Makes the cgroup that the leaf of a workload of this name is made in, with these controllers handed down to it and

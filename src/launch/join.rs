@@ -89,7 +89,7 @@ pub fn exec(record: &Record, request: &Request, say: &mut dyn FnMut(&str)) -> Re
     pipes.check()?;
     match arrived {
         Arrival::NotExecuted(errno) => {
-            let (code, text) = not_executed(command, errno)?;
+            let (code, text) = not_executed(&record.spec, command, errno)?;
             say(&text);
             Ok(code)
         }

@@ -38,16 +38,10 @@ pub fn masked(unmask: &[Unmask]) -> Result<Vec<PathBuf>> {
     for wish in unmask {
         check(wish)?;
     }
-    let shows = |path: &Path| {
-        unmask.iter().any(|wish| match wish {
-            Unmask::All => true,
-            Unmask::Path(shown) => path.starts_with(shown),
-        })
-    };
     let found = patterns().flat_map(|pattern| glob_with(pattern, AS_A_SHELL).into_iter().flatten());
     let mut paths: Vec<PathBuf> = found
         .flatten()
-        .filter(|path| !shows(path))
+        .filter(|path| !shows(unmask, path))
         .filter_map(|path| fs::canonicalize(path).ok())
         .collect();
     paths.sort();
@@ -84,8 +78,17 @@ fn is_listed(path: &Path) -> bool {
 }
 
 /// The masked path that this one is in, if any.
-pub fn over(path: &Path) -> Option<&Path> {
-    path.ancestors().find(|above| is_listed(above))
+pub fn over<'a>(path: &'a Path, unmask: &[Unmask]) -> Option<&'a Path> {
+    let mut above = path.ancestors();
+    above.find(|above| is_listed(above) && !shows(unmask, above))
+}
+
+/// Whether it was asked for.
+fn shows(unmask: &[Unmask], path: &Path) -> bool {
+    unmask.iter().any(|wish| match wish {
+        Unmask::All => true,
+        Unmask::Path(shown) => path.starts_with(shown),
+    })
 }
 
 /// Fills the layer: its files' ids are those outside.
@@ -168,7 +171,16 @@ mod tests {
             ("/home/me/x/.ssh", None),
             ("/rooted", None),
         ] {
-            assert_eq!(over(Path::new(path)), by.map(Path::new), "{path}");
+            assert_eq!(over(Path::new(path), &[]), by.map(Path::new), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_was_asked_for_is_not_masked() {
+        let path = Path::new("/root/bin/tool");
+        for (wish, by) in [("/root", None), ("ALL", None), ("/etc", Some("/root"))] {
+            let unmask = [wish.parse().unwrap()];
+            assert_eq!(over(path, &unmask), by.map(Path::new), "{wish}");
         }
     }
 

@@ -363,7 +363,7 @@ fn may_start(mount: &Path) -> Result<()> {
 /// for. The last of a name wins.
 fn environment(spec: &Spec, hostname: &str) -> Vec<String> {
     // Those of another root are where they always are.
-    let is_hosts = spec.rootfs.is_empty() && spec.image.is_none();
+    let is_hosts = spec.has_hosts_root();
     let own = is_hosts.then(|| std::env::var("PATH").ok());
     let path = own.flatten().unwrap_or_else(|| PATH.to_owned());
     let mut env = vec![

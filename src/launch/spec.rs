@@ -254,6 +254,11 @@ impl fmt::Display for Stdio {
 }
 
 impl Spec {
+    /// Whether its root file system is the host's.
+    pub fn has_hosts_root(&self) -> bool {
+        self.rootfs.is_empty() && self.image.is_none()
+    }
+
     /// The same, with the paths of the host from its root on: a supervisor and those who come later are elsewhere.
     #[must_use]
     pub fn with_absolute_paths(mut self) -> Self {

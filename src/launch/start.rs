@@ -326,7 +326,7 @@ impl ChildSide<'_> {
         match fork(forked, |forked| self.exec(forked)) {
             Ok(program) => {
                 let _ = prctl::set_name(c"ringfence-init");
-                let signals = match Signals::block() {
+                let signals = match ReaperSignals::block() {
                     Ok(signals) => signals,
                     Err(errno) => return self.fail(PREPARE, errno),
                 };
@@ -334,7 +334,7 @@ impl ChildSide<'_> {
                     return self.fail(number, errno);
                 }
                 // The end of the status pipe must come with the program's exec.
-                let _ = close_all_but(forked, [signals.0.as_fd(); 2]);
+                let _ = close_all_but(forked, [signals.0.as_fd()]);
                 signals.reap(program)
             }
             Err(errno) => self.fail(FORK, errno),
@@ -395,9 +395,9 @@ impl ChildSide<'_> {
 }
 
 /// The signals that PID 1 hears of with `--init`. They are blocked, not handled: even PID 1 is told of a blocked one.
-struct Signals(SignalFd);
+struct ReaperSignals(SignalFd);
 
-impl Signals {
+impl ReaperSignals {
     fn block() -> nix::Result<Self> {
         let mut wanted = SigSet::all();
         for fatal in [

@@ -11,8 +11,7 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::Signal;
-use nix::unistd::pipe2;
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, pipe2};
 use rustix::fs::{
     FileType, Mode, OFlags, SeekFrom, Stat, fcntl_getfl, fcntl_setfl, fstat, major, minor, open,
     seek,
@@ -49,6 +48,15 @@ fn is_in_foreground() -> bool {
 pub fn is_null(of: &Stat) -> bool {
     FileType::from_raw_mode(of.st_mode) == FileType::CharacterDevice
         && (major(of.st_rdev), minor(of.st_rdev)) == (1, 3)
+}
+
+/// Lets go of the terminal or the pipes of whoever started this process. No allocation, no locks.
+pub fn leave_streams() -> nix::Result<()> {
+    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC;
+    let null = nix::fcntl::open(c"/dev/null", flags, nix::sys::stat::Mode::empty())?;
+    dup2_stdin(&null)?;
+    dup2_stdout(&null)?;
+    dup2_stderr(&null)
 }
 
 /// A pipe that the workload writes to: the launcher's end, which does not wait, and the workload's, which is kept for the
@@ -185,10 +193,7 @@ impl Pipes {
             fds.extend(self.output_fds());
             poll_patiently(&mut fds, PollTimeout::NONE)?;
             while let Some(told) = signals.next() {
-                if matches!(
-                    told.signal,
-                    Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP
-                ) {
+                if told.asks_to_end() {
                     return Ok(false);
                 }
             }

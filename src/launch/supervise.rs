@@ -25,7 +25,7 @@ use super::oom::{Cause, Evidence, OomReport, Victim};
 use super::place::Place;
 use super::plan::Plan;
 use super::report::Report;
-use super::spec::{LogRules, Stdio};
+use super::spec::{LogRules, Spec, Stdio};
 use super::start::{Arrival, Starting, exit_code, start};
 use super::state::{Keeper, Record};
 use super::stdio::{Pipes, Streams};
@@ -82,10 +82,8 @@ pub fn supervise(
     let signals = Signals::take()?;
     let mut ended_by = None;
     let mut go_on = || {
-        let ends =
-            |signal: &Signal| matches!(signal, Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP);
-        let next = || signals.next().map(|told| told.signal).filter(ends);
-        ended_by = ended_by.or_else(next);
+        let next = || signals.next().filter(Told::asks_to_end);
+        ended_by = ended_by.or_else(|| Some(next()?.signal));
         ended_by.is_none()
     };
     let prepared = prepare(plan, keep, &mut go_on, observe);
@@ -491,7 +489,8 @@ impl Supervisor<'_> {
         let code = reap(starting)?;
         match arrived? {
             Arrival::NotExecuted(errno) => {
-                let (code, text) = not_executed(&self.plan.command, errno)?;
+                let (code, text) =
+                    not_executed(&self.keeper.record().spec, &self.plan.command, errno)?;
                 self.tell(&Report::Failed { code, text });
                 Ok((code, false))
             }
@@ -557,7 +556,8 @@ pub(super) fn reap(starting: &Starting) -> Result<u8> {
 }
 
 /// docker's codes: 127 where there is no such program, 126 where it may not or cannot be executed.
-pub(super) fn not_executed(command: &str, errno: Errno) -> Result<(u8, String)> {
+pub(super) fn not_executed(spec: &Spec, command: &str, errno: Errno) -> Result<(u8, String)> {
+    let hidden_by = |path| hidden_by(spec, path);
     let why = match errno {
         Errno::ENOENT if command.contains('/') => {
             let why = hidden_by(command)
@@ -581,8 +581,12 @@ pub(super) fn not_executed(command: &str, errno: Errno) -> Result<(u8, String)> 
 }
 
 /// Why a path of the host may not be there inside: it is masked, or, as an overlay shows one file system, not the root's.
-fn hidden_by(path: &str) -> Option<String> {
-    if let Some(masked) = mask::over(Path::new(path)) {
+fn hidden_by(spec: &Spec, path: &str) -> Option<String> {
+    // Of another root, nothing is the host's.
+    if !spec.has_hosts_root() {
+        return None;
+    }
+    if let Some(masked) = mask::over(Path::new(path), &spec.unmask) {
         return Some(format!(
             "{0} of the host is masked; --unmask {0} shows it",
             masked.display()

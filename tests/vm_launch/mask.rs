@@ -159,6 +159,20 @@ fn secrets_on_a_disk_beneath_are_masked_too() {
 }
 
 #[test]
+fn only_what_is_masked_is_said_to_be() {
+    let host = Host::new();
+    for flags in [
+        ["--unmask", "ALL"],
+        ["--unmask", "/root"],
+        ["--rootfs", "/"],
+    ] {
+        let done = host.run(&flags, &["/root/none"]);
+        let told = done.fails(127, &["/root/none: not found"]);
+        assert!(!told.contains("masked"), "{told}");
+    }
+}
+
+#[test]
 fn another_root_has_nothing_to_unmask() {
     let host = Host::new();
     host.run(&["--rootfs", "/", "--unmask", "ALL"], &["true"])

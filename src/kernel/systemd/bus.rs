@@ -78,7 +78,7 @@ fn ask(socket: &Path, unit: &str, slice: &str, process: Pid) -> io::Result<()> {
     }
 }
 
-/// The arguments of `StartTransientUnit`, by which systemd moves this process.
+/// The arguments of `StartTransientUnit`, by which systemd moves the process.
 fn transient_scope(unit: &str, slice: &str, process: Pid) -> Body {
     let mut body = Body::default();
     body.string(unit);

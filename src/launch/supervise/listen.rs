@@ -34,6 +34,16 @@ pub struct Told {
     pub value: Option<i32>,
 }
 
+impl Told {
+    /// Whether nothing is to be waited for any more.
+    pub fn asks_to_end(&self) -> bool {
+        matches!(
+            self.signal,
+            Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP
+        )
+    }
+}
+
 /// What blocks these signals and reads them; dropping it gives the mask back.
 pub struct Signals {
     fd: SignalFd,
