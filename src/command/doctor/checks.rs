@@ -155,7 +155,7 @@ fn limits_hold(hierarchy: &Hierarchy) -> Option<Finding> {
             State::Less,
             "cgroup v2 is mounted without nsdelegate: a workload with --privileged and --userns host can lift its own \
              limits",
-            format!("mount -o remount,nsdelegate,memory_recursiveprot {at}"),
+            format!("mount -o remount,nsdelegate {at}"),
         )
     })
 }
