@@ -257,8 +257,12 @@ fn who_does_not_listen_is_killed_after_the_grace() {
 
     // PID 1 without a handler cannot notice: no use to wait.
     let deaf = host.start("deaf", &[], "echo ready; exec sleep 100");
-    let name = format!("/proc/{}/comm", deaf.pids()[0]);
-    wait_until("its program", || read(&name) == "sleep");
+    let proc = format!("/proc/{}", deaf.pids()[0]);
+    // One that runs may be on its way to a handler.
+    wait_until("its rest", || {
+        read(format!("{proc}/comm")) == "sleep"
+            && read(format!("{proc}/syscall")).starts_with(|first: char| first.is_ascii_digit())
+    });
     let begin = Instant::now();
     said(
         &Act::Stop(workload("deaf"), LONG),

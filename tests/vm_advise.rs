@@ -138,8 +138,11 @@ fn who_is_held_back_or_killed_is_to_have_more() {
     let script = "echo ready; sleep 1; tail /dev/zero; sleep 99";
     let survivor = host.start("survivor", &["-m", "16m"], script);
     survivor.write("memory.oom.group", "0");
-    let advice = objects(&["survivor", "--for", "4"]);
-    assert_eq!(advice[0]["oom_kills"], 1);
+    // On a busy machine it may take longer to fill its memory.
+    let advice = (0..10)
+        .map(|_| objects(&["survivor", "--for", "4"]))
+        .find(|advice| advice[0]["oom_kills"] == 1)
+        .expect("an OOM kill");
     let more = suggestion(&advice[0], "memory.max");
     assert_eq!((&more["now"], &more["to"]), (&json!("16m"), &json!("24m")));
     let reason = more["reason"].as_str().unwrap();
