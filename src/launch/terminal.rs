@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::ioctl_tiocsctty;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
-use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stdin};
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcgetwinsize,
     tcsetattr, tcsetwinsize,
@@ -24,8 +24,8 @@ const END_OF_INPUT: u8 = 4;
 /// How long the last words may take after the program's end.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Opens a terminal of the file system that is mounted on `/dev/pts`, makes it the caller's own, with its three
-/// streams, perhaps without stderr, and sends the other side of it through a socket. Called in the child, in a session of
+/// Opens a terminal of the file system that is mounted on `/dev/pts`, as large as that on stdin, if one is there, makes it
+/// the caller's own, with its three streams, perhaps without stderr, and sends the other side of it through a socket. Called in the child, in a session of
 /// its own: no allocation, no locks. Since 4.13 (`TIOCGPTPEER`).
 pub fn take(socket: BorrowedFd<'_>, keeps_stderr: bool) -> nix::Result<()> {
     let make = || {
@@ -34,6 +34,10 @@ pub fn take(socket: BorrowedFd<'_>, keeps_stderr: bool) -> nix::Result<()> {
         unlockpt(&outer)?;
         let inner = ioctl_tiocgptpeer(&outer, flags)?;
         ioctl_tiocsctty(&inner)?;
+        // The launcher hands on later sizes, but may do so only when the program has looked.
+        if let Ok(size) = tcgetwinsize(stdin()) {
+            tcsetwinsize(&inner, size)?;
+        }
         pass::send(socket, outer.as_fd())?;
         dup2_stdin(&inner)?;
         dup2_stdout(&inner)?;
