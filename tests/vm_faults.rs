@@ -42,6 +42,9 @@ const SPARED: [libc::c_long; 21] = [
     libc::SYS_vfork,
 ];
 
+/// How many calls Rust's runtime makes before `main`. It aborts where they fail.
+const BEFORE_MAIN: usize = 20;
+
 /// How a traced start ended.
 #[derive(Debug)]
 struct Ended {
@@ -202,7 +205,10 @@ fn every_call_fails_once(flags: &[&str], whose: Whose) {
     let mut seen: BTreeMap<i64, usize> = BTreeMap::new();
     let mut ways: BTreeMap<String, usize> = BTreeMap::new();
     let mut put_right = 0;
-    let mut number = 0;
+    let mut number = match whose {
+        Whose::Launcher => BEFORE_MAIN,
+        Whose::Children => 0,
+    };
     loop {
         let ended = run_with_fault(flags, whose, number);
         let Some(failed) = ended.failed else { break };

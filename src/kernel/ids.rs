@@ -3,13 +3,12 @@
 //! <https://man7.org/linux/man-pages/man7/user_namespaces.7.html>
 
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::Path;
 
-use nix::sys::prctl;
-use nix::sys::signal::{Signal, kill};
+use nix::fcntl::OFlag;
 use nix::sys::wait::waitpid;
-use nix::unistd::{getpid, getppid, pause};
+use nix::unistd::{close, pipe2, read};
 use serde::Serialize;
 
 use super::error::{Error, Result};
@@ -122,12 +121,13 @@ impl IdRange {
 /// A user namespace with these maps that nobody is in, for mounts to be mapped by. Must be called in a process with one
 /// thread.
 pub fn user_namespace(proc: &Path, maps: &IdMaps) -> Result<OwnedFd> {
-    let namespace = nix::sched::CloneFlags::CLONE_NEWUSER;
-    let parent = getpid();
-    let child = spawn(namespace, None, |_| {
+    let (waits, held) =
+        pipe2(OFlag::O_CLOEXEC).map_err(|errno| Error::new("make", "a pipe", errno))?;
+    let parents_end = held.as_raw_fd();
+    let child = spawn(nix::sched::CloneFlags::CLONE_NEWUSER, None, |_| {
         // Somebody has to be in it while it is made, and no longer than who makes it lives.
-        if prctl::set_pdeathsig(Signal::SIGKILL).is_ok() && getppid() == parent {
-            pause();
+        if close(parents_end).is_ok() {
+            let _ = read(&waits, &mut [0]);
         }
         0
     })?;
@@ -137,8 +137,8 @@ pub fn user_namespace(proc: &Path, maps: &IdMaps) -> Result<OwnedFd> {
         let open = fs::File::open(&path);
         open.map_err(|error| Error::new("open", path, error))
     });
+    drop(held);
     // It is this process's child, and nobody else has waited for it.
-    let _ = kill(child.pid, Signal::SIGKILL);
     let _ = waitpid(child.pid, None);
     made.map(Into::into)
 }
