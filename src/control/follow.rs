@@ -4,7 +4,6 @@
 //! waits for the screen, and of what comes meanwhile, the last lines are kept.
 
 use std::collections::VecDeque;
-use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
@@ -17,7 +16,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::make::Keeper;
 use super::worker::Outcome;
 use super::workload;
-use crate::kernel::watch::{self, Folder};
+use crate::kernel::watch::Folder;
 use crate::launch::log::{Line, Reader, Stream};
 
 /// How many lines are kept.
@@ -184,7 +183,7 @@ impl Follower {
 
 fn follow(path: &str, goes_on: &Receiver<()>, say: &dyn Fn(Lines)) -> Result<()> {
     let dir = log_of(path)?;
-    let folder = Folder::watch(&dir).context("watch its log")?;
+    let folder = Folder::watch(&dir);
     let mut reader = Reader::new(&dir);
     let is_over = || goes_on.try_recv() == Err(TryRecvError::Disconnected);
     let mut gather = |patience: Duration| -> Result<Option<Lines>> {
@@ -220,8 +219,7 @@ fn follow(path: &str, goes_on: &Receiver<()>, say: &dyn Fn(Lines)) -> Result<()>
             if is_over() {
                 return Ok(());
             }
-            watch::wait(&[folder.as_fd()], LOOK);
-            folder.clear();
+            folder.wait(&[], LOOK);
         }
     }
     Ok(())

@@ -161,34 +161,39 @@ pub fn is_over(fd: BorrowedFd<'_>) -> bool {
             .is_some_and(|events| events.intersects(gone))
 }
 
-/// Notices of any change of files in one directory.
+/// Notices of any change of files in one directory. Where there are none to be had, as somebody has used up all inotify
+/// instances of this user (`fs.inotify.max_user_instances`), one has to look.
 #[derive(Debug)]
-pub struct Folder(Inotify);
+pub struct Folder(Option<Inotify>);
 
 impl Folder {
+    /// How often to look where there are no notices.
+    const LOOK: Duration = Duration::from_millis(250);
+
     /// Watches from now on.
-    pub fn watch(directory: &Path) -> Result<Self, Errno> {
-        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-        let what = AddWatchFlags::IN_CREATE
-            | AddWatchFlags::IN_DELETE
-            | AddWatchFlags::IN_DELETE_SELF
-            | AddWatchFlags::IN_MODIFY
-            | AddWatchFlags::IN_MOVE
-            | AddWatchFlags::IN_ONLYDIR;
-        inotify.add_watch(directory, what)?;
-        Ok(Self(inotify))
+    pub fn watch(directory: &Path) -> Self {
+        let watch = || {
+            let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
+            let what = AddWatchFlags::IN_CREATE
+                | AddWatchFlags::IN_DELETE
+                | AddWatchFlags::IN_DELETE_SELF
+                | AddWatchFlags::IN_MODIFY
+                | AddWatchFlags::IN_MOVE
+                | AddWatchFlags::IN_ONLYDIR;
+            inotify.add_watch(directory, what)?;
+            Ok::<_, Errno>(inotify)
+        };
+        Self(watch().ok())
     }
 
-    /// Takes the notices that came.
-    pub fn clear(&self) {
-        while self.0.read_events().is_ok_and(|events| !events.is_empty()) {}
-    }
-}
-
-/// Readable once something has changed.
-impl AsFd for Folder {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+    /// Waits until something has changed, one of these is readable, or the time is over, and takes the notices.
+    pub fn wait(&self, others: &[BorrowedFd<'_>], most: Duration) {
+        let Some(inotify) = &self.0 else {
+            return wait(others, most.min(Self::LOOK));
+        };
+        let fds: Vec<_> = others.iter().copied().chain([inotify.as_fd()]).collect();
+        wait(&fds, most);
+        while inotify.read_events().is_ok_and(|events| !events.is_empty()) {}
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Result, bail};
 
 use super::shelf;
-use crate::kernel::watch::{self, Folder, is_over};
+use crate::kernel::watch::{Folder, is_over};
 use crate::launch::log::{Line, Reader, Stream};
 use crate::launch::state::Shelf;
 use crate::ui::plain::quiet_end;
@@ -41,8 +41,7 @@ pub fn run(options: &Options) -> Result<u8> {
             options.name
         );
     };
-    let folder = options.follow.then(|| Folder::watch(&dir)).transpose();
-    let folder = folder.context("watch its log")?;
+    let folder = options.follow.then(|| Folder::watch(&dir));
     let mut reader = Reader::new(&dir);
     let mut out = Out::new(options.timestamps);
     let mut said = || -> Result<Option<VecDeque<Line>>> {
@@ -84,8 +83,7 @@ pub fn run(options: &Options) -> Result<u8> {
         if ended || is_over(out.stdout.as_fd()) {
             return Ok(0);
         }
-        watch::wait(&[folder.as_fd()], LOOK);
-        folder.clear();
+        folder.wait(&[], LOOK);
     }
 }
 

@@ -3,11 +3,11 @@
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::{each, say, shelf};
 use crate::kernel::process::held::Held;
-use crate::kernel::watch::{self, Folder};
+use crate::kernel::watch::Folder;
 use crate::launch::state::Shelf;
 
 /// How often is looked where nothing is heard.
@@ -27,7 +27,7 @@ pub fn run(names: &[String]) -> Result<u8> {
 fn ended(shelf: &Shelf, name: &str) -> Result<u8> {
     let record = shelf.get(name)?;
     let reading = shelf.reading(name)?;
-    let folder = Folder::watch(reading.dir()).context("watch its record")?;
+    let folder = Folder::watch(reading.dir());
     let supervisor = record.supervisor.hold();
     loop {
         // Its last record stays until it has been read.
@@ -44,9 +44,7 @@ fn ended(shelf: &Shelf, name: &str) -> Result<u8> {
             let code = shelf.get(name).ok().and_then(|record| record.exit_code());
             return Ok(code.unwrap_or(128 + 9));
         }
-        let fds = supervisor.iter().map(|held| held.as_fd());
-        let fds: Vec<_> = fds.chain([folder.as_fd()]).collect();
-        watch::wait(&fds, LOOK);
-        folder.clear();
+        let ended: Vec<_> = supervisor.iter().map(|held| held.as_fd()).collect();
+        folder.wait(&ended, LOOK);
     }
 }
