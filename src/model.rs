@@ -73,7 +73,8 @@ pub struct Model {
     index: HashMap<CgroupId, usize>,
     rows: Vec<Row>,
     host: Host,
-    tracks: HashMap<Arc<str>, Track>,
+    /// Boxed, as a map has room for twice as many.
+    tracks: HashMap<Arc<str>, Box<Track>>,
     notes: VecDeque<Note>,
     notes_ever: u64,
     incidents: VecDeque<Incident>,
@@ -109,6 +110,8 @@ impl Model {
             index: &self.index,
         });
         let tracks = &self.tracks;
+        // The old ones make room first: a host may have tens of thousands.
+        self.rows = Vec::new();
         self.rows = row::rows(&sample, previous.as_ref(), |cgroup| {
             let (id, stat) = tracks.get(&cgroup.path)?.memory_stat?;
             (id == cgroup.id).then_some(stat)

@@ -83,6 +83,7 @@ pub struct Tasks {
     proc: PathBuf,
     known: HashMap<u32, Known>,
     round: u64,
+    room: usize,
     host: Reference,
 }
 
@@ -97,6 +98,8 @@ struct Known {
     read_in: u64,
 }
 
+/// How many processes are read in one round, however many there are.
+const AT_MOST: usize = 4096;
 /// A command line may be rewritten by its process: it is read again after so many rounds.
 const COMMAND_ROUNDS: u64 = 16;
 
@@ -108,6 +111,7 @@ impl Tasks {
             proc,
             known: HashMap::new(),
             round: 0,
+            room: AT_MOST,
         }
     }
 
@@ -116,10 +120,19 @@ impl Tasks {
         let last = self.round;
         self.known.retain(|_, known| known.round == last);
         self.round += 1;
+        self.room = AT_MOST;
+    }
+
+    /// Reads those that are not gone, as many as there is room for in this round. Says how many were left out.
+    pub fn read_all(&mut self, pids: &[u32]) -> (Vec<(u32, Task)>, usize) {
+        let (read, more) = pids.split_at(self.room.min(pids.len()));
+        self.room -= read.len();
+        let tasks = read.iter().filter_map(|&pid| Some((pid, self.read(pid)?)));
+        (tasks.collect(), more.len())
     }
 
     /// Reads one process; `None` where it is gone.
-    pub fn read(&mut self, pid: u32) -> Option<Task> {
+    fn read(&mut self, pid: u32) -> Option<Task> {
         let process = process(&self.proc, pid)?;
         let stat = process.stat().ok()?;
         let round = self.round;
@@ -195,6 +208,19 @@ mod tests {
         parse_procs(b"1\n0\n4194303\n", &mut pids).unwrap();
         assert_eq!(pids, [1, 4_194_303]);
         assert!(parse_procs(b"x\n", &mut pids).is_err());
+    }
+
+    #[test]
+    fn no_more_are_read_in_a_round_than_there_is_room_for() {
+        let pids = [std::process::id(); AT_MOST - 1];
+        let mut tasks = Tasks::new("/proc".into());
+        for _ in 0..2 {
+            tasks.begin();
+            let (read, more) = tasks.read_all(&pids);
+            assert_eq!((read.len(), more), (pids.len(), 0));
+            let (read, more) = tasks.read_all(&pids[..3]);
+            assert_eq!((read.len(), more), (1, 2));
+        }
     }
 
     #[test]

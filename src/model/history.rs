@@ -1,8 +1,9 @@
 //! The past of each cgroup, with a mark for each OOM kill: ten minutes in full, hours in coarse.
 //!
-//! The bound: a path keeps at most 1200 points of the last ten minutes (so all of them, at two a second),
-//! one peak a minute for six hours, and 600 kills. A point takes 20 bytes, a kill 4: less than 65 KiB a
-//! path with what the rings reserve, and about 28 KiB at the usual one sample a second.
+//! Points that follow each other and say the same are kept as one run, so that a cgroup in which nothing happens costs next
+//! to nothing. The bound: a path keeps at most 1200 runs of the last ten minutes (so every point, at two a second), the peaks
+//! of six hours by the minute, and 600 kills. A run takes 24 bytes, a kill 4: less than 65 KiB a path with what the rings
+//! reserve, and about 30 KiB at the usual one sample a second.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,8 +14,12 @@ use crate::kernel::unit::{Bytes, Percent};
 pub const SPAN: Duration = Duration::from_mins(10);
 /// How far back it goes at all: beyond [`SPAN`], the peak of each minute.
 pub const LONG: Duration = Duration::from_hours(6);
-/// How many points it has in full, however short the interval.
-const POINTS: usize = 1200;
+/// How many runs it has in full, however short the interval.
+const RUNS: usize = 1200;
+/// Points farther apart than this are two runs: in between nobody looked.
+const TOGETHER: Duration = Duration::from_secs(15);
+/// A limit that differs by less than this share is the same: the host's own ceiling is a little different at every look.
+const SAME_LIMIT: f32 = 0.001;
 /// What happened so long ago is recent.
 const LATELY: Duration = Duration::from_secs(15);
 /// A coarse point is the peak of so long.
@@ -37,21 +42,22 @@ pub struct Point {
     pub stall: Option<Percent>,
 }
 
-/// Rings of points, oldest first, and the OOM kills among them.
+/// Rings of runs, oldest first, and the OOM kills among them.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    fine: VecDeque<Packed>,
-    coarse: VecDeque<Packed>,
+    fine: VecDeque<Run>,
+    coarse: VecDeque<Run>,
     ooms: VecDeque<Tenths>,
 }
 
 /// Time since boot in tenths of a second: enough for 13 years.
 type Tenths = u32;
 
-/// A point in 20 bytes. A chart needs no more digits than these have; NaN is no value.
+/// Points that say the same, in 24 bytes. A chart needs no more digits than these have; NaN is no value.
 #[derive(Debug, Clone, Copy)]
-struct Packed {
-    at: Tenths,
+struct Run {
+    first: Tenths,
+    last: Tenths,
     memory: f32,
     cpu: f32,
     limit: f32,
@@ -66,14 +72,16 @@ fn duration(at: Tenths) -> Duration {
     Duration::from_millis(u64::from(at) * 100)
 }
 
-impl From<Point> for Packed {
+impl From<Point> for Run {
     // Rounded on purpose.
     #[allow(clippy::cast_possible_truncation)]
     fn from(point: Point) -> Self {
         let bytes = |bytes: Option<Bytes>| bytes.map_or(f32::NAN, |bytes| bytes.0 as f32);
         let percent = |percent: Option<Percent>| percent.map_or(f32::NAN, |of| of.0 as f32);
+        let at = tenths(point.at);
         Self {
-            at: tenths(point.at),
+            first: at,
+            last: at,
             memory: bytes(point.memory),
             cpu: percent(point.cpu),
             limit: bytes(point.limit),
@@ -82,19 +90,34 @@ impl From<Point> for Packed {
     }
 }
 
-impl From<Packed> for Point {
+impl Run {
+    /// Takes in a later run, where that says the same.
+    fn join(&mut self, later: Self) -> bool {
+        let values = |run: &Self| [run.memory, run.cpu, run.stall].map(f32::to_bits);
+        let is_limit_same = (self.limit.is_nan() && later.limit.is_nan())
+            || (self.limit - later.limit).abs() <= SAME_LIMIT * self.limit;
+        let is_next =
+            (self.last..=self.last.saturating_add(tenths(TOGETHER))).contains(&later.first);
+        if !is_next || !is_limit_same || values(self) != values(&later) {
+            return false;
+        }
+        self.last = later.last;
+        self.limit = later.limit;
+        true
+    }
+
     // It was a number of bytes.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    fn from(packed: Packed) -> Self {
+    fn at(&self, at: Tenths) -> Point {
         let value = |value: f32| (!value.is_nan()).then_some(value);
         let bytes = |packed: f32| value(packed).map(|bytes| Bytes(bytes as u64));
         let percent = |packed: f32| value(packed).map(|percent| Percent(percent.into()));
-        Self {
-            at: duration(packed.at),
-            memory: bytes(packed.memory),
-            cpu: percent(packed.cpu),
-            limit: bytes(packed.limit),
-            stall: percent(packed.stall),
+        Point {
+            at: duration(at),
+            memory: bytes(self.memory),
+            cpu: percent(self.cpu),
+            limit: bytes(self.limit),
+            stall: percent(self.stall),
         }
     }
 }
@@ -102,20 +125,29 @@ impl From<Packed> for Point {
 impl History {
     /// Adds the newest point and drops what is too old.
     pub fn push(&mut self, point: Point) {
-        let packed = Packed::from(point);
-        if self.fine.len() == POINTS {
-            self.fine.pop_front();
-        }
-        self.fine.push_back(packed);
+        let run = Run::from(point);
         // `max` of a number and of no value is the number.
         match self.coarse.back_mut() {
-            Some(last) if duration(last.at) + COARSE > point.at && last.at <= packed.at => {
-                last.memory = last.memory.max(packed.memory);
-                last.cpu = last.cpu.max(packed.cpu);
-                last.limit = packed.limit;
-                last.stall = last.stall.max(packed.stall);
+            Some(minute)
+                if duration(minute.first) + COARSE > point.at && minute.first <= run.first =>
+            {
+                minute.last = run.last;
+                minute.memory = minute.memory.max(run.memory);
+                minute.cpu = minute.cpu.max(run.cpu);
+                minute.limit = run.limit;
+                minute.stall = minute.stall.max(run.stall);
             }
-            _ => self.coarse.push_back(packed),
+            // The minute is over.
+            _ => {
+                if let Some(minute) = self.coarse.pop_back() {
+                    append(&mut self.coarse, minute);
+                }
+                self.coarse.push_back(run);
+            }
+        }
+        append(&mut self.fine, run);
+        if self.fine.len() > RUNS {
+            self.fine.pop_front();
         }
         drop_before(&mut self.fine, point.at.saturating_sub(SPAN));
         drop_before(&mut self.coarse, point.at.saturating_sub(LONG));
@@ -135,7 +167,7 @@ impl History {
 
     /// When anything was last known.
     pub fn newest(&self) -> Option<Duration> {
-        let point = self.fine.back().map(|point| point.at);
+        let point = self.fine.back().map(|run| run.last);
         point.max(self.ooms.back().copied()).map(duration)
     }
 
@@ -144,19 +176,24 @@ impl History {
         self.newest().is_none_or(|newest| newest < oldest)
     }
 
-    /// The points of the last ten minutes, oldest first.
-    pub fn points(&self) -> impl DoubleEndedIterator<Item = Point> {
-        self.fine.iter().copied().map(Point::from)
+    /// The points of the last ten minutes, oldest first; of those that say the same one each `step`, and the last.
+    pub fn points(&self, step: Duration) -> impl Iterator<Item = Point> {
+        let step = step.as_millis() as usize / 100;
+        self.fine.iter().flat_map(move |run| {
+            let instants = (run.first..run.last).step_by(step.max(1));
+            instants.chain([run.last]).map(|at| run.at(at))
+        })
     }
 
     /// What `memory.current` grew by in the last seconds, in bytes; below 0 where it fell.
     pub fn grown(&self, now: Duration) -> Option<f64> {
         let begin = tenths(now.saturating_sub(LATELY));
-        let recent = self.fine.iter().rev().take_while(|point| point.at >= begin);
-        let mut known = recent.filter(|point| !point.memory.is_nan());
-        let newest = known.next()?.memory;
-        let oldest = known.last()?.memory;
-        Some(f64::from(newest - oldest))
+        let recent = self.fine.iter().rev().take_while(|run| run.last >= begin);
+        let mut known = recent.filter(|run| !run.memory.is_nan());
+        let newest = known.next()?;
+        let oldest = known.last();
+        let oldest = oldest.or((newest.first < newest.last).then_some(newest))?;
+        Some(f64::from(newest.memory - oldest.memory))
     }
 
     /// When OOM kills happened, oldest first.
@@ -182,12 +219,21 @@ impl History {
         };
         let mut values: Vec<Option<f64>> = vec![None; columns];
         // In full as far as that goes, before it in coarse.
-        let begin = self.fine.front().map_or(0, |point| point.at);
-        let long = self.coarse.iter().filter(|point| point.at < begin);
-        for packed in long.chain(&self.fine) {
-            let point = Point::from(*packed);
-            if let (Some(index), Some(value)) = (slice(point.at), value(&point)) {
-                values[index] = Some(values[index].map_or(value, |other| other.max(value)));
+        let begin = self.fine.front().map_or(0, |run| run.first);
+        let coarse = self.coarse.iter().filter(|run| run.first < begin);
+        let coarse = coarse.map(|run| Run {
+            last: run.last.min(begin),
+            ..*run
+        });
+        for run in coarse.chain(self.fine.iter().copied()) {
+            let (Some(last), Some(value)) = (slice(duration(run.last)), value(&run.at(run.last)))
+            else {
+                continue;
+            };
+            // What began before the first slice is in it all the same.
+            let first = slice(duration(run.first)).unwrap_or(0);
+            for slice in &mut values[first..=last] {
+                *slice = Some(slice.map_or(value, |other| other.max(value)));
             }
         }
         let mut marks = vec![false; columns];
@@ -200,10 +246,21 @@ impl History {
     }
 }
 
-fn drop_before(points: &mut VecDeque<Packed>, oldest: Duration) {
+/// Adds a run, to the last one where that says the same.
+fn append(runs: &mut VecDeque<Run>, run: Run) {
+    if !runs.back_mut().is_some_and(|last| last.join(run)) {
+        runs.push_back(run);
+    }
+}
+
+/// Forgets what is older.
+fn drop_before(runs: &mut VecDeque<Run>, oldest: Duration) {
     let oldest = tenths(oldest);
-    while points.front().is_some_and(|point| point.at < oldest) {
-        points.pop_front();
+    while runs.front().is_some_and(|run| run.last < oldest) {
+        runs.pop_front();
+    }
+    if let Some(run) = runs.front_mut() {
+        run.first = run.first.max(oldest);
     }
 }
 
@@ -225,14 +282,85 @@ mod tests {
     fn a_history_is_bounded_by_time_and_by_number() {
         let mut history = History::default();
         (0..30_000).for_each(|second| history.push(point(second)));
-        assert_eq!(history.points().count(), 601);
+        assert_eq!(history.points(SPAN).count(), 601);
         assert!((360..=361).contains(&history.coarse.len()));
         let mut history = History::default();
         (0..5000).for_each(|_| history.push(point(7)));
-        assert_eq!(history.points().count(), POINTS);
+        assert_eq!(history.points(SPAN).count(), 1);
+        // Each says something else.
+        let other = |number: u64| Point {
+            memory: Some(Bytes(number)),
+            ..point(7)
+        };
+        (0..5000).for_each(|number| history.push(other(number)));
+        assert_eq!(history.points(SPAN).count(), RUNS);
         (0..5000).for_each(|second| history.mark_oom(Duration::from_secs(second)));
         assert_eq!(history.ooms().count(), OOMS);
-        assert_eq!(size_of::<Packed>(), 20);
+        assert_eq!(size_of::<Run>(), 24);
+    }
+
+    /// Nothing happens in it, under the host's ceiling, which is a little different at every look.
+    fn idle(second: u64) -> Point {
+        Point {
+            memory: Some(Bytes(1 << 20)),
+            cpu: Some(Percent(0.0)),
+            limit: Some(Bytes((1 << 30) - (second % 7) * 4096)),
+            stall: Some(Percent(0.0)),
+            ..point(second)
+        }
+    }
+
+    #[test]
+    fn a_cgroup_in_which_nothing_happens_costs_next_to_nothing() {
+        let mut history = History::default();
+        (0..30_000).for_each(|second| history.push(idle(second)));
+        let runs = history.fine.len() + history.coarse.len();
+        assert!(runs <= 3, "{runs}: {history:?}");
+        let room = history.fine.capacity() + history.coarse.capacity();
+        assert!(room <= 8, "{room}");
+        // It looks as if each point had been kept.
+        let now = Duration::from_secs(29_999);
+        let memory = |point: &Point| Some(point.memory?.0 as f64);
+        for span in [SPAN, LONG] {
+            let (values, _) = history.columns(50, now, span, memory);
+            assert_eq!(values, [Some(f64::from(1 << 20)); 50]);
+        }
+        assert_eq!(history.grown(now), Some(0.0));
+        let ends: Vec<u64> = history
+            .points(SPAN)
+            .map(|point| point.at.as_secs())
+            .collect();
+        assert_eq!(ends, [29_399, 29_999]);
+    }
+
+    #[test]
+    fn nothing_is_known_of_a_time_in_which_nobody_looked() {
+        let mut history = History::default();
+        (0..100).for_each(|second| history.push(idle(second)));
+        (500..=600).for_each(|second| history.push(idle(second)));
+        let (values, _) = history.columns(6, SPAN, SPAN, |point| Some(point.memory?.0 as f64));
+        let known: Vec<bool> = values.iter().map(Option::is_some).collect();
+        assert_eq!(known, [true, false, false, false, true, true]);
+        // A single look is no growth.
+        let mut history = History::default();
+        history.push(idle(1));
+        assert_eq!(history.grown(Duration::from_secs(1)), None);
+    }
+
+    #[test]
+    fn a_changed_limit_is_a_new_run() {
+        let mut history = History::default();
+        (0..100).for_each(|second| history.push(idle(second)));
+        let lowered = Some(Bytes((1 << 30) - (1 << 24)));
+        (100..200).for_each(|second| {
+            history.push(Point {
+                limit: lowered,
+                ..idle(second)
+            });
+        });
+        let limits: Vec<_> = history.points(SPAN).map(|point| point.limit).collect();
+        assert_eq!(limits[2..], [lowered; 2]);
+        assert_ne!(limits[1], lowered);
     }
 
     #[test]

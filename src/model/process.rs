@@ -72,6 +72,15 @@ pub(super) fn cpu(before: &Sample, now: &Sample) -> Cpu {
 }
 
 impl Model {
+    /// How many processes are in a cgroup and below it that were not read, as there are so many.
+    pub fn more_processes(&self, root: &str) -> usize {
+        let cgroups = self.sample().into_iter().flat_map(|sample| &sample.cgroups);
+        cgroups
+            .filter(|cgroup| cgroup.more_processes > 0 && tree::is_in(&cgroup.path, root))
+            .map(|cgroup| cgroup.more_processes)
+            .sum()
+    }
+
     /// The processes in a cgroup and below it, as far as they were sampled.
     pub fn processes(&self, root: &str, order: Order) -> Vec<Process<'_>> {
         let Some(sample) = self.sample() else {

@@ -88,6 +88,8 @@ pub struct CgroupSample {
 
     /// The processes directly in it. Dear: only for the cgroups of interest, empty for the others.
     pub processes: Vec<ProcessSample>,
+    /// How many more are in it than were read.
+    pub more_processes: usize,
 }
 
 impl CgroupSample {
@@ -121,6 +123,7 @@ impl CgroupSample {
             memory_pressure: Reading::NotAvailable,
             io_pressure: Reading::NotAvailable,
             processes: Vec::new(),
+            more_processes: 0,
         }
     }
 

@@ -15,7 +15,7 @@ use crate::kernel::io::{IoMax, IoStat};
 use crate::kernel::memory::MemoryStat;
 use crate::kernel::pids::PidsEvents;
 use crate::kernel::pressure::Pressure;
-use crate::kernel::task::{self, Tasks};
+use crate::kernel::task::{self, Task, Tasks};
 use crate::kernel::unit::{Bytes, Limit, Malformed, number};
 
 /// How often limits are read although nobody said that they changed (written through another mount).
@@ -137,10 +137,9 @@ impl Sweep<'_> {
             let pids = &mut *self.pids;
             let read = handle.get(reader, File::Procs, |text| task::parse_procs(text, pids))?;
             if read.value().is_some() {
-                row.processes = pids
-                    .iter()
-                    .filter_map(|&pid| process(self.tasks, pid))
-                    .collect();
+                let (tasks, more) = self.tasks.read_all(pids);
+                row.processes = tasks.into_iter().map(process).collect();
+                row.more_processes = more;
             }
         }
         Ok(row)
@@ -173,9 +172,8 @@ fn keep(row: &mut CgroupSample, last: &CgroupSample) {
     row.memory_peak = last.memory_peak;
 }
 
-fn process(tasks: &mut Tasks, pid: u32) -> Option<ProcessSample> {
-    let task = tasks.read(pid)?;
-    Some(ProcessSample {
+fn process((pid, task): (u32, Task)) -> ProcessSample {
+    ProcessSample {
         pid,
         inner_pids: task.inner_pids,
         start_time: task.start_time,
@@ -186,7 +184,7 @@ fn process(tasks: &mut Tasks, pid: u32) -> Option<ProcessSample> {
         threads: task.threads,
         cpu_time: task.cpu_time,
         namespaces: task.namespaces,
-    })
+    }
 }
 
 fn count(text: &[u8]) -> Result<u64, Malformed> {

@@ -1,5 +1,8 @@
 //! The views besides the tree: how one gets there, and what one does in them.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use crossterm::event::{Event, KeyCode, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ringfence::sample::live::Interest;
 use ringfence::ui::state::Screen;
@@ -65,6 +68,22 @@ fn processes_are_a_tree_and_can_be_sorted() {
     );
     assert!(
         matches!(slice.state.interest(&slice.model), Interest::Some { processes, .. } if processes.len() == 6)
+    );
+}
+
+#[test]
+fn processes_that_were_not_read_are_counted() {
+    let mut dashboard = Dashboard::new("demo", 120, 40);
+    let mut sample = dashboard.model.sample().unwrap().clone();
+    sample.since_boot += Duration::from_secs(1);
+    for cgroup in &mut sample.cgroups {
+        cgroup.more_processes = 200;
+    }
+    dashboard.model.fold(Arc::new(sample));
+    let screen = dashboard.keys("j3").screen();
+    assert!(
+        screen.contains("COMMAND  and 200 more, not read"),
+        "{screen}"
     );
 }
 

@@ -11,7 +11,7 @@ use crate::sample::CgroupSample;
 /// How long a past each incident keeps.
 pub const BEFORE: Duration = Duration::from_mins(2);
 /// How many points of it.
-const POINTS: usize = 240;
+const POINTS: u32 = 240;
 /// The past that is told in words, in seconds.
 const TOLD: f32 = 60.0;
 /// Memory that fell below this share of what it was has begun anew: a restart, an earlier kill.
@@ -54,7 +54,7 @@ impl Incident {
     /// Takes over the past of the victims' cgroup.
     pub(in crate::model) fn look_back(&mut self, history: &History) {
         let mut points: Vec<Moment> = history
-            .points()
+            .points(BEFORE / POINTS)
             .filter(|point| point.at <= self.at && self.at.saturating_sub(point.at) <= BEFORE)
             .filter_map(|point| {
                 // A chart needs no more digits.
@@ -73,7 +73,7 @@ impl Incident {
         {
             points.pop();
         }
-        let surplus = points.len().saturating_sub(POINTS);
+        let surplus = points.len().saturating_sub(POINTS as usize);
         self.before = points[surplus..].to_vec();
     }
 

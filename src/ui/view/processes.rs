@@ -1,6 +1,8 @@
 //! The processes of the selected cgroup and of those below it, with their pids outside and inside, and
 //! the namespaces that fence the chosen one.
 
+use std::fmt::Write as _;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
@@ -95,7 +97,10 @@ pub fn room(state: &State, model: &Model) -> usize {
 }
 
 pub(super) fn render(buffer: &mut Buffer, area: Rect, model: &Model, state: &State, theme: &Theme) {
-    titles(buffer, area, state, theme);
+    let more = state
+        .selected()
+        .map_or(0, |path| model.more_processes(path));
+    titles(buffer, area, state, more, theme);
     let listed = state.listed(model);
     let list = list(area);
     if listed.is_empty() {
@@ -129,7 +134,7 @@ pub(super) fn render(buffer: &mut Buffer, area: Rect, model: &Model, state: &Sta
     }
 }
 
-fn titles(buffer: &mut Buffer, area: Rect, state: &State, theme: &Theme) {
+fn titles(buffer: &mut Buffer, area: Rect, state: &State, more: usize, theme: &Theme) {
     for (column, x, wide) in columns(area.width) {
         let mut title = column.title.to_owned();
         let mut style = theme.dim.add_modifier(Modifier::BOLD);
@@ -141,6 +146,9 @@ fn titles(buffer: &mut Buffer, area: Rect, state: &State, theme: &Theme) {
             } else {
                 '▴'
             });
+        }
+        if column.width == 0 && more > 0 {
+            let _ = write!(title, "  and {more} more, not read");
         }
         let right = !matches!(column.title, "COMMAND" | "CGROUP" | "S");
         // The mark may stand in the gap.
