@@ -32,6 +32,7 @@
 pub mod account;
 pub mod error;
 pub mod fence;
+mod guard;
 pub mod home;
 pub mod ids;
 pub mod image;
@@ -51,6 +52,7 @@ pub mod start;
 pub mod state;
 pub mod stdio;
 pub mod step;
+pub mod storage;
 pub mod supervise;
 mod terminal;
 

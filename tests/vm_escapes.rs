@@ -13,6 +13,7 @@ use std::process::{Command, Stdio};
 
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
+use nix::sys::signal::Signal;
 
 #[path = "vm_escapes/attack.rs"]
 mod attack;
@@ -21,7 +22,7 @@ mod support;
 
 use attack::{ATTACKS, Attack, Outside};
 use support::dashboard::Dashboard;
-use support::{Host, binary, read};
+use support::{Host, binary, read, wait_until};
 
 /// What gives something up, and what it is called in the table.
 const FLAGS: [(&str, &[&str]); 8] = [
@@ -333,6 +334,26 @@ fn typist() {
     ] {
         let done = attack::type_on(path, "echo owned\n");
         println!("typist: {path} {done:?}");
+    }
+}
+
+/// The kernel clears the parent-death signal of who changes its user; its launcher's end is its own all the same.
+#[test]
+fn nothing_outlives_a_killed_launcher() {
+    let host = Host::new();
+    let script = "echo ready; exec su -s /bin/sh user -c 'echo changed; exec sleep 1000'";
+    for (name, flags) in FLAGS {
+        let mut workload = host.start("survivor", flags, script);
+        assert_eq!(workload.next_line(), "changed", "{name}");
+        assert_eq!(workload.pids().len(), 1, "{name}");
+        workload.signal(Signal::SIGKILL);
+        wait_until("the end of all", || {
+            workload.read("cgroup.procs").is_empty()
+        });
+        assert_eq!(workload.finish().code, 137, "{name}");
+        let next = host.run(&[], &["true"]);
+        next.fails(0, &["survivor: its supervisor was killed"]);
+        host.assert_clean(name);
     }
 }
 

@@ -17,6 +17,8 @@ mod root;
 mod security;
 #[path = "vm_launch/stdio.rs"]
 mod stdio;
+#[path = "vm_launch/storage.rs"]
+mod storage;
 #[allow(dead_code, reason = "each suite uses its part")]
 mod support;
 #[path = "vm_launch/terminal.rs"]

@@ -5,8 +5,8 @@ use crate::command;
 use crate::launch::fence::{Capability, SecurityOpt};
 use crate::launch::spec::{
     CpuWeight, Cpus, DeviceBps, DeviceIops, EnvVar, HostDir, Hostname, ImageRef, LogOpt, Memory,
-    MemorySwap, Name, Net, PidsLimit, Publish, Restart, Seconds, Spec, TimeOffset, Tmpfs, Unmask,
-    User, Userns, Volume, Workdir,
+    MemorySwap, Name, Net, PidsLimit, Publish, Restart, Seconds, Spec, StorageOpt, TimeOffset,
+    Tmpfs, Unmask, User, Userns, Volume, Workdir,
 };
 use crate::launch::state::Terms;
 
@@ -85,6 +85,10 @@ pub struct Args {
     /// Let nothing be written to the root file system.
     #[arg(long)]
     read_only: bool,
+    /// Let at most so much be written to the root file system: size=1g, or size=max. By a project quota where the disk has
+    /// them (then 10 GiB is the default), else in memory.
+    #[arg(long, value_name = "size=SIZE|max", conflicts_with = "layer_dir")]
+    storage_opt: Option<StorageOpt>,
     /// Show a file or directory of the host inside. May be given more than once.
     #[arg(short, long, value_name = "SRC:DST[:ro]")]
     volume: Vec<Volume>,
@@ -189,6 +193,7 @@ impl Args {
             rootfs: self.rootfs,
             layer_dir: self.layer_dir,
             read_only: self.read_only,
+            storage_opt: self.storage_opt,
             volume: self.volume,
             unmask: self.unmask,
             tmpfs: self.tmpfs,

@@ -6,6 +6,7 @@ pub mod clone;
 pub mod exec;
 pub mod mount;
 pub mod pass;
+pub mod quota;
 
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd};

@@ -8,7 +8,6 @@
 //!   it says; a [`ScopeKeeper`] takes its place. The scope goes with either.
 
 use std::io;
-use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
@@ -18,7 +17,6 @@ use nix::sched::CloneFlags;
 use nix::sys::prctl::{set_name, set_pdeathsig};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::unistd::{getpid, getppid, setsid};
-use rustix::process::{WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use super::stdio::leave_streams;
 use crate::kernel::cgroup::hierarchy::of_process;
@@ -63,8 +61,7 @@ impl ScopeKeeper {
 
 impl Drop for ScopeKeeper {
     fn drop(&mut self) {
-        let _ = pidfd_send_signal(&self.0.pidfd, rustix::process::Signal::KILL);
-        let _ = waitid(WaitId::PidFd(self.0.pidfd.as_fd()), WaitIdOptions::EXITED);
+        self.0.end();
     }
 }
 

@@ -15,10 +15,12 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use super::error::{Error, Result};
+use super::guard::Guard;
 use super::home::{self, SLICE, ScopeKeeper};
 use super::lock;
 use super::mask;
 use super::plan::{Plan, random_hex};
+use super::storage::{self, Writes};
 use crate::kernel::cgroup::hierarchy::Hierarchy;
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::error::Error as KernelError;
@@ -26,7 +28,7 @@ use crate::kernel::remove::{What, remove_all};
 use crate::kernel::syscall::mount::{Mapped, Overlay, private_tmpfs};
 
 /// Where scratch directories are: on disk, or where that cannot be written, in memory.
-const SCRATCH: [&str; 2] = ["/var/lib/ringfence/scratch", "/run/ringfence/scratch"];
+pub(super) const SCRATCH: [&str; 2] = ["/var/lib/ringfence/scratch", "/run/ringfence/scratch"];
 
 /// How often a leaf is made whose files vanish.
 const TRIES: u32 = 5;
@@ -46,13 +48,15 @@ pub struct Place {
     _lock: File,
     /// The layer directory that is kept, locked.
     kept: Option<(PathBuf, File)>,
-    /// Whether a private tmpfs is on the scratch directory, as its file system carries no overlay.
-    in_memory: bool,
+    /// Decided at the first start.
+    writes: Option<Writes>,
     /// Whether nobody needs the writes to reach the disk: they are thrown away, and no limit of I/O waits for them.
     volatile: bool,
     removed: bool,
     /// The files that limits were written to, and what the kernel made of them, until the first start.
     written: Vec<(&'static str, Option<Vec<u8>>)>,
+    /// As long as there is a leaf.
+    guard: Option<Guard>,
     /// Last, so that the scope is there until the rest is gone.
     _keeper: Option<ScopeKeeper>,
 }
@@ -83,6 +87,7 @@ impl Place {
         let clean = |_: &Error| remove_empty_slice(&base, &plan.mount.join(SLICE));
         let mut place = claimed.inspect_err(clean)?;
         // From here on, dropping the place cleans up.
+        place.guard = Some(Guard::start(&place.leaf)?);
         place.write_limits(plan)?;
         if plan.pasta.is_some() {
             place.beside = Some(Cgroup::create(beside(place.leaf.path()))?);
@@ -130,9 +135,10 @@ impl Place {
             _lock: lock,
             volatile: kept.is_none() && !plan.limits.iter().any(|(file, _)| *file == "io.max"),
             kept,
-            in_memory: false,
+            writes: None,
             removed: false,
             written: Vec::new(),
+            guard: None,
             _keeper: keeper,
         })
     }
@@ -163,12 +169,20 @@ impl Place {
         plan: &Plan,
         notice: &mut dyn FnMut(String),
     ) -> Result<(OwnedFd, CString)> {
+        if self.writes.is_none() {
+            self.writes = Some(match &self.kept {
+                Some(_) => Writes::OnDisk,
+                None => storage::bound(&self.scratch, plan.root.storage, notice)?,
+            });
+        }
         match self.overlay(plan) {
             Err(error)
-                if error.errno() == Errno::EINVAL && !self.in_memory && self.kept.is_none() =>
+                if error.errno() == Errno::EINVAL
+                    && self.writes == Some(Writes::OnDisk)
+                    && self.kept.is_none() =>
             {
-                private_tmpfs(&self.scratch)?;
-                self.in_memory = true;
+                private_tmpfs(&self.scratch, None)?;
+                self.writes = Some(Writes::InMemory);
                 notice(format!(
                     "{} cannot carry an overlay's writes, so they are kept in memory, within the memory limit",
                     self.scratch.display()
@@ -278,10 +292,11 @@ impl Place {
         }
         let beside = self.beside.as_ref().map_or(Ok(()), Cgroup::remove);
         let leaf = self.leaf.remove();
+        self.guard = None;
         if let (Some(base), Some(slice)) = (self.scratch.parent(), self.leaf.path().parent()) {
             remove_empty_slice(base, slice);
         }
-        if self.in_memory {
+        if self.writes == Some(Writes::InMemory) {
             let _ = nix::mount::umount2(&self.scratch, nix::mount::MntFlags::MNT_DETACH);
         }
         let cgroups = leaf.and(beside);

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use super::error::{Error, Result};
 use super::image::Image;
 use super::mask;
-use super::spec::{HostDir, Net, Spec};
+use super::spec::{HostDir, Net, Spec, StorageOpt};
 use crate::kernel::error::Error as KernelError;
 use crate::kernel::process::{Beneath, mounts_beneath_root};
 use crate::kernel::syscall::mount::{detached_copy, map_ids};
@@ -21,6 +21,8 @@ pub struct Root {
     pub layers: Vec<PathBuf>,
     /// Where the layer that takes the writes stays.
     pub kept: Option<PathBuf>,
+    /// How much of what is thrown away may be written.
+    pub storage: Option<StorageOpt>,
     /// What shows inside, in the order in which to put it there.
     pub shown: Vec<Shown>,
     /// What of the host's root does not show, in its own file system.
@@ -78,6 +80,11 @@ impl Root {
                 "unmask is about the host's root, and this root file system is another",
             ));
         }
+        if spec.layer_dir.is_some() && spec.storage_opt.is_some() {
+            return Err(Error::refused(
+                "storage-opt bounds what is thrown away, and layer-dir keeps it; leave one out",
+            ));
+        }
         for volume in &spec.volume {
             let source = &volume.source;
             let found = look(source)?;
@@ -92,6 +99,7 @@ impl Root {
         Ok(Self {
             layers,
             kept: spec.layer_dir.as_ref().map(directory).transpose()?,
+            storage: spec.storage_opt,
             hosts_sys: spec.net == Net::Host,
             masked,
             masked_beneath,

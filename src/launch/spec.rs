@@ -15,7 +15,7 @@ use crate::kernel::unit::bad;
 pub use value::{
     BadValue, Clock, CpuWeight, Cpus, DeviceBps, DeviceIops, EnvVar, HostDir, Hostname, ImageRef,
     LogOpt, LogRules, Memory, MemorySwap, Name, PidsLimit, Protocol, Publish, Restart, Seconds,
-    TimeOffset, Tmpfs, Unmask, User, Volume, Workdir,
+    StorageOpt, TimeOffset, Tmpfs, Unmask, User, Volume, Workdir,
 };
 
 /// One workload. Keys are equal to the flags of `ringfence run`; a command is required, or
@@ -87,6 +87,9 @@ pub struct Spec {
     /// The root file system cannot be written.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub read_only: bool,
+    /// How much it may write where that is thrown away: `size=1g` or `size=max`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_opt: Option<StorageOpt>,
     /// Files and directories of the host that show inside: `SRC:DST[:ro]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volume: Vec<Volume>,
@@ -303,6 +306,7 @@ impl Spec {
             rootfs: Vec::new(),
             layer_dir: None,
             read_only: false,
+            storage_opt: None,
             volume: Vec::new(),
             unmask: Vec::new(),
             tmpfs: Vec::new(),
@@ -364,6 +368,7 @@ mod tests {
         rootfs = ["/srv/base", "/srv/app"]
         layer-dir = "/srv/layer"
         read-only = true
+        storage-opt = "size=1048576"
         volume = ["/a:/b:ro"]
         unmask = ["/root", "ALL"]
         tmpfs = ["/t:size=1m"]

@@ -124,7 +124,16 @@ pub fn start(
             terminal: far,
             streams,
         };
-        side.spawn(namespaces, place.leaf())?
+        let spawned = side.spawn(namespaces, place.leaf());
+        spawned.map_err(|error| match error {
+            Error::Kernel(error) if maps.is_some() && error.errno() == Errno::ENOSPC => {
+                Error::refused(format!(
+                    "{error}: no more user namespaces may be made (user.max_user_namespaces); `ringfence doctor` says \
+                     what would mend it, and --userns host does without one"
+                ))
+            }
+            error => error,
+        })?
     };
     let pid = child.pid.as_raw().cast_unsigned();
     let proc = Path::new("/proc");
@@ -301,9 +310,11 @@ impl ChildSide<'_> {
         if let Err(errno) = prepared {
             return self.fail(PREPARE, errno);
         }
-        // The end of the pipe: the launcher died before the death signal was set.
-        if read(&self.go, &mut [0]) != Ok(1) {
-            return 125;
+        match read(&self.go, &mut [0]) {
+            Ok(1) => {}
+            // The end of the pipe: the launcher died before the death signal was set.
+            Ok(_) => return 125,
+            Err(errno) => return self.fail(PREPARE, errno),
         }
         // Until exec this is a copy of the launcher, which nobody inside may look into. Up to now there was nobody, but who
         // connects the network has to.
@@ -317,8 +328,10 @@ impl ChildSide<'_> {
         if let Err(errno) = prctl::set_pdeathsig(Signal::SIGKILL) {
             return self.fail(PREPARE, errno);
         }
-        if self.is_launcher_dead() {
-            return 125;
+        match self.is_launcher_dead() {
+            Ok(false) => {}
+            Ok(true) => return 125,
+            Err(errno) => return self.fail(PREPARE, errno),
         }
         if !self.walk.init {
             return self.exec(forked);
@@ -341,9 +354,9 @@ impl ChildSide<'_> {
         }
     }
 
-    fn is_launcher_dead(&self) -> bool {
+    fn is_launcher_dead(&self) -> nix::Result<bool> {
         let mut go = [PollFd::new(self.go.as_fd(), PollFlags::empty())];
-        poll(&mut go, PollTimeout::ZERO) != Ok(0)
+        poll(&mut go, PollTimeout::ZERO).map(|ready| ready > 0)
     }
 
     fn put_up_fences(&self, forked: &Forked) -> std::result::Result<(), (u32, Errno)> {

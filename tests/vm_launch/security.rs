@@ -95,6 +95,18 @@ fn b56_a_profile_of_ones_own() {
     fs::write(&path, r#"{"defaultAction": "SCMP_ACT_MAYBE"}"#).unwrap();
     host.run(&flags, &["true"])
         .fails(125, &["cannot use the seccomp profile", "SCMP_ACT_MAYBE"]);
+    fs::write(&path, b"\x7fELF\0\xff").unwrap();
+    host.run(&flags, &["true"])
+        .fails(125, &["the seccomp profile", "UTF-8"]);
+    // Whoever may execute nothing cannot become the program.
+    fs::write(
+        &path,
+        r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["execve", "execveat"], "action": "SCMP_ACT_ERRNO"}]}"#,
+    )
+    .unwrap();
+    host.run(&flags, &["true"])
+        .fails(126, &["true: cannot be executed: Operation not permitted"]);
     host.run(&["--security-opt", "apparmor=x"], &["true"])
         .fails(2, &["`apparmor=x` is no security option"]);
     host.run(&["--security-opt", "seccomp=/no/such"], &["true"])

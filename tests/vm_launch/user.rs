@@ -150,6 +150,71 @@ fn a_file_system_that_cannot_map_ids_leaves_them_as_they_are_and_says_so() {
 }
 
 #[test]
+fn a_root_that_cannot_map_ids_leaves_them_as_they_are_and_says_so() {
+    let host = Host::new();
+    let dir = tempfile::tempdir_in("/tmp").unwrap();
+    for at in ["lower", "upper", "work"] {
+        directory(dir.path(), at);
+    }
+    let root = directory(dir.path(), "root");
+    let above = dir.path().display();
+    let options = format!("lowerdir={above}/lower,upperdir={above}/upper,workdir={above}/work");
+    let _overlay = mount(&["-t", "overlay", "-o", &options, "overlay", &root]);
+    fs::copy("/bin/busybox", Path::new(&root).join("busybox")).unwrap();
+    let script = "/busybox cat /proc/self/uid_map; /busybox touch /new && /busybox stat -c %u /new";
+    let command = ["/busybox", "sh", "-c", script];
+    let done = host.run(&["--rootfs", &root], &command);
+    let words: Vec<&str> = done.stdout.split_whitespace().collect();
+    assert_eq!((words[1], *words.last().unwrap()), ("0", "0"), "{done:?}");
+    done.fails(0, &["root inside is uid 0 outside", "cannot map ids"]);
+}
+
+/// The fence is given up by name only.
+#[test]
+fn without_user_namespaces_a_start_is_refused() {
+    let host = Host::new();
+    let most = "/proc/sys/user/max_user_namespaces";
+    let before = read(most);
+    fs::write(most, "0").unwrap();
+    let refused = host.run(&[], &["true"]);
+    let given_up = host.run(&["--userns", "host"], &["true"]);
+    fs::write(most, before).unwrap();
+    refused.fails(
+        125,
+        &["user.max_user_namespaces", "doctor", "--userns host"],
+    );
+    given_up.fails(0, &["userns host"]);
+    // Debian's switch is about who is not root.
+    let switch = "/proc/sys/kernel/unprivileged_userns_clone";
+    fs::write(switch, "0").unwrap();
+    let done = host.run(&[], &["true"]);
+    fs::write(switch, "1").unwrap();
+    assert_eq!((done.code, &*done.stderr), (0, ""), "{done:?}");
+}
+
+/// Whoever uses up what there is of root's inotify stops no start and no dashboard.
+#[test]
+fn no_inotify_is_needed() {
+    let host = Host::new();
+    let most = "/proc/sys/fs/inotify/max_user_instances";
+    let before = read(most);
+    fs::write(most, "0").unwrap();
+    let done = host.run(&["-m", "16m"], &["true"]);
+    let shown = host.verb(&["top", "--plain", "--duration", "1"]);
+    let detached = host.sh(&["-d", "--rm", "--name", "watched"], "sleep 0.2");
+    let waited = host.verb(&["wait", "watched"]);
+    fs::write(most, before).unwrap();
+    assert_eq!((done.code, &*done.stderr), (0, ""), "{done:?}");
+    assert!(
+        shown.stdout.contains("ringfence") || shown.stdout.contains("NAME"),
+        "{shown:?}"
+    );
+    assert_eq!(detached.ok(), "watched");
+    assert_eq!(waited.code, 0, "{waited:?}");
+    host.assert_clean("starts without inotify");
+}
+
+#[test]
 fn below_a_volume_what_cannot_be_mapped_is_nobodys() {
     let host = Host::new();
     let script = "stat -c %u /host /host/proc /host/home/user; cat /proc/self/uid_map | tr -s ' ' | cut -d ' ' -f 3";

@@ -285,28 +285,39 @@ fn mkfs(options: &[&str]) -> Result<Command> {
     Ok(command)
 }
 
-/// Makes a disk with one partition, which holds an empty ext4: a second device for tests to name.
+/// Makes a second device for tests to name, of two partitions, each of which holds an empty ext4. That of the second one
+/// has quotas for projects.
 pub fn write_second_disk(disk: &Path) -> Result<()> {
     const SECTOR: usize = 512;
     const MIB: u64 = 1024 * 1024;
-    let start = MIB / SECTOR as u64;
-    let sectors = (SECOND_DISK_MIB - 1) * MIB / SECTOR as u64;
+    /// Where each begins, and how long it is.
+    const PARTITIONS: [(u64, u64); 2] = [
+        (1, SECOND_DISK_MIB / 2 - 1),
+        (SECOND_DISK_MIB / 2, SECOND_DISK_MIB / 2),
+    ];
 
     let mut table = [0; SECTOR];
-    let entry = &mut table[446..462];
-    entry[4] = 0x83; // Linux; the head and track fields stay zero, nobody has read them for decades
-    entry[8..12].copy_from_slice(&u32::try_from(start)?.to_le_bytes());
-    entry[12..16].copy_from_slice(&u32::try_from(sectors)?.to_le_bytes());
+    for ((start, length), entry) in PARTITIONS.into_iter().zip(table[446..].chunks_mut(16)) {
+        let sectors = |mib: u64| u32::try_from(mib * MIB / SECTOR as u64);
+        entry[4] = 0x83; // Linux; the head and track fields stay zero, nobody has read them for decades
+        entry[8..12].copy_from_slice(&sectors(start)?.to_le_bytes());
+        entry[12..16].copy_from_slice(&sectors(length)?.to_le_bytes());
+    }
     table[510..].copy_from_slice(&[0x55, 0xaa]);
     let mut file = File::create(disk)?;
     file.write_all(&table)?;
     file.set_len(SECOND_DISK_MIB * MIB)?;
 
-    let mut mkfs = mkfs(&["-E"])?;
-    mkfs.arg(format!(
-        "offset={MIB},lazy_itable_init=1,lazy_journal_init=1"
-    ));
-    host::output(mkfs.arg(disk).arg(format!("{}k", sectors / 2))).map(drop)
+    let features: [&[&str]; 2] = [&[], &["-O", "quota,project"]];
+    for ((start, length), features) in PARTITIONS.into_iter().zip(features) {
+        let mut mkfs = mkfs(features)?;
+        mkfs.arg("-E").arg(format!(
+            "offset={},lazy_itable_init=1,lazy_journal_init=1",
+            start * MIB
+        ));
+        host::output(mkfs.arg(disk).arg(format!("{length}M")))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

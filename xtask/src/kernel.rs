@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use crate::host;
 
 /// Modules loaded before the disk is mounted. Kernels that have one built in ship no file for it.
-const MODULES: [&str; 7] = [
+const MODULES: [&str; 8] = [
     "virtio_pci",
     "virtio_blk",
     "virtio_console",
@@ -18,10 +18,13 @@ const MODULES: [&str; 7] = [
     "loop",
     "tun",
     "veth",
+    "quota_v2",
 ];
 
 /// The list of a cached kernel's files.
 const SIZES: &str = "sizes";
+/// The modules that were asked for when it was cached.
+const WANTED: &str = "wanted";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kernel {
@@ -111,6 +114,7 @@ pub fn extract(package: &Path, into: &Path) -> Result<String> {
         fs::write(into.join(format!("modules/{index:02}-{name}.ko")), bytes)?;
     }
     fs::write(into.join("release"), &release)?;
+    fs::write(into.join(WANTED), MODULES.join("\n"))?;
     let sizes = sizes(into)?;
     fs::write(into.join(SIZES), sizes)?;
     Ok(release)
@@ -132,17 +136,19 @@ fn sizes(dir: &Path) -> Result<String> {
     Ok(lines.concat())
 }
 
-/// Whether all files have the size that they had when they were fetched. Caches of before have no list of them.
+/// Whether all files that are wanted are there, with the size that they had when they were fetched.
 fn is_whole(dir: &Path) -> bool {
+    let wanted = fs::read_to_string(dir.join(WANTED));
     let Ok(sizes) = fs::read_to_string(dir.join(SIZES)) else {
-        return dir.join("vmlinuz").exists();
+        return false;
     };
-    sizes.lines().all(|line| {
-        line.split_once(' ').is_some_and(|(size, name)| {
-            let metadata = fs::metadata(dir.join(name));
-            metadata.is_ok_and(|metadata| metadata.len().to_string() == size)
+    wanted.is_ok_and(|wanted| wanted == MODULES.join("\n"))
+        && sizes.lines().all(|line| {
+            line.split_once(' ').is_some_and(|(size, name)| {
+                let metadata = fs::metadata(dir.join(name));
+                metadata.is_ok_and(|metadata| metadata.len().to_string() == size)
+            })
         })
-    })
 }
 
 fn only_entry(dir: &Path) -> Result<String> {
@@ -229,12 +235,24 @@ mod tests {
         fs::create_dir(dir.path().join("modules")).unwrap();
         write("vmlinuz", "kernel");
         write("modules/00-overlay.ko", "module");
-        assert!(is_whole(dir.path()), "a cache of before");
+        write(WANTED, &MODULES.join("\n"));
+        assert!(!is_whole(dir.path()));
         write(SIZES, &sizes(dir.path()).unwrap());
         assert!(is_whole(dir.path()));
         write("modules/00-overlay.ko", "mod");
         assert!(!is_whole(dir.path()));
         fs::remove_file(dir.path().join("modules/00-overlay.ko")).unwrap();
+        assert!(!is_whole(dir.path()));
+    }
+
+    #[test]
+    fn a_kernel_without_a_module_that_is_wanted_by_now_is_fetched_again() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("modules")).unwrap();
+        fs::write(dir.path().join(SIZES), "").unwrap();
+        fs::write(dir.path().join(WANTED), MODULES.join("\n")).unwrap();
+        assert!(is_whole(dir.path()));
+        fs::write(dir.path().join(WANTED), MODULES[1..].join("\n")).unwrap();
         assert!(!is_whole(dir.path()));
     }
 

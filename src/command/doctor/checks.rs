@@ -1,12 +1,14 @@
 //! Every check of the doctor, in the order in which it is read.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
 use super::{Finding, State};
 use crate::kernel::cgroup::hierarchy::{self, Hierarchy, Mode};
 use crate::kernel::probe;
+use crate::launch::storage;
+use crate::text;
 
 /// Controllers that limits need, and those that are merely good to have.
 const NEEDED: [&str; 4] = ["memory", "cpu", "io", "pids"];
@@ -33,6 +35,7 @@ pub fn all(proc: &Path, hierarchy: &Hierarchy) -> Vec<Finding> {
     findings.extend(limits_hold(hierarchy));
     findings.push(user_namespaces(proc));
     findings.push(overlay(proc));
+    findings.push(quotas(storage::look()));
     findings.push(pressure(proc));
     findings.push(kernel_log(proc));
     findings.push(open_files());
@@ -333,6 +336,25 @@ fn open_files() -> Finding {
             format!("ulimit -Hn {ENOUGH} (as root)"),
         ),
     }
+}
+
+fn quotas((dir, is_enforced): (PathBuf, bool)) -> Finding {
+    const NAME: &str = "disk quotas";
+    let dir = dir.display();
+    if is_enforced {
+        let most = text::bytes(storage::DEFAULT);
+        return good(
+            NAME,
+            format!("{dir} enforces project quotas: a workload writes {most} at most"),
+        );
+    }
+    bad(
+        NAME,
+        State::Less,
+        format!("{dir} has no project quotas: a workload's writes end where the disk does"),
+        "ringfence run --storage-opt size=1g … (it keeps them in memory), or mount that file system with `prjquota` \
+         (ext4 needs `tune2fs -O project,quota` before)",
+    )
 }
 
 fn inotify(proc: &Path) -> Finding {

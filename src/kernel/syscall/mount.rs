@@ -21,6 +21,7 @@ use super::clone::spawn;
 use super::close_all_but;
 use super::pass;
 use crate::kernel::error::{Error, Result, errno_from};
+use crate::kernel::unit::Bytes;
 
 /// What fills an empty directory.
 pub type Fill<'a> = dyn Fn(&Path) -> Result<()> + 'a;
@@ -204,9 +205,11 @@ fn create_with_lower(overlay: &OwnedFd, layers: &[OwnedFd]) -> rustix::io::Resul
     created
 }
 
-/// Puts a tmpfs at `at` that only this process and its children see: leaves the host's mount namespace
-/// for a copy of it, for good.
-pub fn private_tmpfs(at: &Path) -> Result<()> {
+/// Puts a tmpfs of this size at `at` that only this process and its children see: leaves the host's mount namespace
+/// for a copy of it, for good. Without a size, half of the host's memory.
+pub fn private_tmpfs(at: &Path, size: Option<Bytes>) -> Result<()> {
+    let size = size.map_or_else(String::new, |size| format!(",size={}", size.0));
+    let options = format!("mode=0700{size}");
     let none = None::<&Path>;
     unshare(CloneFlags::CLONE_NEWNS)
         .and_then(|()| {
@@ -220,7 +223,7 @@ pub fn private_tmpfs(at: &Path) -> Result<()> {
                 at,
                 Some("tmpfs"),
                 flags,
-                Some("mode=0700"),
+                Some(options.as_str()),
             )
         })
         .map_err(|errno| Error::new("mount a private tmpfs on", at, errno))

@@ -6,6 +6,7 @@ mod log;
 mod port;
 mod restart;
 mod root;
+mod storage;
 mod word;
 
 use std::fmt;
@@ -25,6 +26,7 @@ pub use log::{LogOpt, LogRules};
 pub use port::{Protocol, Publish};
 pub use restart::Restart;
 pub use root::{HostDir, Tmpfs, Unmask, Volume};
+pub use storage::StorageOpt;
 pub use word::{EnvVar, Hostname, Name, Seconds, Workdir};
 
 /// A word in a file: text, or a number where that is natural (`cpus = 0.5`).
@@ -72,8 +74,8 @@ macro_rules! one_word {
 }
 one_word!(
     Memory, MemorySwap, Cpus, CpuWeight, PidsLimit, DeviceBps, DeviceIops, Name, Hostname, EnvVar,
-    Workdir, Seconds, HostDir, Volume, Tmpfs, Restart, TimeOffset, LogOpt, Publish, ImageRef, User,
-    Unmask
+    Workdir, Seconds, HostDir, Volume, Tmpfs, Restart, TimeOffset, LogOpt, StorageOpt, Publish,
+    ImageRef, User, Unmask
 );
 
 /// An amount of memory: at least a page, at most what the kernel can count.
