@@ -63,7 +63,7 @@ struct Track {
     /// What people call it.
     called: Option<Arc<str>>,
     /// The last `memory.stat` seen.
-    memory_stat: Option<(CgroupId, MemoryStat)>,
+    memory_stat: Option<(CgroupId, Arc<MemoryStat>)>,
 }
 
 /// Everything known about a host and its cgroups.
@@ -113,8 +113,8 @@ impl Model {
         // The old ones make room first: a host may have tens of thousands.
         self.rows = Vec::new();
         self.rows = row::rows(&sample, previous.as_ref(), |cgroup| {
-            let (id, stat) = tracks.get(&cgroup.path)?.memory_stat?;
-            (id == cgroup.id).then_some(stat)
+            let (id, stat) = tracks.get(&cgroup.path)?.memory_stat.as_ref()?;
+            (*id == cgroup.id).then(|| Arc::clone(stat))
         });
         self.host.fold(
             &sample.host,
@@ -131,7 +131,7 @@ impl Model {
                 continue;
             }
             if let Some(stat) = cgroup.memory_stat.value() {
-                track.memory_stat = Some((row.id, *stat));
+                track.memory_stat = Some((row.id, Arc::new(*stat)));
                 if let Some(demand) = forecast::demand(row) {
                     let kills = row.oom_kills.value().copied().unwrap_or_default();
                     let at = sample.since_boot;
@@ -233,10 +233,10 @@ impl Model {
         let track = &self.tracks[&kill.path.value];
         let mut incident = Incident::new(number, at.unwrap_or_default(), kill, row, &label);
         incident.look_back(&track.history);
-        if let (None, Some((id, stat))) = (incident.kill.memory_stat, track.memory_stat)
-            && id == kill.cgroup
+        if let (None, Some((id, stat))) = (incident.kill.memory_stat, &track.memory_stat)
+            && *id == kill.cgroup
         {
-            incident.kill.memory_stat = Some(Fact::new(stat, Means::Seen));
+            incident.kill.memory_stat = Some(Fact::new(**stat, Means::Seen));
         }
         let notes: Vec<Note> = oom::notes(&incident).collect();
         incident::push(&mut self.incidents, incident);

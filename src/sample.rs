@@ -30,8 +30,9 @@ pub struct Sample {
     pub since_boot: Duration,
     /// The host as a whole.
     pub host: HostSample,
-    /// Every cgroup, parents before children, siblings together (depth first, by name).
-    pub cgroups: Vec<CgroupSample>,
+    /// Every cgroup, parents before children, siblings together (depth first, by name). One of which nothing has changed is
+    /// that of the sample before.
+    pub cgroups: Vec<Arc<CgroupSample>>,
 }
 
 /// The host as a whole.
@@ -66,6 +67,9 @@ pub struct HostSample {
 impl Sample {
     /// Finds a cgroup by identity.
     pub fn cgroup(&self, id: CgroupId) -> Option<&CgroupSample> {
-        self.cgroups.iter().find(|cgroup| cgroup.id == id)
+        self.cgroups
+            .iter()
+            .map(|cgroup| &**cgroup)
+            .find(|cgroup| cgroup.id == id)
     }
 }

@@ -15,7 +15,7 @@ mod views;
 mod workloads;
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crossterm::event::{
@@ -397,7 +397,7 @@ fn a_selected_workload_that_restarts_stays_selected() {
     dashboard.key(KeyCode::Down);
     dashboard.key(KeyCode::Down);
     assert_eq!(dashboard.selected(), "/ringfence.slice/leaker");
-    let next = |dashboard: &mut Dashboard, change: &dyn Fn(&mut Vec<CgroupSample>)| {
+    let next = |dashboard: &mut Dashboard, change: &dyn Fn(&mut Vec<Arc<CgroupSample>>)| {
         let mut next = sample.clone();
         next.since_boot = dashboard.model.sample().unwrap().since_boot + Duration::from_secs(1);
         change(&mut next.cgroups);

@@ -88,7 +88,7 @@ fn read(kernel: &str, shape: &str) -> Recording {
             time: std::time::UNIX_EPOCH + at,
             since_boot: at,
             host,
-            cgroups: vec![top, job],
+            cgroups: vec![top.into(), job.into()],
         });
     }
     recording

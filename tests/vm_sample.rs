@@ -157,7 +157,7 @@ fn has(sample: &Sample, path: &str) -> bool {
         .any(|row| &*row.path == path && alive(row))
 }
 
-fn tombs(sample: &Sample) -> impl Iterator<Item = &CgroupSample> {
+fn tombs(sample: &Sample) -> impl Iterator<Item = &Arc<CgroupSample>> {
     sample
         .cgroups
         .iter()

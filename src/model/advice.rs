@@ -158,7 +158,7 @@ impl Observation {
             unlimited: row.memory_limit.value().map(|ceiling| !ceiling.limited),
             working_set: found.working.map(|size| size.0),
             working_set_p99: found.working_p99.map(|size| size.0),
-            memory_peak: row.parts.memory_peak.value().map(|peak| peak.0),
+            memory_peak: row.now.memory_peak.value().map(|peak| peak.0),
             growth: row.forecast.value().map(|forecast| whole(forecast.rate)),
             limit_in: row
                 .forecast
@@ -229,7 +229,7 @@ impl Found<'_> {
             return Some((wanted.max(round_up(limit)), why));
         }
         // What it once had, it may want again.
-        let peak = self.row.parts.memory_peak.value().copied();
+        let peak = self.row.now.memory_peak.value().copied();
         let less = wanted.max(round_up(peak.unwrap_or_default()));
         let loose = used * LOOSE < 1.0 && limit.0.saturating_sub(most.0) > LOOSE_BY;
         (loose && less.0 <= limit.0 / 2).then(|| {

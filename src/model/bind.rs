@@ -15,7 +15,7 @@ pub(super) fn bind(sample: &Sample, rows: &mut [Row]) {
         .collect();
     for at in 0..rows.len() {
         let chain: Vec<usize> = std::iter::successors(Some(at), |&at| rows[at].parent).collect();
-        let cgroups: Vec<&CgroupSample> = chain.iter().map(|&at| &sample.cgroups[at]).collect();
+        let cgroups: Vec<&CgroupSample> = chain.iter().map(|&at| &*sample.cgroups[at]).collect();
         let memory_limit = ceiling_over(
             &cgroups,
             |cgroup| &cgroup.memory_max,

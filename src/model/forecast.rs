@@ -79,7 +79,7 @@ impl Forecast {
 /// What a cgroup could not do without, in memory and in swap; `None` where it cannot be read.
 pub fn demand(row: &Row) -> Option<Bytes> {
     let firm = row.parts.memory_stat.value()?.firm();
-    let swap = row.parts.swap.value().copied().unwrap_or_default();
+    let swap = row.now.swap_current.value().copied().unwrap_or_default();
     Some(Bytes(firm.0 + swap.0))
 }
 
@@ -112,7 +112,7 @@ pub fn suspects(rows: &[Row], near: u32, grown: impl Fn(&Row) -> Option<f64>) ->
 
 /// The share of its own `memory.high` that a cgroup uses.
 fn share_of_high(row: &Row) -> Option<f64> {
-    let high = row.parts.memory_high.value()?.value()?;
+    let high = row.now.memory_high.value()?.value()?;
     let current = row.memory.current.value()?;
     Some(current.0 as f64 / (high.0 as f64).max(1.0))
 }
@@ -139,11 +139,11 @@ fn forecast(
     let mut first: Option<Forecast> = None;
     for level in std::iter::successors(Some(at), |&at| rows[at].parent) {
         let row = &rows[level];
-        if let Reading::Value(Limit::At(high)) = row.parts.memory_high {
-            let max = row.parts.memory_max.value().and_then(|max| max.value());
+        if let Reading::Value(Limit::At(high)) = row.now.memory_high {
+            let max = row.now.memory_max.value().and_then(|max| max.value());
             slowed |= max.is_none_or(|max| high < max);
         }
-        let Reading::Value(Limit::At(limit)) = row.parts.memory_max else {
+        let Reading::Value(Limit::At(limit)) = row.now.memory_max else {
             continue;
         };
         let Some(trend) = &trends[level] else {
@@ -181,7 +181,7 @@ pub(super) fn ceiling(sample: &Sample, rows: &[Row], at: usize, limit: Bytes) ->
 }
 
 fn with_swap(row: &Row, limit: Bytes, left: u64) -> f64 {
-    let swapped = row.parts.swap.value().copied().unwrap_or_default();
+    let swapped = row.now.swap_current.value().copied().unwrap_or_default();
     limit.0.saturating_add(swapped.0).saturating_add(left) as f64
 }
 
@@ -212,8 +212,8 @@ fn until(
 fn swap_left(sample: &Sample, rows: &[Row], at: usize) -> u64 {
     let host = sample.host.swap_free.value().map_or(0, |free| free.0);
     std::iter::successors(Some(at), |&at| rows[at].parent).fold(host, |left, at| {
-        let parts = &rows[at].parts;
-        match (&parts.swap_max, &parts.swap) {
+        let now = &rows[at].now;
+        match (&now.swap_max, &now.swap_current) {
             (Reading::Value(Limit::At(max)), Reading::Value(used)) => {
                 left.min(max.0.saturating_sub(used.0))
             }

@@ -1,9 +1,10 @@
 //! What is known about a cgroup besides its limits: for the columns and the view of one resource.
 
+use std::sync::Arc;
+
 use super::rate;
-use crate::kernel::memory::{MemoryEvents, MemoryStat};
-use crate::kernel::pressure::Pressure;
-use crate::kernel::unit::{Bytes, Limit, Percent, Reading};
+use crate::kernel::memory::MemoryStat;
+use crate::kernel::unit::{Bytes, Percent, Reading};
 use crate::sample::CgroupSample;
 
 /// The parts of one cgroup's resources. Rates are those since the sample before.
@@ -15,26 +16,8 @@ pub struct Parts {
     pub cpu_system: Reading<Percent>,
     /// Time that runnable tasks were held back, summed over CPUs; 100 is one core's worth.
     pub held_back: Reading<Percent>,
-    /// `cpu.weight`.
-    pub cpu_weight: Reading<u64>,
     /// `memory.stat`: of this sample, or the last one seen of this cgroup.
-    pub memory_stat: Reading<MemoryStat>,
-    /// `memory.high`.
-    pub memory_high: Reading<Limit<Bytes>>,
-    /// `memory.max`.
-    pub memory_max: Reading<Limit<Bytes>>,
-    /// `memory.peak`.
-    pub memory_peak: Reading<Bytes>,
-    /// `memory.swap.current`.
-    pub swap: Reading<Bytes>,
-    /// `memory.swap.max`.
-    pub swap_max: Reading<Limit<Bytes>>,
-    /// `memory.events`, with those below.
-    pub memory_events: Reading<MemoryEvents>,
-    /// Forks refused since the cgroup was made.
-    pub forks_refused: Reading<u64>,
-    /// `cpu.pressure`, `memory.pressure`, `io.pressure`.
-    pub pressure: [Reading<Pressure>; 3],
+    pub memory_stat: Reading<Arc<MemoryStat>>,
 }
 
 impl Parts {
@@ -44,7 +27,7 @@ impl Parts {
         now: &CgroupSample,
         then: Option<&CgroupSample>,
         seconds: f64,
-        remembered: Option<MemoryStat>,
+        remembered: Option<Arc<MemoryStat>>,
     ) -> Self {
         let cpu_stat = then.map(|then| &then.cpu_stat);
         Self {
@@ -58,19 +41,10 @@ impl Parts {
                 let (a, b) = (a.bandwidth?, b.bandwidth?);
                 rate::cpu(a.throttled_usec, b.throttled_usec, seconds)
             }),
-            cpu_weight: now.cpu_weight,
-            memory_stat: match (now.memory_stat, remembered) {
+            memory_stat: match (&now.memory_stat, remembered) {
                 (Reading::NotAvailable, Some(stat)) => Reading::Value(stat),
-                (stat, _) => stat,
+                (stat, _) => stat.map(|stat| Arc::new(*stat)),
             },
-            memory_high: now.memory_high,
-            memory_max: now.memory_max,
-            memory_peak: now.memory_peak,
-            swap: now.swap_current,
-            swap_max: now.swap_max,
-            memory_events: now.memory_events,
-            forks_refused: now.pids_events.map(|events| events.max),
-            pressure: [now.cpu_pressure, now.memory_pressure, now.io_pressure],
         }
     }
 

@@ -144,6 +144,8 @@ pub struct Row {
     pub oom_kills: Reading<u64>,
     /// What the resources are made of.
     pub parts: Parts,
+    /// The readings that all this is computed from.
+    pub now: Arc<CgroupSample>,
 }
 
 impl Row {
@@ -158,10 +160,10 @@ impl Row {
     /// Whether something went wrong in it: OOM kills or refused forks at any time, or it is held back by
     /// `cpu.max` or `io.max` right now.
     pub fn has_faults(&self) -> bool {
-        let refused = self.parts.forks_refused.value();
+        let refused = self.now.pids_events.value();
         matches!(self.oom_kills, Reading::Value(1..))
             || matches!(self.forks_refused, Reading::Value(1..))
-            || refused.is_some_and(|refused| *refused > 0)
+            || refused.is_some_and(|refused| refused.max > 0)
             || matches!(&self.throttled, Reading::Value(throttled) if throttled.share.0 >= 1.0)
             || matches!(&self.io, Reading::Value(flow) if flow.is_capped(true) || flow.is_capped(false))
     }
@@ -197,7 +199,10 @@ pub struct Before<'a> {
 impl<'a> Before<'a> {
     /// A cgroup as it was then.
     pub fn of(&self, id: CgroupId) -> Option<&'a CgroupSample> {
-        self.sample.cgroups.get(*self.index.get(&id)?)
+        self.sample
+            .cgroups
+            .get(*self.index.get(&id)?)
+            .map(Arc::as_ref)
     }
 }
 
@@ -205,7 +210,7 @@ impl<'a> Before<'a> {
 pub fn rows(
     sample: &Sample,
     before: Option<&Before<'_>>,
-    remembered: impl Fn(&CgroupSample) -> Option<MemoryStat>,
+    remembered: impl Fn(&CgroupSample) -> Option<Arc<MemoryStat>>,
 ) -> Vec<Row> {
     let index: HashMap<CgroupId, usize> = index(sample);
     let seconds = before
@@ -258,10 +263,10 @@ pub fn index(sample: &Sample) -> HashMap<CgroupId, usize> {
 
 /// What one cgroup tells by itself.
 fn row(
-    cgroup: &CgroupSample,
+    cgroup: &Arc<CgroupSample>,
     then: Option<(&CgroupSample, f64)>,
     parent: Option<usize>,
-    remembered: Option<MemoryStat>,
+    remembered: Option<Arc<MemoryStat>>,
 ) -> Row {
     let seconds = then.map_or(0.0, |(_, seconds)| seconds);
     let then = then.map(|(then, _)| then);
@@ -304,7 +309,7 @@ fn row(
             share: *share,
             by_ancestor: false,
         }),
-        memory: Memory::of(cgroup, remembered.map(|stat| stat.inactive_file)),
+        memory: Memory::of(cgroup, remembered.as_ref().map(|stat| stat.inactive_file)),
         memory_limit: Reading::NotAvailable,
         forecast: Reading::NotAvailable,
         io: rate::between(then.map(|then| &then.io_stat), &cgroup.io_stat, |a, b| {
@@ -320,6 +325,7 @@ fn row(
         stall: strongest(cgroup),
         oom_kills: cgroup.memory_events.map(MemoryEvents::kills),
         parts: Parts::of(cgroup, then, seconds, remembered),
+        now: Arc::clone(cgroup),
     }
 }
 

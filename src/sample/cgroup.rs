@@ -24,7 +24,7 @@ pub enum Presence {
 
 /// One cgroup at one instant. The root cgroup has no limits and few counters: those readings are
 /// [`Reading::NotAvailable`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CgroupSample {
     /// Its identity.
     pub id: CgroupId,

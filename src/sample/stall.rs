@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -82,7 +83,12 @@ impl Stalls {
     }
 
     /// Keeps in step with who has a limit. Says in a sentence, once, what cannot be.
-    pub fn follow(&mut self, tree: &Tree, rows: &[CgroupSample], now: Instant) -> Option<String> {
+    pub fn follow(
+        &mut self,
+        tree: &Tree,
+        rows: &[Arc<CgroupSample>],
+        now: Instant,
+    ) -> Option<String> {
         if self.thresholds.is_empty() {
             return None;
         }
@@ -145,7 +151,7 @@ impl Stalls {
 }
 
 /// Who has a memory limit, and nobody below who has one: the waiting of those below is its own as well.
-fn wanted(tree: &Tree, rows: &[CgroupSample]) -> Vec<CgroupId> {
+fn wanted(tree: &Tree, rows: &[Arc<CgroupSample>]) -> Vec<CgroupId> {
     let mut below: HashSet<CgroupId> = HashSet::new();
     let mut wanted: Vec<(f64, CgroupId)> = Vec::new();
     for row in rows.iter().rev() {

@@ -160,6 +160,7 @@ pub(super) fn tombstone(node: &mut Node, last: Option<&CgroupSample>) -> CgroupS
 
 /// What is not read at every sweep stays as it was.
 fn keep(row: &mut CgroupSample, last: &CgroupSample) {
+    row.called.clone_from(&last.called);
     row.events = last.events;
     row.pids_events = last.pids_events;
     row.cpu_max = last.cpu_max;

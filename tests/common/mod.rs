@@ -299,6 +299,7 @@ impl Scenario {
                     parent: parents(&cgroup.path).find_map(|path| ids.get(path).copied()),
                     ..cgroup.clone()
                 })
+                .map(Arc::new)
                 .collect(),
         }
     }

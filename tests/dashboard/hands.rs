@@ -290,6 +290,7 @@ fn with_another_id(second: u64) -> Sample {
     let (mut sample, _) = common::scenario("names").play().pop().unwrap();
     sample.since_boot += Duration::from_secs(second);
     for (at, cgroup) in sample.cgroups.iter_mut().enumerate() {
+        let cgroup = Arc::make_mut(cgroup);
         let fresh = cgroup.path.replace("fedcba987654", "00001111aaaa");
         if *fresh != *cgroup.path {
             cgroup.path = fresh.into();
@@ -352,7 +353,8 @@ fn folds_are_kept_by_path_and_by_name() {
     dashboard.state.shape.unfold(&again);
     let mut sample = with_another_id(2);
     for cgroup in &mut sample.cgroups {
-        cgroup.path = cgroup.path.replace("00001111aaaa", "22223333bbbb").into();
+        let path = cgroup.path.replace("00001111aaaa", "22223333bbbb");
+        Arc::make_mut(cgroup).path = path.into();
     }
     dashboard.model.fold(sample.into());
     update(&mut dashboard.state, &Message::Model, &dashboard.model);

@@ -77,7 +77,7 @@ fn processes_that_were_not_read_are_counted() {
     let mut sample = dashboard.model.sample().unwrap().clone();
     sample.since_boot += Duration::from_secs(1);
     for cgroup in &mut sample.cgroups {
-        cgroup.more_processes = 200;
+        Arc::make_mut(cgroup).more_processes = 200;
     }
     dashboard.model.fold(Arc::new(sample));
     let screen = dashboard.keys("j3").screen();

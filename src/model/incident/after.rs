@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::mem::discriminant;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Incident;
@@ -135,14 +136,15 @@ pub(in crate::model) fn follow(
         if incident.over || now <= incident.at || !incident.is_open(now) {
             continue;
         }
-        let alive = |cgroup: &&CgroupSample| cgroup.presence == Presence::Alive;
+        let alive = |cgroup: &&Arc<CgroupSample>| cgroup.presence == Presence::Alive;
         let own = index.get(&incident.kill.cgroup);
-        let own = own.and_then(|&at| sample.cgroups.get(at)).filter(alive);
+        let own = own.and_then(|&at| sample.cgroups.get(at));
+        let own = own.filter(alive).map(Arc::as_ref);
         // What was killed in a cgroup that was never seen is told of the one above it.
         let own = own.filter(|own| own.path == incident.kill.path.value);
         if own.is_none() && paths.is_empty() {
             let living = sample.cgroups.iter().filter(alive);
-            paths = living.map(|cgroup| (&*cgroup.path, cgroup)).collect();
+            paths = living.map(|cgroup| (&*cgroup.path, &**cgroup)).collect();
         }
         let heir = paths.get(&*incident.kill.path.value).copied();
         let Some(outcome) = incident.outcome(own, heir) else {

@@ -107,7 +107,7 @@ fn blamed(rows: &[Row], watch: &Watch) -> Vec<bool> {
             .root
             .as_ref()
             .is_none_or(|root| tree::is_in(&row.path, root));
-        let limited = is_limit(&row.parts.memory_max) || is_limit(&row.parts.memory_high);
+        let limited = is_limit(&row.now.memory_max) || is_limit(&row.now.memory_high);
         blamed[at] = inside && (limited || row.parent.is_none()) && !below[at];
         if let Some(parent) = row.parent {
             below[parent] |= below[at] || (blamed[at] && waits);
@@ -121,7 +121,7 @@ fn is_limit(reading: &Reading<Limit<Bytes>>) -> bool {
 }
 
 fn pressure(row: &Row) -> Look {
-    match &row.parts.pressure[1] {
+    match &row.now.memory_pressure {
         Reading::Value(pressure) => Look::At(Sign::Pressure {
             share: whole(pressure.some.avg10.0),
             seconds: AVERAGE,

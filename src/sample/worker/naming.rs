@@ -54,7 +54,7 @@ impl Namer {
     }
 
     /// Puts names to the cgroups of a sample.
-    pub fn name(&mut self, cgroups: &mut [CgroupSample]) {
+    pub fn name(&mut self, cgroups: &mut [Arc<CgroupSample>]) {
         if self.known.len() > 2 * cgroups.len() {
             self.known.clear();
         }
@@ -73,8 +73,12 @@ impl Namer {
         }
         self.exchange(question);
         for cgroup in cgroups {
-            if let Some(Known::Name(Some(name))) = self.known.get(&cgroup.id) {
-                cgroup.called = Some(Arc::clone(name));
+            let called = match self.known.get(&cgroup.id) {
+                Some(Known::Name(name)) => name.as_ref(),
+                _ => None,
+            };
+            if cgroup.called.as_ref() != called {
+                Arc::make_mut(cgroup).called = called.cloned();
             }
         }
     }
@@ -144,9 +148,9 @@ mod tests {
             let unread = |(id, path): (u64, &String)| {
                 CgroupSample::unread(CgroupId(id), None, path.as_str().into())
             };
-            cgroups.map(unread).collect::<Vec<_>>()
+            cgroups.map(unread).map(Arc::new).collect::<Vec<_>>()
         };
-        let called = |cgroups: &[CgroupSample]| {
+        let called = |cgroups: &[Arc<CgroupSample>]| {
             let names = cgroups.iter().map(|cgroup| cgroup.called.clone());
             names.collect::<Vec<_>>()
         };

@@ -71,7 +71,7 @@ impl Worker {
         at: usize,
         previous: Option<&Sample>,
         now: Instant,
-    ) -> Option<CgroupSample> {
+    ) -> Option<Arc<CgroupSample>> {
         let (node, reader) = tree.node_mut(id)?;
         let last = node
             .row
@@ -85,13 +85,14 @@ impl Worker {
                 tasks: &mut self.tasks,
                 pids: &mut self.pids,
             };
-            if let Ok(row) = sweep.read(node, reader, last) {
-                return Some(row);
+            if let Ok(row) = sweep.read(node, reader, last.map(Arc::as_ref)) {
+                let same = last.filter(|last| ***last == row);
+                return Some(same.map_or_else(|| Arc::new(row), Arc::clone));
             }
             tree.bury(id);
         }
         let (node, _) = tree.node_mut(id)?;
-        (node.life == Life::Dead).then(|| tombstone(node, last))
+        (node.life == Life::Dead).then(|| tombstone(node, last.map(Arc::as_ref)).into())
     }
 
     /// Whoever lives below a memory limit may be killed before we can ask for his inner pid: asks where

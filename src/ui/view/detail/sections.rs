@@ -62,7 +62,7 @@ fn memory(row: &Row, width: u16, theme: &Theme) -> Vec<Line<'static>> {
     let sum: u64 = parts.iter().map(|(_, bytes)| bytes.0).sum();
     let current = row.memory.current.value().map_or(0, |bytes| bytes.0);
     // Of the limit, where it is its own; otherwise of itself.
-    let limit = match row.parts.memory_max {
+    let limit = match row.now.memory_max {
         Reading::Value(Limit::At(limit)) => limit.0,
         _ => 0,
     };
@@ -83,7 +83,7 @@ fn limits(model: &Model, row: &Row, width: u16, theme: &Theme) -> Vec<Line<'stat
             })
         })
         .collect();
-    let swap_max = match row.parts.swap_max {
+    let swap_max = match row.now.swap_max {
         Reading::Value(limit) => text::limit(limit),
         _ => cell::NOT_AVAILABLE.to_owned(),
     };
@@ -120,7 +120,7 @@ fn throttling(row: &Row, theme: &Theme) -> Vec<Line<'static>> {
         Reading::Value(throttled) if throttled.share.0 >= 1.0 => theme.warning,
         _ => theme.plain(),
     };
-    let forks = match row.parts.forks_refused {
+    let forks = match row.now.pids_events.map(|events| events.max) {
         Reading::Value(0) => Span::raw("none refused"),
         Reading::Value(count) => Span::styled(format!("{count} refused"), theme.warning),
         other => Span::styled(words::missing(&other), theme.dim),
@@ -203,7 +203,11 @@ fn pressure(row: &Row, width: u16, theme: &Theme) -> Vec<Line<'static>> {
     lines.extend(
         names
             .into_iter()
-            .zip(&row.parts.pressure)
+            .zip([
+                &row.now.cpu_pressure,
+                &row.now.memory_pressure,
+                &row.now.io_pressure,
+            ])
             .map(|(what, reading)| {
                 let mut spans = vec![name(what, theme)];
                 match reading {
@@ -241,7 +245,7 @@ fn stalls(pressure: &Pressure, width: u16, theme: &Theme) -> Vec<Span<'static>> 
 }
 
 fn events(row: &Row, width: u16, theme: &Theme) -> Vec<Line<'static>> {
-    let events: &MemoryEvents = match &row.parts.memory_events {
+    let events: &MemoryEvents = match &row.now.memory_events {
         Reading::Value(events) => events,
         other => return vec![missing(other, theme)],
     };
