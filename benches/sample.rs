@@ -101,6 +101,7 @@ fn live(hierarchy: &Hierarchy, forest: &Forest) -> Duration {
         proc: "/proc".into(),
         kmsg: None,
         tracing: None,
+        journal: false,
         state: "/".into(),
         hierarchy: hierarchy.clone(),
         subtree: forest.name.clone(),

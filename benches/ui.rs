@@ -80,6 +80,7 @@ fn samples(hierarchy: &Hierarchy, forest: &Forest) -> Vec<Arc<Sample>> {
         proc: "/proc".into(),
         kmsg: None,
         tracing: None,
+        journal: false,
         state: "/".into(),
         hierarchy: hierarchy.clone(),
         subtree: forest.name.clone(),

@@ -12,6 +12,7 @@ mod streams;
 mod top;
 mod up;
 mod value;
+mod why;
 
 use std::process::ExitCode;
 
@@ -48,6 +49,7 @@ enum Verb {
     Life(life::Verb),
     Top(top::Args),
     Events(events::Args),
+    Why(why::Args),
     Advise(advise::Args),
     Set(set::Args),
     Demo(up::DemoArgs),
@@ -76,6 +78,7 @@ pub fn main() -> ExitCode {
         Verb::Supervise => (command::supervise::run(), 125),
         Verb::Top(args) => (args.run(), 2),
         Verb::Events(args) => (args.run(), 2),
+        Verb::Why(args) => (args.run(), 2),
         Verb::Advise(args) => (args.run(), 2),
         Verb::Load(args) => (args.run(), 2),
         Verb::Doctor(args) => (args.run(), 2),

@@ -15,3 +15,4 @@ pub mod supervise;
 pub mod target;
 pub mod top;
 pub mod up;
+pub mod why;

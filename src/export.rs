@@ -1,7 +1,10 @@
-//! What the model knows, for programs.
+//! What the model knows, for programs and for pages.
 
 pub mod advice;
 pub mod events;
+pub mod incident;
+pub mod page;
+pub mod why;
 
 use std::fmt::Write as _;
 

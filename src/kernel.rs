@@ -7,6 +7,7 @@
 //! The document every type refers to is the kernel's
 //! [Control Group v2](https://docs.kernel.org/admin-guide/cgroup-v2.html).
 
+pub mod badness;
 pub mod block;
 pub mod cgroup;
 pub mod clock;

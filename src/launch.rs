@@ -19,7 +19,7 @@
 //! * [`supervise`]: watches one workload, stops it, starts it again, and cleans up.
 //! * [`state`]: what every other command knows of a workload. [`log`]: what a detached one says.
 //! * [`join`]: a further program within a workload.
-//! * [`oom`]: the evidence of an OOM kill. [`report`]: what a supervisor tells.
+//! * [`report`]: what a supervisor tells, with the OOM kills that [`oom`](crate::oom) has evidence of.
 //!
 //! ## What a workload sees
 //!
@@ -33,6 +33,7 @@ pub mod account;
 pub mod error;
 pub mod fence;
 mod guard;
+mod helper;
 pub mod home;
 pub mod ids;
 pub mod image;
@@ -41,7 +42,6 @@ mod lock;
 mod lock_mounts;
 pub mod log;
 mod mask;
-pub mod oom;
 mod pasta;
 pub mod place;
 pub mod plan;

@@ -12,16 +12,18 @@
 //! the `use` lines and fails when a room looks up.
 //!
 //! ```text
-//! 9  main.rs
-//! 8  cli                      clap, turned into the rooms' own option types, once
-//! 7  command/                 one file per verb; each reads as the story of that verb
-//! 6  ui/                      message → update(state) → effect, and pure views
-//!    export/                  what happens, for programs: JSON lines
+//! 10 main.rs
+//! 9  cli                      clap, turned into the rooms' own option types, once
+//! 8  command/                 one file per verb; each reads as the story of that verb
+//! 7  ui/                      message → update(state) → effect, and pure views
+//! 6  export/                  what is known, for programs (JSON lines) and for tickets (HTML), and in words
 //! 5  control/                 changing what is: limits judged and made, cgroups frozen, stopped, killed
 //! 4  model/                   rates, effective limits, throttling, history, OOM incidents, the field catalogue
+//!    why/                     why something died: what logs and state files still say
 //! 3  sample/                  one instant of raw counters; the live source (its own thread)
 //!    launch/                  spec → plan → clone → supervised workload → nothing left behind
 //! 2  names/                   who owns a cgroup (its path tells), what people call it (state files tell)
+//!    oom/                     the evidence of an OOM kill, and what it says
 //! 1  kernel/                  the only room that opens /sys or /proc or makes a syscall
 //!    text                     numbers for people, sanitising of foreign names
 //!    file                     files that others may have made
@@ -51,6 +53,8 @@ pub mod kernel;
 pub mod launch;
 pub mod model;
 pub mod names;
+pub mod oom;
 pub mod sample;
 pub mod text;
 pub mod ui;
+pub mod why;

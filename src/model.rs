@@ -10,6 +10,7 @@
 pub mod advice;
 mod bind;
 pub mod change;
+pub mod changed;
 pub mod field;
 pub mod filter;
 pub mod forecast;
@@ -28,6 +29,7 @@ pub mod process;
 pub mod rate;
 pub mod row;
 pub mod tree;
+pub mod victim;
 pub mod warning;
 
 use std::borrow::Cow;
@@ -37,9 +39,12 @@ use std::time::{Duration, SystemTime};
 
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::memory::MemoryStat;
+use crate::kernel::unit::Reading;
 use crate::names;
-use crate::sample::{Event, Fact, Means, OomKill, Presence, Sample};
+use crate::oom::{Fact, Fired, Means, OomKill};
+use crate::sample::{Event, Presence, Sample};
 
+use forecast::growth::Growth;
 pub use happening::{Happening, What};
 pub use history::History;
 pub use host::Host;
@@ -57,11 +62,14 @@ pub const NOTES: usize = 1000;
 #[derive(Debug, Clone, Default)]
 struct Track {
     history: History,
-    growth: forecast::growth::Growth,
+    /// Of few: see [`forecast::suspects`].
+    growth: Option<Box<Growth>>,
     peaks: Peaks,
     kills: oom::Ledger,
     /// What people call it.
     called: Option<Arc<str>>,
+    /// Which cgroup had this path last, and when it was first seen.
+    since: Option<(CgroupId, Duration)>,
     /// The last `memory.stat` seen.
     memory_stat: Option<(CgroupId, Arc<MemoryStat>)>,
 }
@@ -80,6 +88,8 @@ pub struct Model {
     incidents: VecDeque<Incident>,
     watch: warning::Watch,
     process_cpu: process::Cpu,
+    process_sizes: incident::Sizes,
+    expected: Vec<changed::Expected>,
     utc_offset: i32,
 }
 
@@ -130,12 +140,18 @@ impl Model {
             if cgroup.presence == Presence::Vanished {
                 continue;
             }
-            if let Some(stat) = cgroup.memory_stat.value() {
-                track.memory_stat = Some((row.id, Arc::new(*stat)));
+            if track.since.is_none_or(|(id, _)| id != row.id) {
+                track.since = Some((row.id, sample.since_boot));
+            }
+            if let Reading::Value(stat) = &cgroup.memory_stat {
+                track.memory_stat = Some((row.id, Arc::clone(stat)));
                 if let Some(demand) = forecast::demand(row) {
                     let kills = row.oom_kills.value().copied().unwrap_or_default();
                     let at = sample.since_boot;
-                    track.growth.push(row.id, kills, at, demand);
+                    track
+                        .growth
+                        .get_or_insert_default()
+                        .push(row.id, kills, at, demand);
                 }
             }
             let then = previous
@@ -154,14 +170,29 @@ impl Model {
         let trends: Vec<_> = self
             .rows
             .iter()
-            .map(|row| self.tracks.get(&row.path)?.growth.trend_of(row.id))
+            .map(|row| {
+                self.tracks
+                    .get(&row.path)?
+                    .growth
+                    .as_ref()?
+                    .trend_of(row.id)
+            })
             .collect();
         forecast::foretell(&sample, &mut self.rows, &trends);
+        victim::foretell(&sample, &mut self.rows);
         let looks = warning::looks(&sample, &self.rows, previous.as_ref(), &self.watch);
-        let mut happened = self.take_looks(&sample, looks);
+        let changes = previous.as_ref().map_or_else(Vec::new, |before| {
+            changed::changes(&sample, &self.rows, before, |row| {
+                let (id, since) = self.tracks.get(&row.path)?.since?;
+                (id == row.id).then_some(since)
+            })
+        });
+        let mut happened = self.take_changes(&sample, changes);
+        happened.extend(self.take_looks(&sample, looks));
         self.process_cpu = before
             .as_ref()
             .map_or_else(process::Cpu::new, |before| process::cpu(before, &sample));
+        self.process_sizes.fold(&sample);
         self.index = row::index(&sample);
         let sequels = incident::follow(&mut self.incidents, &sample, &self.index);
         self.forget(&sample);
@@ -202,6 +233,9 @@ impl Model {
                 let (share, seconds) = (*share, *seconds);
                 return self.stalled(*time, *cgroup, Sign::Pressure { share, seconds });
             }
+            Event::OomKill(kill) if kill.program().is_some() => {
+                (kill.time, What::Kill(self.killed_by_program(kill)))
+            }
             Event::OomKill(kill) => (kill.time, What::Kill(self.oom_kill(kill))),
             Event::Notice { time, text } => {
                 self.note(Note {
@@ -233,17 +267,47 @@ impl Model {
         let track = &self.tracks[&kill.path.value];
         let mut incident = Incident::new(number, at.unwrap_or_default(), kill, row, &label);
         incident.look_back(&track.history);
+        if let Some(Fired::Cgroup { path, .. }) = incident.fired().map(|fired| fired.value) {
+            incident.grown = self.process_sizes.grown(path);
+        }
         if let (None, Some((id, stat))) = (incident.kill.memory_stat, &track.memory_stat)
             && *id == kill.cgroup
         {
             incident.kill.memory_stat = Some(Fact::new(**stat, Means::Seen));
         }
+        self.add_incident(incident);
+        number
+    }
+
+    /// The same where a program killed, of whose kills the kernel has no counters.
+    fn killed_by_program(&mut self, kill: &OomKill) -> u64 {
+        let at = self.since_boot(kill.time).unwrap_or_default();
+        let number = self.next_incident();
+        let label = |path: &str| self.label(path).into_owned();
+        let row = self.row(&kill.path.value);
+        let mut incident = match row {
+            Some(row) => {
+                let kill = OomKill {
+                    cgroup: row.id,
+                    ..kill.clone()
+                };
+                Incident::new(number, at, &kill, Some(row), &label)
+            }
+            None => Incident::of_past(number, at, kill, &label),
+        };
+        if let Some(track) = self.tracks.get(&kill.path.value) {
+            incident.look_back(&track.history);
+        }
+        self.add_incident(incident);
+        number
+    }
+
+    fn add_incident(&mut self, incident: Incident) {
         let notes: Vec<Note> = oom::notes(&incident).collect();
         incident::push(&mut self.incidents, incident);
         for note in notes {
             self.note(note);
         }
-        number
     }
 
     fn next_incident(&self) -> u64 {

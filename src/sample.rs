@@ -2,9 +2,9 @@
 
 pub mod cgroup;
 pub mod event;
+mod killers;
 pub mod live;
 mod oom;
-pub mod past;
 mod stall;
 mod sweep;
 mod tree;
@@ -19,7 +19,7 @@ use crate::kernel::pressure::Pressure;
 use crate::kernel::unit::{Bytes, Micros, Reading};
 
 pub use cgroup::{CgroupSample, Presence, ProcessSample};
-pub use event::{Event, Fact, Fired, Means, OomKill, Victim};
+pub use event::Event;
 
 /// One instant of a host: raw counters, as the kernel gave them.
 #[derive(Debug, Clone)]
@@ -54,6 +54,8 @@ pub struct HostSample {
     pub memory_total: Reading<Bytes>,
     /// `MemAvailable`.
     pub memory_available: Reading<Bytes>,
+    /// `SwapTotal`.
+    pub swap_total: Reading<Bytes>,
     /// `SwapFree`.
     pub swap_free: Reading<Bytes>,
     /// Host-wide pressure.

@@ -45,6 +45,11 @@ pub fn time_left(time: Duration) -> String {
     }
 }
 
+/// ` (7 inside)`: the pid that a process sees itself, where that is another one.
+pub fn inside(pid: Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(" ({pid} inside)"))
+}
+
 /// `1 process`, `3 processes`
 pub fn processes(count: usize) -> String {
     match count {

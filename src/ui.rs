@@ -48,6 +48,7 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::control::hook::Says;
 use crate::control::worker::Worker;
+use crate::export::page;
 use crate::kernel::clock;
 use crate::kernel::watch::is_over;
 use crate::model::{Model, Note, Severity};
@@ -256,8 +257,21 @@ async fn watch(
                 held = None;
                 state.settle(&model);
             }
-            Some(Effect::Order(order)) => control.order(order),
-            Some(Effect::Save) => saves.save(save::draw(shown, &state, &theme)),
+            Some(Effect::Order(order)) => {
+                for (cgroup, file) in order.writes() {
+                    model.expect_change(cgroup, file);
+                }
+                control.order(order);
+            }
+            Some(Effect::Save) => {
+                let picture = save::draw(shown, &state, &theme);
+                saves.save(save::PICTURE, || picture);
+            }
+            Some(Effect::SavePage(number)) => {
+                if let Some(incident) = shown.incident(number).cloned() {
+                    saves.save(save::PAGE, move || Ok(page::of_kill(&incident)));
+                }
+            }
             None => {}
         }
         for text in state.said.drain(..) {

@@ -212,6 +212,14 @@ fn every_view_on_three_terminals() {
 }
 
 #[test]
+fn what_programs_kill_is_told_apart_from_the_kernels_kills() {
+    for (width, height) in SIZES {
+        let dashboard = Dashboard::new("killers", width, height).keys("4j");
+        insta::assert_snapshot!(format!("killers_{width}x{height}"), dashboard.screen());
+    }
+}
+
+#[test]
 fn incidents_say_all_that_is_known_and_what_is_not() {
     for (name, keys) in [
         ("group", ""),

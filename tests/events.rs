@@ -44,6 +44,16 @@ fn the_fields_of_json_stay() {
 }
 
 #[test]
+fn what_programs_kill_is_told_apart_and_not_counted() {
+    let (text, json) = lines("killers", |_| {});
+    insta::assert_snapshot!("killers_text", text.join("\n"));
+    insta::assert_snapshot!("killers_json", json.join("\n"));
+    let model = common::scenario("killers").model();
+    let row = model.row("/system.slice/web.service").unwrap();
+    assert_eq!(row.oom_kills.value(), Some(&0));
+}
+
+#[test]
 fn warnings_are_said_once_and_when_they_are_over() {
     let (text, _) = lines("warnings", |_| {});
     insta::assert_snapshot!("warnings_text", text.join("\n"));
@@ -56,10 +66,19 @@ fn the_fields_of_warnings_stay() {
 }
 
 #[test]
+fn limits_that_are_met_and_changed_are_told() {
+    let (text, json) = lines("limits_met", |_| {});
+    insta::assert_snapshot!("limits_text", text.join("\n"));
+    insta::assert_snapshot!("limits_json", json.join("\n"));
+}
+
+#[test]
 fn the_readme_has_every_field() {
     let readme = include_str!("../README.md");
     let (_, mut json) = lines("incidents", |_| {});
+    json.extend(lines("killers", |_| {}).1);
     json.extend(lines("warnings", |_| {}).1);
+    json.extend(lines("limits_met", |_| {}).1);
     for line in json {
         let mut values = vec![serde_json::from_str::<Value>(&line).unwrap()];
         while let Some(value) = values.pop() {

@@ -77,7 +77,7 @@ fn read(kernel: &str, shape: &str) -> Recording {
         let job = CgroupSample {
             memory_current: size(1),
             swap_current: size(2),
-            memory_stat: Reading::Value(MemoryStat::parse(stat.as_bytes()).unwrap()),
+            memory_stat: Reading::Value(MemoryStat::parse(stat.as_bytes()).unwrap().into()),
             memory_max: limit(max),
             memory_high: limit(high),
             ..CgroupSample::unread(id, Some(CgroupId(1)), "/job".into())

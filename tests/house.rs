@@ -5,16 +5,18 @@ use std::fs;
 use std::path::Path;
 
 /// Every room and its floor.
-const ROOMS: [(&str, u8); 12] = [
-    ("cli", 8),
-    ("command", 7),
-    ("ui", 6),
+const ROOMS: [(&str, u8); 14] = [
+    ("cli", 9),
+    ("command", 8),
+    ("ui", 7),
     ("export", 6),
     ("control", 5),
     ("model", 4),
+    ("why", 4),
     ("sample", 3),
     ("launch", 3),
     ("names", 2),
+    ("oom", 2),
     ("kernel", 1),
     ("text", 1),
     ("file", 1),

@@ -29,6 +29,7 @@ fn options(mount: &Path, subtree: &str, interval: Duration) -> Options {
         proc: "/proc".into(),
         kmsg: None,
         tracing: None,
+        journal: false,
         state: "/".into(),
         hierarchy: Hierarchy {
             mode: Mode::V2,
@@ -224,16 +225,18 @@ fn dear_files_are_read_for_those_of_interest_only() {
     let first = wait_for(&mut live, |_| true);
     let [a, b] = [1, 2].map(|n| &first[0].cgroups[n]);
     assert!(a.memory_stat.value().is_some() && b.memory_stat.value().is_some());
-    assert_eq!(a.processes[0].pid, std::process::id());
+    assert_eq!(a.processes.value().unwrap()[0].pid, std::process::id());
     live.set_interest(Interest::Some {
         stats: [a.id].into(),
         processes: [b.id].into(),
     });
-    let seen = wait_for(&mut live, |sample| sample.cgroups[1].processes.is_empty());
+    let seen = wait_for(&mut live, |sample| {
+        sample.cgroups[1].processes == Reading::NotAvailable
+    });
     let [a, b] = [1, 2].map(|n| &seen.last().unwrap().cgroups[n]);
     assert!(a.memory_stat.value().is_some());
     assert_eq!(b.memory_stat, Reading::NotAvailable);
-    assert_eq!(b.processes.len(), 1);
+    assert_eq!(b.processes.value().unwrap().len(), 1);
 }
 
 #[test]
@@ -254,6 +257,7 @@ fn a_kill_that_no_counter_can_tell_is_told_by_the_log() {
     let mut live = Live::start(Options {
         kmsg: Some(log.path().to_owned()),
         tracing: None,
+        journal: false,
         state: "/".into(),
         ..options(root.path(), "", INTERVAL)
     })

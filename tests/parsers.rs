@@ -13,7 +13,7 @@ use ringfence::kernel::cgroup::hierarchy::{Hierarchy, Mode};
 use ringfence::kernel::cpu::{Bandwidth, CpuMax, CpuStat};
 use ringfence::kernel::host;
 use ringfence::kernel::io::{Device, IoMax, IoStat};
-use ringfence::kernel::kmsg::{OomLine, OomSummary, OomVictim, Record};
+use ringfence::kernel::kmsg::{OomLine, OomProcess, OomSummary, OomVictim, Record};
 use ringfence::kernel::memory::{MemoryEvents, MemoryStat};
 use ringfence::kernel::pids::PidsEvents;
 use ringfence::kernel::pressure::{Pressure, Stall};
@@ -360,14 +360,16 @@ fn oom_lines_of_real_kernels_even_with_hostile_names() {
             assert_eq!(
                 lines.next(),
                 Some(OomLine::Killed(OomVictim {
-                    uid: Some(0),
-                    oom_score_adj: Some(0),
                     memcg: true,
                     pid,
-                    comm: comm.into(),
-                    anon_rss: Bytes(anon * 1024),
-                    file_rss: Bytes(file * 1024),
-                    shmem_rss: Bytes(0),
+                    process: OomProcess {
+                        comm: comm.into(),
+                        anon_rss: Bytes(anon * 1024),
+                        file_rss: Bytes(file * 1024),
+                        shmem_rss: Bytes(0),
+                        uid: Some(0),
+                        oom_score_adj: Some(0),
+                    },
                 }))
             );
         }
@@ -510,8 +512,10 @@ proptest! {
             panic!("not a verdict: {verdict}")
         };
         prop_assert_eq!(parsed.pid, pid);
-        prop_assert_eq!(parsed.rss(), Bytes(7 * 1024));
-        prop_assert_eq!(parsed.comm, String::from_utf8_lossy(&comm));
+        let process = &parsed.process;
+        let sizes = [process.anon_rss, process.file_rss, process.shmem_rss];
+        prop_assert_eq!(sizes, [4, 2, 1].map(|kib| Bytes(kib * 1024)));
+        prop_assert_eq!(process.comm.as_str(), &*String::from_utf8_lossy(&comm));
     }
 
     /// A task alone cannot pretend to have lived in another cgroup.

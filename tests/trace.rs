@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use ringfence::kernel::cgroup::CgroupId;
-use ringfence::kernel::trace::{Attached, Detail, Event, Marked, Parser};
+use ringfence::kernel::kmsg::OomProcess;
+use ringfence::kernel::trace::{Attached, Event, Marked, Parser};
 use ringfence::kernel::unit::Bytes;
 
 /// The events of a text that is read so many bytes at a time.
@@ -38,7 +39,7 @@ fn victim(micros: u64, pid: u32, comm: &str, anon: u64, file: u64) -> Event {
     Event::Victim(Marked {
         at: Duration::from_micros(micros),
         pid,
-        detail: Some(Detail {
+        process: Some(OomProcess {
             comm: comm.into(),
             anon_rss: Bytes(anon << 10),
             file_rss: Bytes(file << 10),
@@ -147,9 +148,9 @@ proptest! {
                 Event::Victim(marked) => {
                     victims += 1;
                     prop_assert_eq!(marked.pid, pid);
-                    let detail = marked.detail.unwrap();
-                    prop_assert_eq!(detail.comm, String::from_utf8_lossy(&comm));
-                    prop_assert_eq!((detail.anon_rss, detail.oom_score_adj), (Bytes(4096), Some(-7)));
+                    let process = marked.process.unwrap();
+                    prop_assert_eq!(process.comm, String::from_utf8_lossy(&comm));
+                    prop_assert_eq!((process.anon_rss, process.oom_score_adj), (Bytes(4096), Some(-7)));
                 }
                 Event::Lost(_) => prop_assert!(false, "nothing is lost"),
             }

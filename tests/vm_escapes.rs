@@ -337,7 +337,7 @@ fn typist() {
     }
 }
 
-/// The kernel clears the parent-death signal of who changes its user; its launcher's end is its own all the same.
+/// The kernel clears the parent-death signal of a process that changes its user. It ends with its launcher all the same.
 #[test]
 fn nothing_outlives_a_killed_launcher() {
     let host = Host::new();

@@ -17,8 +17,9 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use support::{Host, binary, extent};
 
-/// What fails without being asked for anything, or ends a process whatever is done about it.
-const SPARED: [libc::c_long; 21] = [
+/// What fails without being asked for anything, or ends a process whatever is done about it. Without random numbers, which
+/// the kernel never lacks, Rust's maps panic.
+const SPARED: [libc::c_long; 22] = [
     libc::SYS_arch_prctl,
     libc::SYS_brk,
     libc::SYS_clock_getres,
@@ -28,6 +29,7 @@ const SPARED: [libc::c_long; 21] = [
     libc::SYS_exit_group,
     libc::SYS_futex,
     libc::SYS_getpid,
+    libc::SYS_getrandom,
     libc::SYS_madvise,
     libc::SYS_mmap,
     libc::SYS_mprotect,
@@ -55,6 +57,22 @@ struct Ended {
     stderr: String,
 }
 
+/// Which calls fail, and how.
+#[derive(Debug, Clone, Copy)]
+struct Fault {
+    whose: Whose,
+    which: Which,
+    errno: Errno,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Which {
+    /// The call of this number, from 0 on.
+    Nth(usize),
+    /// The first one of this kind.
+    Kind(libc::c_long),
+}
+
 /// Whose calls are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Whose {
@@ -63,9 +81,9 @@ enum Whose {
     Children,
 }
 
-/// Runs a command whose call of this number, from 0 on, fails with EIO.
+/// Runs a command one call of which fails.
 #[expect(clippy::zombie_processes, reason = "the tracer waits for it")]
-fn run_with_fault(flags: &[&str], whose: Whose, number: usize) -> Ended {
+fn run_with_fault(flags: &[&str], fault: Fault) -> Ended {
     let mut run = Command::new(binary());
     run.arg("run").args(flags).args(["--", "true"]);
     run.stdin(Stdio::null())
@@ -77,7 +95,7 @@ fn run_with_fault(flags: &[&str], whose: Whose, number: usize) -> Ended {
     let launcher = Pid::from_raw(child.id().cast_signed());
     waitpid(launcher, None).unwrap();
     let mut options = Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_EXITKILL;
-    if whose == Whose::Children {
+    if fault.whose == Whose::Children {
         options |= Options::PTRACE_O_TRACECLONE
             | Options::PTRACE_O_TRACEFORK
             | Options::PTRACE_O_TRACEEXEC;
@@ -86,8 +104,7 @@ fn run_with_fault(flags: &[&str], whose: Whose, number: usize) -> Ended {
     ptrace::syscall(launcher, None).unwrap();
     let mut tracer = Tracer {
         launcher,
-        whose,
-        left: number,
+        fault,
         failed: None,
         inside: BTreeSet::new(),
         traced: BTreeSet::from([launcher]),
@@ -111,8 +128,7 @@ fn run_with_fault(flags: &[&str], whose: Whose, number: usize) -> Ended {
 
 struct Tracer {
     launcher: Pid,
-    whose: Whose,
-    left: usize,
+    fault: Fault,
     failed: Option<i64>,
     /// Who is in a call, and whether it is the one that fails.
     inside: BTreeSet<Pid>,
@@ -170,19 +186,24 @@ impl Tracer {
         if self.inside.remove(&pid) {
             // It was sent into a call that there is none of.
             if number == -1 {
-                registers.rax = (-i64::from(Errno::EIO as i32)).cast_unsigned();
+                registers.rax = (-i64::from(self.fault.errno as i32)).cast_unsigned();
                 let _ = ptrace::setregs(pid, registers);
             }
             return;
         }
         self.inside.insert(pid);
-        let counts = (pid == self.launcher) == (self.whose == Whose::Launcher);
+        let counts = (pid == self.launcher) == (self.fault.whose == Whose::Launcher);
         if !counts || SPARED.contains(&number) || self.failed.is_some() {
             return;
         }
-        if self.left > 0 {
-            self.left -= 1;
-            return;
+        match &mut self.fault.which {
+            Which::Nth(0) => {}
+            Which::Nth(left) => {
+                *left -= 1;
+                return;
+            }
+            Which::Kind(kind) if *kind == number => {}
+            Which::Kind(_) => return,
         }
         self.failed = Some(number);
         registers.orig_rax = u64::MAX;
@@ -210,7 +231,12 @@ fn every_call_fails_once(flags: &[&str], whose: Whose) {
         Whose::Children => 0,
     };
     loop {
-        let ended = run_with_fault(flags, whose, number);
+        let fault = Fault {
+            whose,
+            which: Which::Nth(number),
+            errno: Errno::EIO,
+        };
+        let ended = run_with_fault(flags, fault);
         let Some(failed) = ended.failed else { break };
         *seen.entry(failed).or_default() += 1;
         let way = match (ended.code, ended.signal) {
@@ -257,11 +283,36 @@ fn the_child_fails_cleanly_at_every_call() {
     every_call_fails_once(&["-m", "32m", "--tmpfs", "/tmp", "--init"], Whose::Children);
 }
 
+/// Nothing starts with less of a fence than was asked for.
+#[test]
+fn a_kernel_without_seccomp_is_said() {
+    let host = Host::new();
+    for errno in [Errno::ENOSYS, Errno::EINVAL] {
+        let without = Fault {
+            whose: Whose::Children,
+            which: Which::Kind(libc::SYS_seccomp),
+            errno,
+        };
+        let ended = run_with_fault(&[], without);
+        assert_eq!(ended.code, Some(125), "{ended:?}");
+        let hint = "has this kernel no seccomp? `--security-opt seccomp=unconfined` does without";
+        assert!(ended.stderr.contains(hint), "{ended:?}");
+        let ended = run_with_fault(&["--security-opt", "seccomp=unconfined"], without);
+        assert_eq!((ended.code, ended.failed), (Some(0), None), "{ended:?}");
+    }
+    host.assert_clean("without seccomp");
+}
+
 /// The tracer itself: a call that is not made fails as it is told to.
 #[test]
 fn a_fault_is_seen() {
     let host = Host::new();
-    let ended = run_with_fault(&[], Whose::Launcher, 100_000);
+    let none = Fault {
+        whose: Whose::Launcher,
+        which: Which::Nth(100_000),
+        errno: Errno::EIO,
+    };
+    let ended = run_with_fault(&[], none);
     assert_eq!((ended.code, ended.failed), (Some(0), None), "{ended:?}");
     drop(host);
 }

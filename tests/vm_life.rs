@@ -147,8 +147,12 @@ fn a_signal_reaches_its_first_process() {
     wait_for_log(&host, "one", "ready");
     assert_eq!(host.verb(&["kill", "-s", "HUP", "one"]).ok(), "one");
     wait_for_log(&host, "one", "hup");
-    let told = host.verb(&["kill", "-s", "USR1", "one"]);
-    told.fails(0, &["no handler for USR1"]);
+    // While it forks, a shell holds all signals back for a moment: then nothing is sure, and nothing is said.
+    wait_until("what is said of USR1", || {
+        let told = host.verb(&["kill", "-s", "USR1", "one"]);
+        assert_eq!(told.code, 0);
+        told.stderr.contains("no handler for USR1")
+    });
     host.verb(&["kill", "-s", "NONSENSE", "one"])
         .fails(2, &["no such signal"]);
     assert_eq!(inspect(&host, "one")["status"]["is"], "running");
@@ -273,12 +277,15 @@ fn its_restarts_and_oom_kills_are_remembered() {
     );
     let kills = seen["oom-kills"].as_array().unwrap();
     assert_eq!(kills.len(), 2, "{kills:?}");
-    assert_eq!(kills[0]["cause"]["limit"]["cgroup"], "leaker");
+    assert_eq!(
+        kills[0]["fired"]["value"]["cgroup"]["path"],
+        "/ringfence.slice/leaker"
+    );
     assert_eq!(host.verb(&["logs", "leaker"]).ok(), "life\nlife");
     assert!(
         host.verb(&["inspect", "leaker"])
             .ok()
-            .contains("OOM kill: memory.max 16M of leaker hit")
+            .contains("· limit memory.max 16M of leaker")
     );
     wait_until("the hook", || {
         fs::read_to_string(&told).is_ok_and(|text| text == "leaker\nleaker\n")

@@ -165,7 +165,7 @@ fn b32_a_limit_below_usage_is_refused_unless_forced() {
     assert!(done.stdout.contains("memory.max  128M → 16M"), "{done:?}");
     workload
         .finish()
-        .fails(137, &["OOM kill: memory.max 16M of leaker hit"]);
+        .fails(137, &["· limit memory.max 16M of leaker"]);
 }
 
 #[test]
@@ -365,12 +365,12 @@ fn a_workloads_new_limit_outlives_its_restarts() {
             break line;
         }
     };
-    let first = next("oom");
+    let first = next("oom-kill");
     assert!(first.contains(&(32 << 20).to_string()), "{first}");
     next("restarting");
     set(&["phoenix", "memory.max=24m"]).ok();
     for _ in 0..2 {
-        let later = next("oom");
+        let later = next("oom-kill");
         assert!(later.contains(&(24 << 20).to_string()), "{later}");
         next("restarting");
         assert_eq!(read(leaf.join("memory.max")), (24 << 20).to_string());

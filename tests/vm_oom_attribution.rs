@@ -56,6 +56,28 @@ fn its_own_limit_and_a_child_that_is_chosen() {
     let anon = size(&kill["memory_stat"]["anon"]);
     assert!((16 << 20..=24 << 20).contains(&anon), "{kill}");
     assert_eq!(kill["known"]["memory_stat"], "kernel_log");
+    // The shell could have been killed, too: it is smaller, and its score is not raised.
+    let candidates: Vec<(&Value, &Value, bool)> = kill["candidates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|of| (&of["comm"], &of["oom_score_adj"], of["killed"] == true))
+        .collect();
+    assert_eq!(
+        candidates,
+        [
+            (&json!("tail"), &json!(500), true),
+            (&json!("sh"), &json!(0), false)
+        ]
+    );
+    assert_eq!(kill["more_candidates"], 0);
+    let chosen = &kill["candidates"][0];
+    assert!(
+        (16 << 20..=25 << 20).contains(&size(&chosen["rss"])),
+        "{kill}"
+    );
+    assert_eq!(kill["asked"]["comm"], "tail");
+    assert_eq!(kill["asked"]["pid"], victim["pid"]);
     events.interrupt();
     own.write("cgroup.kill", "1");
     shell.wait().unwrap();

@@ -100,12 +100,16 @@ fn it_knows_everything_and_foreign_names_are_only_values() {
     assert_eq!(run.status.code(), Some(137));
     let said = String::from_utf8_lossy(&run.stderr);
     assert!(
-        said.contains("OOM kill: memory.max 24M of trap hit"),
+        said.contains("OOM kill  trap  pid ") && said.contains("· limit memory.max 24M of trap"),
         "{said}"
     );
     let fields = told(&file);
     assert_eq!(fields["COMM"], "$(touch x);`id`");
-    assert_eq!((&*fields["NAME"], &*fields["LIMIT_OF"]), ("trap", "trap"));
+    let leaf = "/ringfence.slice/trap";
+    assert_eq!(
+        (&*fields["NAME"], &*fields["CGROUP"], &*fields["LIMIT_OF"]),
+        ("trap", leaf, leaf)
+    );
     assert_eq!(fields["LIMIT"], (24 << 20).to_string());
     assert_eq!(fields["INNER_PID"], "1");
     assert!(!place.path().join("x").exists(), "the name was run");

@@ -26,7 +26,8 @@ fn leave(mut dashboard: Dashboard) {
 #[test]
 fn a_workload_that_grew_died_at_its_own_limit_and_was_started_again() {
     let host = Host::new();
-    let mut dashboard = Dashboard::start(&["top", "--interval", "0.5"]);
+    let folder = tempfile::tempdir().unwrap();
+    let mut dashboard = Dashboard::start_in(folder.path(), &["top", "--interval", "0.5"]);
     dashboard.wait_for("● live");
     let spec = r#"{"name": "leaker", "memory": "32m", "restart": "on-failure", "stop-timeout": 1,
         "command": ["BINARY", "load", "memory", "--size", "64m", "--rate", "6m"]}"#;
@@ -49,6 +50,24 @@ fn a_workload_that_grew_died_at_its_own_limit_and_was_started_again() {
             "┄✖",
         ],
     );
+    // The same as a page for a ticket, with the curve.
+    dashboard.keys("P");
+    let saved = || -> String {
+        let files = fs::read_dir(folder.path()).unwrap().flatten();
+        let pages = files.filter(|file| file.path().extension().is_some_and(|end| end == "html"));
+        let mut pages = pages.map(|file| fs::read_to_string(file.path()).unwrap());
+        pages.next().unwrap_or_default()
+    };
+    dashboard.wait("a page", |_| saved().ends_with("</html>"));
+    let page = saved();
+    for part in [
+        "Why leaker died",
+        "<polyline points=",
+        "<td>/ringfence.slice/leaker</td>",
+        "<td class=\"number\">32M</td>",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
     leave(dashboard);
     supervisor.stop();
 }

@@ -218,3 +218,68 @@ fn events_share(events: &mut Events, severity: &str) -> u64 {
     });
     warning["share"].as_u64().unwrap()
 }
+
+#[test]
+fn forks_refused_and_a_quota_are_warned_of_once_and_over() {
+    let host = Host::new();
+    let mut events = Events::start(&["--json", "--interval", "0.5"]);
+    let busy = host.start(
+        "busy",
+        &["--pids-limit", "8", "--cpus", "0.2"],
+        &load("cpu --percent 100"),
+    );
+    let quota = events.object("a warning", |line| is(line, "warning", "busy", "cpu_max"));
+    assert_eq!(quota["limit"], 0.2);
+    assert!(quota["share"].as_u64().unwrap() >= 50, "{quota}");
+    end(busy);
+    let over = events.object("its end", |line| is(line, "cleared", "busy", "cpu_max"));
+    assert_eq!(over["gone"], true);
+    // Where the limit is above, it is told of who meets it.
+    let forker = host.start("forker", &["--pids-limit", "8"], &load("forks --count 64"));
+    let refused = events.object("a warning", |line| {
+        is(line, "warning", "forker", "pids_max")
+    });
+    assert_eq!(refused["limit"], 8);
+    assert!(refused["per_second"].as_u64().unwrap() >= 1, "{refused}");
+    end(forker);
+    let rest = parsed(&events.interrupt());
+    let again = rest
+        .iter()
+        .filter(|line| line["kind"] == "warning" && line["sign"] == "pids_max");
+    assert_eq!(again.count(), 0, "{rest:#?}");
+}
+
+#[test]
+fn what_others_change_is_told_and_what_was_ordered_here_is_not() {
+    let host = Host::new();
+    let held = host.start("held", &["-m", "64m"], "echo ready; exec sleep 1000");
+    let mut events = Events::start(&["--json", "--interval", "0.5"]);
+    let mut dashboard = Dashboard::start(&["top", "--interval", "0.5"]);
+    dashboard.wait_for("● live");
+    dashboard.select("held");
+    std::thread::sleep(Duration::from_secs(3));
+    held.write("memory.max", "48M");
+    let changed = events.object("the limit", |line| {
+        line["kind"] == "changed" && line["file"] == "memory.max"
+    });
+    assert_eq!(
+        (&changed["name"], &changed["from"], &changed["to"]),
+        (&"held".into(), &"67108864".into(), &"50331648".into())
+    );
+    dashboard.wait_for("held  memory.max changed from 64M to 48M");
+    // By its own hand, it is said by who did it.
+    dashboard.keys("f");
+    let frozen = events.object("freezing", |line| line["file"] == "cgroup.freeze");
+    assert_eq!((&frozen["from"], &frozen["to"]), (&"0".into(), &"1".into()));
+    dashboard.wait_for("❄ held");
+    held.write("cgroup.freeze", "0");
+    let thawed = events.object("thawing", |line| line["file"] == "cgroup.freeze");
+    assert_eq!(thawed["text"], "thawed");
+    dashboard.wait_for("held  thawed");
+    let contents = dashboard.contents();
+    assert!(!contents.contains("held  frozen"), "{contents}");
+    dashboard.keys("q");
+    assert!(dashboard.end().success());
+    end(held);
+    events.interrupt();
+}

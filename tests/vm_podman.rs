@@ -13,8 +13,8 @@ use ringfence::names::{Names, Owner, Role, identify};
 mod support;
 
 use support::dashboard::Dashboard;
-use support::read;
 use support::systemd::{MOUNT, Unit, call, daemon_reload, set};
+use support::{binary, read};
 
 const ROOTFS: &str = "/var/tmp/rootfs";
 
@@ -23,6 +23,7 @@ struct Podman;
 
 impl Podman {
     fn new() -> Self {
+        binary();
         for dir in ["bin", "dev", "etc", "proc", "sys", "tmp"] {
             fs::create_dir_all(Path::new(ROOTFS).join(dir)).unwrap();
         }

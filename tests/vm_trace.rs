@@ -61,12 +61,12 @@ fn a_kill_is_told_with_the_victims_cgroup_and_nothing_is_left() {
         began < marked.at && marked.at < host::since_boot(),
         "{marked:?}"
     );
-    let detail = marked.detail.as_ref().unwrap();
+    let process = marked.process.as_ref().unwrap();
     assert_eq!(
-        (&*detail.comm, detail.uid, detail.oom_score_adj),
+        (&*process.comm, process.uid, process.oom_score_adj),
         ("tail", Some(0), Some(0))
     );
-    assert!(detail.anon_rss.0 > 4 << 20, "{detail:?}");
+    assert!(process.anon_rss.0 > 4 << 20, "{process:?}");
     drop(reader);
     assert_eq!(instances(), before);
 }

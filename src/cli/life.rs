@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use nix::sys::signal::Signal;
 
-use super::streams::Streams;
+use super::streams::StreamArgs;
 use super::value::{moment, signal};
 use crate::command::life;
 use crate::launch::join::Request;
@@ -45,7 +45,7 @@ pub enum Verb {
     /// Run a further program within a workload: in its namespaces, its cgroup, behind its fences.
     Exec {
         #[command(flatten)]
-        streams: Streams,
+        streams: StreamArgs,
         /// Set a variable, or copy one by its bare name. May be given more than once.
         #[arg(short, long, value_name = "KEY[=VALUE]")]
         env: Vec<EnvVar>,

@@ -1,6 +1,6 @@
 //! Arguments of `ringfence run`.
 
-use super::streams::Streams;
+use super::streams::StreamArgs;
 use crate::command;
 use crate::launch::fence::{Capability, SecurityOpt};
 use crate::launch::spec::{
@@ -119,7 +119,7 @@ pub struct Args {
     #[arg(long, value_name = "CLOCK=SECONDS")]
     time_offset: Vec<TimeOffset>,
     #[command(flatten)]
-    streams: Streams,
+    streams: StreamArgs,
     /// Put a tiny reaper at PID 1 that forwards signals to the program.
     #[arg(long)]
     init: bool,

@@ -3,8 +3,9 @@
 use crate::launch::spec::Stdio;
 use crate::launch::stdio::is_attended;
 
+// Its doc comment would be the verb's help.
 #[derive(Debug, clap::Args)]
-pub struct Streams {
+pub struct StreamArgs {
     /// Give it a terminal of its own, as large as this one, and hand on every key. That is so anyway where input and output
     /// are a terminal.
     #[arg(short, long)]
@@ -21,7 +22,7 @@ pub struct Streams {
     pub interactive: bool,
 }
 
-impl Streams {
+impl StreamArgs {
     /// Whether it gets a terminal; where nobody attends to it, only if that was asked for.
     pub fn tty(&self, in_foreground: bool) -> bool {
         let declined = self.no_tty || self.stdio == Stdio::Inherit;

@@ -208,7 +208,7 @@ fn list(keys: &[crate::ui::keys::Key]) -> String {
 }
 
 /// Every threshold, in the same way.
-fn warnings(thresholds: &Thresholds) -> [(&'static str, String, &'static str); 4] {
+fn warnings(thresholds: &Thresholds) -> [(&'static str, String, &'static str); 6] {
     let percents = |[warning, critical]: [u32; 2]| match warning {
         Thresholds::NEVER => "false".to_owned(),
         _ => format!("[{warning}, {critical}]"),
@@ -237,6 +237,16 @@ fn warnings(thresholds: &Thresholds) -> [(&'static str, String, &'static str); 4
             "pressure",
             percents(thresholds.pressure),
             "Percent of the time that it waits for memory (PSI): a warning, and critical.",
+        ),
+        (
+            "forks",
+            times(thresholds.forks),
+            "How many forks a second pids.max refuses.",
+        ),
+        (
+            "throttled",
+            percents(thresholds.throttled),
+            "Percent of the periods in which cpu.max holds it back: a warning, and critical.",
         ),
     ]
 }

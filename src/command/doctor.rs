@@ -250,6 +250,9 @@ mod tests {
             Some("modprobe overlay")
         );
         assert_eq!(host.finding("user namespaces").state, State::Lacking);
+        assert_eq!(host.finding("system call filters").state, State::Lacking);
+        host.write("sys/kernel/seccomp/actions_avail", "errno allow\n");
+        assert_eq!(host.finding("system call filters").state, State::Good);
     }
 
     #[test]

@@ -125,7 +125,7 @@ fn tell(out: &mut dyn Write, json: bool, model: &Model, happening: &Happening) -
     out.flush()
 }
 
-/// What the memory is made of of those who may be killed or are to be warned of.
+/// What the memory is made of of those who may be killed or are to be warned of, and their processes.
 fn interest(model: &Model) -> Interest {
     let close = model.rows().iter().filter(|row| {
         let limit = row.memory_limit.value().map(|limit| &limit.binding);
@@ -133,6 +133,6 @@ fn interest(model: &Model) -> Interest {
     });
     Interest::Some {
         stats: close.map(|row| row.id).chain(model.suspects()).collect(),
-        processes: std::collections::HashSet::new(),
+        processes: model.endangered(),
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 
 use crate::control::hook::{self, Fields, Says};
 use crate::kernel::process::bounded::Bounded;
-use crate::launch::oom::OomReport;
+use crate::oom::OomKill;
 
 /// So many may run at a time.
 const AT_ONCE: usize = 4;
@@ -29,12 +29,12 @@ impl OomHook {
     }
 
     /// Runs it. Gives what went wrong with an earlier one.
-    pub fn call(&mut self, oom: &OomReport, name: &str) -> Option<String> {
+    pub fn call(&mut self, kill: &OomKill, name: &str, text: &str) -> Option<String> {
         let command = self.command.as_deref()?;
         let earlier = (self.called.len() >= AT_ONCE)
             .then(|| self.called.pop_front())
             .flatten();
-        let fields = Fields::of_report(oom, name);
+        let fields = Fields::new(kill, name, None, Some(text));
         self.called
             .push_back(hook::start(command, &fields, self.says));
         hook::trouble(earlier?.and_then(Bounded::wait))

@@ -43,9 +43,9 @@ pub fn run(mut spec: Spec, terms: Terms) -> anyhow::Result<u8> {
     let record = Record::new(&plan, &spec, terms);
     let keep = |go_on: &mut dyn FnMut() -> bool| shelf.take(record, false, go_on);
     let ended = supervise(&plan, keep, &mut |report| match report {
-        Report::Oom(oom) => {
-            say(&report.to_string());
-            if let Some(trouble) = hook.call(oom, &plan.name) {
+        Report::OomKill { kill, text } => {
+            say(text);
+            if let Some(trouble) = hook.call(kill, &plan.name, text) {
                 say(&trouble);
             }
         }

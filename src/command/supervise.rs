@@ -104,8 +104,8 @@ fn see_to(spec: &Spec, terms: Terms, again: bool, tell: &mut dyn FnMut(&Report))
         if on_its_own {
             let _ = leave_streams();
         }
-        if let Report::Oom(oom) = report
-            && let Some(text) = hook.call(oom, &plan.name)
+        if let Report::OomKill { kill, text } = report
+            && let Some(text) = hook.call(kill, &plan.name, text)
         {
             tell(&Report::Notice { text });
         }

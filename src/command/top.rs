@@ -80,6 +80,7 @@ pub fn source(
         proc: PROC.into(),
         kmsg: Some(KMSG.into()),
         tracing: Some("/".into()),
+        journal: true,
         state: "/".into(),
         hierarchy,
         subtree,

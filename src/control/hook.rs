@@ -11,10 +11,9 @@ use std::{io, iter};
 use tokio::sync::mpsc;
 
 use crate::kernel::process::bounded::{Bounded, Ended};
-use crate::kernel::unit::{Bytes, Limit};
-use crate::launch::oom::{Cause, OomReport};
+use crate::kernel::unit::Limit;
 use crate::model::{Incident, oom};
-use crate::sample::Fired;
+use crate::oom::{Fired, OomKill};
 
 /// How long a command may run before it is killed.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,62 +26,44 @@ pub struct Fields(Vec<(&'static str, String)>);
 
 impl Fields {
     /// All that is known of an incident.
-    pub fn of(incident: &Incident) -> Self {
-        let kill = &incident.kill;
+    fn of(incident: &Incident) -> Self {
+        let fired = incident.fired().map(|fired| fired.value);
+        let lines = oom::lines(incident);
+        let text = lines.first().map(String::as_str);
+        Self::new(&incident.kill, &incident.name, fired, text)
+    }
+
+    /// All that is known of a kill in what people call `name`. What ran out is `likely` this, where nothing says it.
+    pub fn new(kill: &OomKill, name: &str, likely: Option<&Fired>, text: Option<&str>) -> Self {
         let mut fields = Self::default();
         fields.set("TIME", Some(humantime::format_rfc3339_millis(kill.time)));
         fields.set("CGROUP", Some(&kill.path.value));
-        fields.set("NAME", Some(&incident.name));
+        fields.set("NAME", Some(name));
         fields.set("KILLS", Some(kill.kills));
         fields.set("GROUP", kill.group.map(|group| group.value));
-        match incident.fired().map(|fired| fired.value) {
+        let known = kill.fired.as_ref().map(|fired| &fired.value);
+        match known.or(likely) {
             Some(Fired::Host) => fields.set("LIMIT_OF", Some("host")),
             Some(Fired::Cgroup { path, max }) => {
                 fields.set("LIMIT_OF", Some(path));
                 fields.set("LIMIT", max.and_then(Limit::value).map(|max| max.0));
             }
+            Some(Fired::Program(program)) => fields.set("KILLER", Some(&program.name)),
             None => {}
         }
         if let Some(victim) = kill.victims.first() {
+            fields.set("PID", Some(victim.pid));
+            fields.set("INNER_PID", victim.inner_pid);
+            fields.set("COMM", Some(&victim.comm));
             let sizes = [victim.rss(), victim.anon, victim.file, victim.shmem];
-            fields.victim(victim.pid, victim.inner_pid, &victim.comm, sizes);
+            for (key, size) in iter::zip(["RSS", "ANON", "FILE", "SHMEM"], sizes) {
+                fields.set(key, Some(size.0));
+            }
             fields.set("OOM_SCORE_ADJ", victim.oom_score_adj);
             fields.set("UID", victim.uid);
         }
-        fields.set("TEXT", oom::words(incident).first());
+        fields.set("TEXT", text);
         fields
-    }
-
-    /// All that the launcher knows about a kill in its own workload.
-    pub fn of_report(report: &OomReport, name: &str) -> Self {
-        let mut fields = Self::default();
-        let now = std::time::SystemTime::now();
-        fields.set("TIME", Some(humantime::format_rfc3339_millis(now)));
-        fields.set("NAME", Some(name));
-        fields.set("KILLS", Some(report.kills));
-        match &report.cause {
-            Cause::Host => fields.set("LIMIT_OF", Some("host")),
-            Cause::Limit { cgroup, max } => {
-                fields.set("LIMIT_OF", Some(cgroup));
-                fields.set("LIMIT", max.and_then(Limit::value).map(|max| max.0));
-            }
-            Cause::Above => {}
-        }
-        if let Some(victim) = &report.victim {
-            let sizes = [victim.rss(), victim.anon, victim.file, victim.shmem];
-            fields.victim(victim.pid, victim.inner_pid, &victim.comm, sizes);
-        }
-        fields.set("TEXT", Some(report));
-        fields
-    }
-
-    fn victim(&mut self, pid: u32, inner: Option<u32>, comm: &str, sizes: [Bytes; 4]) {
-        self.set("PID", Some(pid));
-        self.set("INNER_PID", inner);
-        self.set("COMM", Some(comm));
-        for (key, size) in iter::zip(["RSS", "ANON", "FILE", "SHMEM"], sizes) {
-            self.set(key, Some(size.0));
-        }
     }
 
     fn set(&mut self, key: &'static str, value: Option<impl ToString>) {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow, bail};
 use nix::unistd::geteuid;
 
-use super::sheet::Sheet;
+use super::sheet::{Sheet, vanished};
 use crate::kernel::cgroup::apply::{Write, apply};
 use crate::kernel::cgroup::knob::KnobValue;
 use crate::kernel::cgroup::standing::read;
@@ -85,7 +85,7 @@ pub fn make(sheet: &Sheet, changes: &[Change], persist: bool) -> anyhow::Result<
     let cgroup = Cgroup::open(sheet.mount.join(&sheet.path))
         .ok()
         .filter(|cgroup| cgroup.inode().is_ok_and(|inode| inode == sheet.inode))
-        .with_context(|| format!("/{shown} vanished meanwhile; nothing was changed"))?;
+        .with_context(|| format!("{}; nothing was changed", vanished(&sheet.path)))?;
     if persist && !matches!(sheet.keeper, Keeper::Systemd(_)) {
         bail!(
             "/{shown} is no unit of systemd's, so nothing would keep its limits over a boot; nothing was changed"

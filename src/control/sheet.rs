@@ -125,10 +125,7 @@ impl Sheet {
         }
         let cgroup = match Cgroup::open(mount.join(path)) {
             Err(error) if error.is_gone() => {
-                bail!(
-                    "/{} vanished meanwhile; nothing was changed",
-                    path.display()
-                )
+                bail!("{}; nothing was changed", vanished(path))
             }
             opened => opened?,
         };
@@ -156,9 +153,7 @@ impl Sheet {
                     path.display(),
                     errno.desc()
                 )),
-                Some(Reading::NotAvailable) | None if cgroup.is_gone() => {
-                    Some(format!("/{} vanished meanwhile", path.display()))
-                }
+                Some(Reading::NotAvailable) | None if cgroup.is_gone() => Some(vanished(path)),
                 Some(Reading::NotAvailable) | None => Some(why_missing(mount, path, address.knob)),
             };
             let file = address.knob.name();
@@ -254,6 +249,11 @@ impl Sheet {
 /// What a new cgroup has.
 fn default(address: Address) -> Option<KnobValue> {
     KnobValue::parse(address, address.knob.entry().default.as_bytes()).ok()
+}
+
+/// Why a cgroup that was there a moment ago cannot be read or changed.
+pub(super) fn vanished(path: &Path) -> String {
+    format!("/{} vanished meanwhile", path.display())
 }
 
 /// What changes are judged against: the host, and the cgroup as it is.

@@ -17,7 +17,9 @@ use super::follow::{Follower, Lines};
 use super::make::{Made, make};
 use super::sheet::{Sheet, all_addresses};
 use super::workload::{self, Ended};
+use crate::kernel::cgroup::CgroupId;
 use crate::model::change::Change;
+use crate::model::changed::FREEZE;
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +56,20 @@ pub enum Order {
     FollowOn,
     /// Follow it no longer.
     Unfollow,
+}
+
+impl Order {
+    /// Which files of which cgroups it writes that somebody may watch.
+    pub fn writes(&self) -> Vec<(CgroupId, &'static str)> {
+        match self {
+            Self::Make { sheet, changes, .. } => {
+                let knobs = changes.iter().map(|change| change.address.knob.name());
+                knobs.map(|file| (CgroupId(sheet.inode), file)).collect()
+            }
+            Self::Act(Act::Freeze(target) | Act::Thaw(target)) => vec![(target.id, FREEZE)],
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// What came of an order. Errors are sentences for people, and may hold foreign text.

@@ -7,18 +7,20 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::harmless;
+use crate::kernel::kmsg::dump::{self, Asked};
 use crate::kernel::memory::MemoryStat;
 use crate::kernel::unit::{Bytes, Limit};
-use crate::model::incident::Outcome;
+use crate::model::changed::Changed;
+use crate::model::incident::{Grown, Outcome};
 use crate::model::warning::Sign;
 use crate::model::{Happening, Incident, Model, Warning, What, oom};
-use crate::sample::{Fact, Fired, Means, Victim};
+use crate::oom::{Fact, Fired, Means, Victim};
 use crate::text;
 
 /// The lines for people about something that happened: the time and a sentence, one line for each victim.
 pub fn text(model: &Model, happening: &Happening) -> Vec<String> {
     let words = match &happening.what {
-        What::Kill(number) => model.incident(*number).map_or_else(Vec::new, oom::words),
+        What::Kill(number) => model.incident(*number).map_or_else(Vec::new, oom::lines),
         What::Sequel(number) => model
             .incident(*number)
             .map(|incident| format!("outcome   {}  {}", incident.name, incident.after()))
@@ -36,6 +38,7 @@ pub fn text(model: &Model, happening: &Happening) -> Vec<String> {
             let name = &cleared.warning.name;
             vec![format!("cleared   {name}  {}", cleared.text())]
         }
+        What::Changed(changed) => vec![format!("changed   {}  {}", changed.name, changed.text)],
         What::Notice(text) => vec![format!("notice    {text}")],
     };
     let time = rfc3339(happening.time);
@@ -56,6 +59,7 @@ pub fn json(model: &Model, happening: &Happening) -> Option<String> {
             after: cleared.after.as_secs_f64(),
             gone: cleared.gone,
         },
+        What::Changed(changed) => Body::Changed(changed),
         What::Notice(text) => Body::Notice { text },
     };
     let line = Line {
@@ -66,7 +70,7 @@ pub fn json(model: &Model, happening: &Happening) -> Option<String> {
 }
 
 /// `2026-07-01T12:03:41.123Z`
-fn rfc3339(time: SystemTime) -> String {
+pub(super) fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time.max(SystemTime::UNIX_EPOCH)).to_string()
 }
 
@@ -89,6 +93,7 @@ enum Body<'a> {
         after: f64,
         gone: bool,
     },
+    Changed(&'a Changed),
     Notice {
         text: &'a str,
     },
@@ -101,17 +106,52 @@ struct Warned<'a> {
     name: &'a str,
     severity: &'static str,
     sign: &'static str,
-    share: u32,
+    #[serde(flatten)]
+    measured: Measured,
+    text: String,
+}
+
+/// What a sign has of this.
+#[derive(Serialize, Default)]
+struct Measured {
+    share: Option<u32>,
     per_second: Option<u32>,
     seconds: Option<u32>,
-    limit: Option<Bytes>,
-    text: String,
+    limit: Option<Amount>,
+}
+
+/// Of what the limit is: bytes, processes, CPUs.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Amount {
+    Bytes(Bytes),
+    Count(u64),
+    Cpus(f64),
 }
 
 impl<'a> Warned<'a> {
     fn of(warning: &'a Warning, text: String) -> Self {
-        let (share, per_second, seconds, limit) = match warning.sign {
-            Sign::Memory { share, limit } => (share, None, None, Some(limit)),
+        Self {
+            cgroup: &warning.path,
+            cgroup_id: warning.cgroup.0,
+            name: &warning.name,
+            severity: warning.severity.name(),
+            sign: warning.sign.kind().key(),
+            measured: Measured::of(warning.sign),
+            text,
+        }
+    }
+}
+
+impl Measured {
+    fn of(sign: Sign) -> Self {
+        let none = Self::default();
+        match sign {
+            Sign::Memory { share, limit } => Self {
+                share: Some(share),
+                limit: Some(Amount::Bytes(limit)),
+                ..none
+            },
             Sign::High {
                 per_second,
                 share,
@@ -121,20 +161,27 @@ impl<'a> Warned<'a> {
                 per_second,
                 share,
                 limit,
-            } => (share, Some(per_second), None, Some(limit)),
-            Sign::Pressure { share, seconds } => (share, None, Some(seconds), None),
-        };
-        Self {
-            cgroup: &warning.path,
-            cgroup_id: warning.cgroup.0,
-            name: &warning.name,
-            severity: warning.severity.name(),
-            sign: warning.sign.kind().key(),
-            share,
-            per_second,
-            seconds,
-            limit,
-            text,
+            } => Self {
+                share: Some(share),
+                per_second: Some(per_second),
+                limit: Some(Amount::Bytes(limit)),
+                ..none
+            },
+            Sign::Pressure { share, seconds } => Self {
+                share: Some(share),
+                seconds: Some(seconds),
+                ..none
+            },
+            Sign::Forks { per_second, limit } => Self {
+                per_second: Some(per_second),
+                limit: limit.map(Amount::Count),
+                ..none
+            },
+            Sign::Throttled { share, limit } => Self {
+                share: Some(share),
+                limit: limit.cpus().value().map(Amount::Cpus),
+                ..none
+            },
         }
     }
 }
@@ -142,7 +189,7 @@ impl<'a> Warned<'a> {
 #[derive(Serialize)]
 struct Whose<'a> {
     incident: u64,
-    cgroup: &'a str,
+    cgroup: Option<&'a str>,
     cgroup_id: Option<u64>,
     name: &'a str,
 }
@@ -151,7 +198,8 @@ impl<'a> Whose<'a> {
     fn of(incident: &'a Incident) -> Self {
         Self {
             incident: incident.number,
-            cgroup: &incident.kill.path.value,
+            // A program may have named a process or a pod.
+            cgroup: Some(&*incident.kill.path.value).filter(|path| path.starts_with('/')),
             // Of what was before, the path is all that is known.
             cgroup_id: Some(incident.kill.cgroup.0).filter(|&id| id > 0),
             name: &incident.name,
@@ -163,12 +211,18 @@ impl<'a> Whose<'a> {
 struct OomKill<'a> {
     #[serde(flatten)]
     whose: Whose<'a>,
+    by: &'a str,
+    said: Option<&'a str>,
     kills: u64,
     group: Option<bool>,
     limit: Option<OfLimit<'a>>,
     victims: Vec<Killed<'a>>,
     memory_stat: Option<MemoryStat>,
+    asked: Option<&'a Asked>,
+    candidates: Option<Vec<Candidate<'a>>>,
+    more_candidates: Option<usize>,
     growth: Option<Growth>,
+    grown: Option<&'a Grown>,
     pressure: Option<f32>,
     known: Known,
 }
@@ -177,17 +231,29 @@ impl<'a> OomKill<'a> {
     fn of(incident: &'a Incident) -> Self {
         let kill = &incident.kill;
         let fired = incident.fired();
+        let choice = kill.choice.as_deref();
         Self {
             whose: Whose::of(incident),
+            said: kill.program().map(|program| &*program.text),
+            by: kill.program().map_or("kernel", |program| &*program.name),
             kills: kill.kills,
             group: kill.group.map(|group| group.value),
-            limit: fired.map(|fired| OfLimit::new(fired.value, &kill.path.value)),
+            limit: fired.and_then(|fired| OfLimit::new(fired.value, &kill.path.value)),
             victims: kill.victims.iter().map(Killed::of).collect(),
             memory_stat: kill.memory_stat.map(|stat| stat.value),
+            asked: choice.and_then(|choice| choice.asked.as_ref()),
+            candidates: choice.map(|choice| {
+                let candidates = choice.candidates.iter();
+                candidates
+                    .map(|of| Candidate::new(of, &kill.victims))
+                    .collect()
+            }),
+            more_candidates: choice.map(|choice| choice.more_candidates),
             growth: incident.growth().map(|growth| Growth {
                 rate: growth.rate.round(),
                 seconds: growth.seconds,
             }),
+            grown: incident.grown.as_ref(),
             pressure: incident.pressure(),
             known: Known {
                 cgroup: key(kill.path.from),
@@ -206,6 +272,7 @@ fn key(means: Means) -> &'static str {
         Means::Tracepoint => "tracepoint",
         Means::Counter => "event_counter",
         Means::Seen => "seen_before",
+        Means::Journal => "journal",
         Means::Inferred => "inferred",
     }
 }
@@ -232,8 +299,9 @@ struct OfLimit<'a> {
 }
 
 impl<'a> OfLimit<'a> {
-    fn new(fired: &'a Fired, victims: &str) -> Self {
-        match fired {
+    fn new(fired: &'a Fired, victims: &str) -> Option<Self> {
+        Some(match fired {
+            Fired::Program(_) => return None,
             Fired::Host => Self {
                 host: true,
                 path: None,
@@ -246,7 +314,7 @@ impl<'a> OfLimit<'a> {
                 own: **path == *victims,
                 max: max.and_then(Limit::value),
             },
-        }
+        })
     }
 }
 
@@ -278,6 +346,20 @@ impl<'a> Killed<'a> {
             uid: victim.uid,
             known: key(victim.from),
         }
+    }
+}
+
+#[derive(Serialize)]
+struct Candidate<'a> {
+    #[serde(flatten)]
+    of: &'a dump::Candidate,
+    killed: bool,
+}
+
+impl<'a> Candidate<'a> {
+    fn new(of: &'a dump::Candidate, victims: &[Victim]) -> Self {
+        let killed = victims.iter().any(|victim| victim.pid == of.pid);
+        Self { of, killed }
     }
 }
 

@@ -10,11 +10,14 @@ pub mod standing;
 pub mod subtree;
 pub mod tree;
 
+use serde::{Deserialize, Serialize};
+
 use super::parse;
 use super::unit::Malformed;
 
 /// The identity of a cgroup: the inode of its directory. A name that comes back is a new cgroup.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct CgroupId(pub u64);
 
 /// Whether a path from the v2 root is this cgroup or below it.

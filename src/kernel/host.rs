@@ -75,12 +75,14 @@ pub fn cpu_times(proc: &Path) -> Reading<CpuTimes> {
 }
 
 /// Memory of the whole host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Memory {
     /// `MemTotal`.
     pub total: Bytes,
     /// `MemAvailable`. Since 3.14.
     pub available: Option<Bytes>,
+    /// `SwapTotal`.
+    pub swap_total: Bytes,
     /// `SwapFree`.
     pub swap_free: Bytes,
 }
@@ -95,6 +97,7 @@ pub fn memory(proc: &Path) -> Reading<Memory> {
     .map(|memory| Memory {
         total: Bytes(memory.mem_total),
         available: memory.mem_available.map(Bytes),
+        swap_total: Bytes(memory.swap_total),
         swap_free: Bytes(memory.swap_free),
     })
 }

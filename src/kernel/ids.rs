@@ -6,13 +6,13 @@ use std::fs;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::Path;
 
-use nix::fcntl::OFlag;
 use nix::sys::wait::waitpid;
-use nix::unistd::{close, pipe2, read};
+use nix::unistd::{close, read};
 use serde::Serialize;
 
 use super::error::{Error, Result};
 use super::syscall::clone::spawn;
+use super::syscall::pipe;
 
 /// One line of a user namespace's id map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -121,8 +121,7 @@ impl IdRange {
 /// A user namespace with these maps that nobody is in, for mounts to be mapped by. Must be called in a process with one
 /// thread.
 pub fn user_namespace(proc: &Path, maps: &IdMaps) -> Result<OwnedFd> {
-    let (waits, held) =
-        pipe2(OFlag::O_CLOEXEC).map_err(|errno| Error::new("make", "a pipe", errno))?;
+    let (waits, held) = pipe()?;
     let parents_end = held.as_raw_fd();
     let child = spawn(nix::sched::CloneFlags::CLONE_NEWUSER, None, |_| {
         // Somebody has to be in it while it is made, and no longer than who makes it lives.

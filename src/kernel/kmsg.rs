@@ -78,6 +78,13 @@ pub struct OomVictim {
     pub memcg: bool,
     /// The victim's pid on the host.
     pub pid: u32,
+    /// What it was.
+    pub process: OomProcess,
+}
+
+/// What the kernel says about a process that it kills for lack of memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OomProcess {
     /// Its command name; foreign text.
     pub comm: String,
     /// Resident anonymous memory.
@@ -90,18 +97,6 @@ pub struct OomVictim {
     pub uid: Option<u32>,
     /// Its `oom_score_adj`, from -1000 to 1000.
     pub oom_score_adj: Option<i32>,
-}
-
-impl OomVictim {
-    /// All resident memory.
-    pub fn rss(&self) -> Bytes {
-        Bytes(
-            self.anon_rss
-                .0
-                .saturating_add(self.file_rss.0)
-                .saturating_add(self.shmem_rss.0),
-        )
-    }
 }
 
 impl OomLine {
@@ -197,12 +192,14 @@ impl OomVictim {
         Some(Self {
             memcg,
             pid: pid.parse().ok()?,
-            comm: unescape(comm),
-            anon_rss: size("anon-rss:")?,
-            file_rss: size("file-rss:")?,
-            shmem_rss: size("shmem-rss:")?,
-            uid: word(sizes, "UID:"),
-            oom_score_adj: word(sizes, "oom_score_adj:"),
+            process: OomProcess {
+                comm: unescape(comm),
+                anon_rss: size("anon-rss:")?,
+                file_rss: size("file-rss:")?,
+                shmem_rss: size("shmem-rss:")?,
+                uid: word(sizes, "UID:"),
+                oom_score_adj: word(sizes, "oom_score_adj:"),
+            },
         })
     }
 }
@@ -238,9 +235,18 @@ mod tests {
         let Some(OomLine::Killed(victim)) = OomLine::parse(line) else {
             panic!("not a verdict")
         };
-        assert_eq!((victim.pid, victim.comm.as_str()), (77, "a) total-vm:1"));
-        assert_eq!(victim.rss(), Bytes(7 * 1024));
-        assert_eq!((victim.uid, victim.oom_score_adj), (Some(0), Some(0)));
+        assert_eq!(victim.pid, 77);
+        assert_eq!(
+            victim.process,
+            OomProcess {
+                comm: "a) total-vm:1".into(),
+                anon_rss: Bytes(4096),
+                file_rss: Bytes(2048),
+                shmem_rss: Bytes(1024),
+                uid: Some(0),
+                oom_score_adj: Some(0),
+            }
+        );
     }
 
     #[test]

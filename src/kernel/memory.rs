@@ -1,6 +1,6 @@
 //! The memory controller: `memory.stat` and `memory.events`.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::parse;
 use super::unit::{Bytes, Malformed};
@@ -9,7 +9,7 @@ use super::unit::{Bytes, Malformed};
 /// does not have reads 0 (all of these exist since 4.5, except [`kernel`](Self::kernel), since 5.18).
 ///
 /// <https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files>
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MemoryStat {
     /// Anonymous memory: heaps, stacks.
     pub anon: Bytes,
@@ -70,6 +70,18 @@ impl MemoryStat {
             *field = value;
         }
         Ok(stat)
+    }
+
+    /// What it is made of, in parts that add up to about `memory.current`: heaps and stacks, page cache without shared
+    /// memory, shared memory, and the kernel's own.
+    pub fn composition(&self) -> [(&'static str, Bytes); 4] {
+        let cache = Bytes(self.file.0.saturating_sub(self.shmem.0));
+        [
+            ("anon", self.anon),
+            ("file", cache),
+            ("shmem", self.shmem),
+            ("kernel", self.kernel),
+        ]
     }
 
     /// What the kernel cannot drop when it runs out: heaps, shared memory, locked pages, its own memory less

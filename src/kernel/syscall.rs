@@ -9,23 +9,24 @@ pub mod pass;
 pub mod quota;
 
 use std::mem;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::sys::signal::{self, SigHandler, Signal};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use nix::unistd::pipe2;
+
+use crate::kernel::error::{Error, Result};
 
 /// Marks every descriptor above 2 to be closed by exec. Since 5.11.
 pub fn close_above_stderr_on_exec() -> nix::Result<()> {
     close_range(libc::CLOSE_RANGE_CLOEXEC)
 }
 
-/// Closes every descriptor above 2, for a process that never calls exec. Since 5.9.
-///
-/// Only for a forked child at the end of its set-up, as [`Forked`](clone::Forked) shows: nothing there
-/// owns a descriptor that it would use or close later.
-pub fn close_above_stderr(_: &clone::Forked) -> nix::Result<()> {
-    close_range(0)
+/// A pipe, to read from and to write to, which exec closes.
+pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    pipe2(OFlag::O_CLOEXEC).map_err(|errno| Error::new("make", "a pipe", errno))
 }
 
 /// Closes every descriptor above 2 but these. Since 5.9.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use procfs::process::Process;
 
+use super::badness::Badness;
 use super::parse;
 use super::unit::{Bytes, Malformed, Micros};
 use namespace::{Namespace, Reference};
@@ -36,8 +37,12 @@ pub struct Task {
     pub start_time: u64,
     /// Its command line, or its `[comm]`. Foreign text.
     pub command: String,
+    /// Its name to the kernel, at most 15 bytes. Foreign text.
+    pub comm: String,
     /// Resident memory.
     pub rss: Bytes,
+    /// What counts of it when a victim is chosen; `None` of kernel threads and zombies, and where nobody asked.
+    pub badness: Option<Badness>,
     /// The pid of its parent; 0 where that is outside the reader's pid namespace.
     pub ppid: u32,
     /// What it does, as one letter: `R` runs, `S` sleeps, `D` waits for a device, `Z` is a zombie.
@@ -123,16 +128,19 @@ impl Tasks {
         self.room = AT_MOST;
     }
 
-    /// Reads those that are not gone, as many as there is room for in this round. Says how many were left out.
-    pub fn read_all(&mut self, pids: &[u32]) -> (Vec<(u32, Task)>, usize) {
+    /// Reads those that are not gone, as many as there is room for in this round, on request with their
+    /// [`badness`](Task::badness). Says how many were left out.
+    pub fn read_all(&mut self, pids: &[u32], badness: bool) -> (Vec<(u32, Task)>, usize) {
         let (read, more) = pids.split_at(self.room.min(pids.len()));
         self.room -= read.len();
-        let tasks = read.iter().filter_map(|&pid| Some((pid, self.read(pid)?)));
+        let tasks = read
+            .iter()
+            .filter_map(|&pid| Some((pid, self.read(pid, badness)?)));
         (tasks.collect(), more.len())
     }
 
     /// Reads one process; `None` where it is gone.
-    fn read(&mut self, pid: u32) -> Option<Task> {
+    fn read(&mut self, pid: u32, badness: bool) -> Option<Task> {
         let process = process(&self.proc, pid)?;
         let stat = process.stat().ok()?;
         let round = self.round;
@@ -160,6 +168,8 @@ impl Tasks {
             inner_pids: known.inner_pids.clone(),
             start_time: known.start_time,
             command: known.command.clone(),
+            comm: known.comm.clone(),
+            badness: badness.then(|| Badness::read(&process)).flatten(),
             rss: Bytes(stat.rss.saturating_mul(procfs::page_size())),
             ppid: u32::try_from(stat.ppid).unwrap_or(0),
             state: stat.state,
@@ -216,9 +226,9 @@ mod tests {
         let mut tasks = Tasks::new("/proc".into());
         for _ in 0..2 {
             tasks.begin();
-            let (read, more) = tasks.read_all(&pids);
+            let (read, more) = tasks.read_all(&pids, false);
             assert_eq!((read.len(), more), (pids.len(), 0));
-            let (read, more) = tasks.read_all(&pids[..3]);
+            let (read, more) = tasks.read_all(&pids[..3], true);
             assert_eq!((read.len(), more), (1, 2));
         }
     }
@@ -228,8 +238,9 @@ mod tests {
         let pid = std::process::id();
         let mut tasks = Tasks::new("/proc".into());
         tasks.begin();
-        let task = tasks.read(pid).unwrap();
+        let task = tasks.read(pid, true).unwrap();
         assert!(task.rss.0 > 0 && task.start_time > 0 && !task.command.is_empty());
+        assert!(task.badness.unwrap().rss.0 > 0 && !task.comm.is_empty());
         assert!(task.threads >= 1 && "RSD".contains(task.state));
         assert_eq!(task.ppid, std::os::unix::process::parent_id());
         assert!(
@@ -237,7 +248,7 @@ mod tests {
                 .iter()
                 .any(|namespace| namespace.kind == namespace::Kind::Pid)
         );
-        assert_eq!(tasks.read(pid).unwrap().start_time, task.start_time);
-        assert_eq!(tasks.read(u32::MAX), None);
+        assert_eq!(tasks.read(pid, false).unwrap().start_time, task.start_time);
+        assert_eq!(tasks.read(u32::MAX, true), None);
     }
 }

@@ -16,7 +16,7 @@ pub mod reader;
 use std::time::Duration;
 
 use super::cgroup::CgroupId;
-use super::kmsg::COMM_MAX;
+use super::kmsg::{COMM_MAX, OomProcess};
 use super::unit::Bytes;
 
 /// One event of the trace.
@@ -38,24 +38,7 @@ pub struct Marked {
     /// Its pid on the host.
     pub pid: u32,
     /// What more there is; `None` where the kernel says the pid alone.
-    pub detail: Option<Detail>,
-}
-
-/// What is said about a victim.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Detail {
-    /// Its command name; foreign text.
-    pub comm: String,
-    /// Resident anonymous memory.
-    pub anon_rss: Bytes,
-    /// Resident file pages.
-    pub file_rss: Bytes,
-    /// Resident shared memory.
-    pub shmem_rss: Bytes,
-    /// Its user on the host.
-    pub uid: Option<u32>,
-    /// Its `oom_score_adj`, from -1000 to 1000.
-    pub oom_score_adj: Option<i32>,
+    pub process: Option<OomProcess>,
 }
 
 /// A process that went into a cgroup. Who is born in one, or cloned into it, is not told.
@@ -123,18 +106,18 @@ impl Parser {
     fn victim(&mut self, at: Duration, text: &str, line: &str) -> Option<Event> {
         let (pid, rest) = text.split_once(' ').unwrap_or((text, ""));
         let pid = pid.parse().ok()?;
-        let detail = match rest.strip_prefix("comm=") {
+        let process = match rest.strip_prefix("comm=") {
             None => None,
             Some(rest) => {
-                let detail = Detail::parse(rest);
-                if detail.is_none() && rest.chars().count() <= COMM_MAX {
+                let process = process(rest);
+                if process.is_none() && rest.chars().count() <= COMM_MAX {
                     self.open = Some(line.to_owned());
                     return None;
                 }
-                Some(detail?)
+                Some(process?)
             }
         };
-        Some(Event::Victim(Marked { at, pid, detail }))
+        Some(Event::Victim(Marked { at, pid, process }))
     }
 }
 
@@ -164,30 +147,28 @@ fn split(line: &str) -> Option<(Duration, &str)> {
     Some((time, event))
 }
 
-impl Detail {
-    /// `sh total-vm=14556kB anon-rss=7988kB file-rss:1452kB shmem-rss:0kB uid=0 pgtables=60kB oom_score_adj=0`.
-    /// The name is foreign, so all else is found from the end.
-    fn parse(text: &str) -> Option<Self> {
-        let (comm, fields) = text.rsplit_once(" total-vm=")?;
-        let field = |key: &str| {
-            fields.split(' ').find_map(|field| {
-                let value = field.strip_prefix(key)?;
-                value.strip_prefix(['=', ':'])
-            })
-        };
-        let size = |key: &str| {
-            let number: u64 = field(key)?.strip_suffix("kB")?.parse().ok()?;
-            number.checked_mul(1024).map(Bytes)
-        };
-        Some(Self {
-            comm: comm.to_owned(),
-            anon_rss: size("anon-rss")?,
-            file_rss: size("file-rss")?,
-            shmem_rss: size("shmem-rss")?,
-            uid: field("uid").and_then(|uid| uid.parse().ok()),
-            oom_score_adj: field("oom_score_adj").and_then(|adj| adj.parse().ok()),
+/// `sh total-vm=14556kB anon-rss=7988kB file-rss:1452kB shmem-rss:0kB uid=0 pgtables=60kB oom_score_adj=0`.
+/// The name is foreign, so all else is found from the end.
+fn process(text: &str) -> Option<OomProcess> {
+    let (comm, fields) = text.rsplit_once(" total-vm=")?;
+    let field = |key: &str| {
+        fields.split(' ').find_map(|field| {
+            let value = field.strip_prefix(key)?;
+            value.strip_prefix(['=', ':'])
         })
-    }
+    };
+    let size = |key: &str| {
+        let number: u64 = field(key)?.strip_suffix("kB")?.parse().ok()?;
+        number.checked_mul(1024).map(Bytes)
+    };
+    Some(OomProcess {
+        comm: comm.to_owned(),
+        anon_rss: size("anon-rss")?,
+        file_rss: size("file-rss")?,
+        shmem_rss: size("shmem-rss")?,
+        uid: field("uid").and_then(|uid| uid.parse().ok()),
+        oom_score_adj: field("oom_score_adj").and_then(|adj| adj.parse().ok()),
+    })
 }
 
 impl Attached {
@@ -233,7 +214,7 @@ mod tests {
         let marked = Marked {
             at: Duration::from_micros(3_458_957),
             pid: 198,
-            detail: None,
+            process: None,
         };
         assert_eq!(
             events("  <...>-198  [000] ...1.   3.458957: mark_victim: pid=198\n"),

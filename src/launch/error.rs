@@ -14,7 +14,7 @@ pub enum Error {
     #[error(transparent)]
     Kernel(#[from] kernel::error::Error),
     /// A step of the child's set-up failed.
-    #[error("setting the workload up failed: {step}: {}{}", errno.desc(), hint(*errno))]
+    #[error("setting the workload up failed: {step}: {}{}", errno.desc(), hint(step, *errno))]
     Step {
         /// Which one.
         step: String,
@@ -46,8 +46,14 @@ impl Error {
     }
 }
 
-fn hint(errno: Errno) -> &'static str {
+/// The step that fails on a kernel without seccomp.
+pub(super) const FILTER: &str = "filter system calls";
+
+fn hint(step: &str, errno: Errno) -> &'static str {
     match errno {
+        Errno::ENOSYS | Errno::EINVAL if step == FILTER => {
+            "; has this kernel no seccomp? `--security-opt seccomp=unconfined` does without"
+        }
         Errno::ENOMEM => "; is the memory limit too small?",
         Errno::EAGAIN => "; is the pids limit too small?",
         _ => "",

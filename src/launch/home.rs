@@ -5,7 +5,7 @@
 //!   (`Delegate=yes`): in its other cgroups, what others wrote goes with the next `systemctl daemon-reload`. In a leaf
 //!   beside the workload's, as a cgroup that hands out controllers has no processes, is the launcher, if it goes on by
 //!   itself. One in the foreground stays where it was started, in a service, for one, to which the journal so gives what
-//!   it says; a [`ScopeKeeper`] takes its place. The scope goes with either.
+//!   it says; a helper process takes its place. The scope goes with either.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,17 +13,14 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sched::CloneFlags;
-use nix::sys::prctl::{set_name, set_pdeathsig};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
-use nix::unistd::{getpid, getppid, setsid};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::{getpid, getppid};
 
-use super::stdio::leave_streams;
+use super::helper::Helper;
 use crate::kernel::cgroup::hierarchy::of_process;
 use crate::kernel::cgroup::tree::{self, Cgroup};
 use crate::kernel::error::{Error, Result};
-use crate::kernel::syscall::clone::{Child, Forked, spawn};
-use crate::kernel::syscall::close_above_stderr;
 use crate::kernel::systemd::bus;
 
 /// The cgroup above all workloads, below the v2 mount.
@@ -48,39 +45,18 @@ fn scope(name: &str) -> String {
     format!("ringfence-{name}.scope")
 }
 
-/// A process in a workload's scope, which would else go between two lives of the workload. It hands on to its launcher
-/// that the scope is to stop, and goes with it.
-#[derive(Debug)]
-pub struct ScopeKeeper(Child);
-
-impl ScopeKeeper {
-    fn start() -> Result<Self> {
-        spawn(CloneFlags::empty(), None, keep_scope).map(Self)
-    }
-}
-
-impl Drop for ScopeKeeper {
-    fn drop(&mut self) {
-        self.0.end();
-    }
-}
-
-/// Called in the child: no allocation, no locks.
-fn keep_scope(forked: &Forked) -> u8 {
-    let term = SigSet::from(Signal::SIGTERM);
-    let prepared = set_pdeathsig(Signal::SIGKILL)
-        .and_then(|()| set_name(c"ringfence-scope"))
-        // What is typed is for the launcher alone.
-        .and_then(|()| setsid().map(drop))
-        .and_then(|()| sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None))
-        // Who waits for the end of the launcher's output does not wait for this.
-        .and_then(|()| leave_streams())
-        .and_then(|()| close_above_stderr(forked));
-    while prepared.is_ok() && term.wait().is_ok() {
-        // It would be dead itself if it were not its child any more.
-        let _ = kill(getppid(), Signal::SIGTERM);
-    }
-    1
+/// Starts a process for a workload's scope, which would else go between two lives of the workload. It hands on to its
+/// launcher that the scope is to stop.
+fn keep_scope() -> Result<Helper> {
+    Helper::start(c"ringfence-scope", [], || {
+        let term = SigSet::from(Signal::SIGTERM);
+        if set_pdeathsig(Signal::SIGKILL).is_ok() {
+            while term.wait().is_ok() {
+                // It would be dead itself if it were not its child any more.
+                let _ = kill(getppid(), Signal::SIGTERM);
+            }
+        }
+    })
 }
 
 /// Makes the cgroup that the leaf of a workload of this name is made in, with these controllers handed down to it and
@@ -90,10 +66,10 @@ pub fn make(
     name: &str,
     controllers: &[&str],
     detached: bool,
-) -> Result<(Cgroup, Option<ScopeKeeper>)> {
+) -> Result<(Cgroup, Option<Helper>)> {
     if let Some(socket) = bus::socket() {
-        let keeper = (!detached).then(ScopeKeeper::start).transpose()?;
-        let process = keeper.as_ref().map_or_else(getpid, |keeper| keeper.0.pid);
+        let keeper = (!detached).then(keep_scope).transpose()?;
+        let process = keeper.as_ref().map_or_else(getpid, Helper::pid);
         bus::delegated_scope(&socket, &scope(name), SLICE, process)?;
         let process = process.to_string();
         let own = of_process(Path::new("/proc"), &process)?.unwrap_or_default();

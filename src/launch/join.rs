@@ -17,7 +17,7 @@ use super::plan::{set_variables, terminal_variable};
 use super::spec::{EnvVar, Stdio, User, Workdir};
 use super::start::{Arrival, Starting, join};
 use super::state::Record;
-use super::stdio::Pipes;
+use super::stdio::{Pipes, READER_PATIENCE};
 use super::step::{self, Walk};
 use super::supervise::listen::{Signals, poll_patiently};
 use super::supervise::{not_executed, reap};
@@ -83,9 +83,9 @@ pub fn exec(record: &Record, request: &Request, say: &mut dyn FnMut(&str)) -> Re
     };
     let account = account.as_ref();
     let mut starting = join(&walk, account, &record.ids, place, tty, pipes.ends(), mask)?;
-    let arrived = follow(&mut starting, &mut pipes, &walk, &signals)?;
+    let (arrived, asked) = follow(&mut starting, &mut pipes, &walk, &signals)?;
     let code = reap(&starting)?;
-    pipes.drain(&signals)?;
+    pipes.drain(&signals, asked.then_some(READER_PATIENCE))?;
     pipes.check()?;
     match arrived {
         Arrival::NotExecuted(errno) => {
@@ -146,14 +146,15 @@ fn joined(init: u32) -> CloneFlags {
         .collect()
 }
 
-/// Until it has ended.
+/// Until it has ended. Says whether somebody asked it to, too.
 fn follow(
     starting: &mut Starting,
     pipes: &mut Pipes,
     walk: &Walk,
     signals: &Signals,
-) -> Result<Arrival> {
+) -> Result<(Arrival, bool)> {
     let mut arrival = None;
+    let mut asked = false;
     loop {
         let stdin = io::stdin();
         let mut fds = vec![
@@ -177,7 +178,9 @@ fn follow(
         if (status || ended) && arrival.is_none() {
             arrival = Some(starting.arrival(walk)?);
         }
-        while let Some(told) = signals.next() {
+        // What comes at the end is for those who wait for the last words.
+        while !ended && let Some(told) = signals.next() {
+            asked |= told.asks_to_end();
             match (told.signal, &starting.relay) {
                 (Signal::SIGWINCH, Some(relay)) => relay.resize(),
                 (Signal::SIGCONT, relay) => relay.iter().for_each(Relay::resume),
@@ -195,7 +198,7 @@ fn follow(
             if let Some(relay) = starting.relay.take() {
                 relay.finish(&mut io::stdout());
             }
-            return Ok(arrival.unwrap_or(Arrival::Silent));
+            return Ok((arrival.unwrap_or(Arrival::Silent), asked));
         }
     }
 }

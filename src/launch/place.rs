@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use super::error::{Error, Result};
-use super::guard::Guard;
-use super::home::{self, SLICE, ScopeKeeper};
+use super::guard;
+use super::helper::Helper;
+use super::home::{self, SLICE};
 use super::lock;
 use super::mask;
 use super::plan::{Plan, random_hex};
@@ -56,9 +57,9 @@ pub struct Place {
     /// The files that limits were written to, and what the kernel made of them, until the first start.
     written: Vec<(&'static str, Option<Vec<u8>>)>,
     /// As long as there is a leaf.
-    guard: Option<Guard>,
+    guard: Option<Helper>,
     /// Last, so that the scope is there until the rest is gone.
-    _keeper: Option<ScopeKeeper>,
+    _keeper: Option<Helper>,
 }
 
 impl Place {
@@ -87,7 +88,7 @@ impl Place {
         let clean = |_: &Error| remove_empty_slice(&base, &plan.mount.join(SLICE));
         let mut place = claimed.inspect_err(clean)?;
         // From here on, dropping the place cleans up.
-        place.guard = Some(Guard::start(&place.leaf)?);
+        place.guard = Some(guard::start(&place.leaf)?);
         place.write_limits(plan)?;
         if plan.pasta.is_some() {
             place.beside = Some(Cgroup::create(beside(place.leaf.path()))?);
@@ -181,7 +182,8 @@ impl Place {
                     && self.writes == Some(Writes::OnDisk)
                     && self.kept.is_none() =>
             {
-                private_tmpfs(&self.scratch, None)?;
+                let asked = plan.root.storage.and_then(|asked| asked.size.value());
+                private_tmpfs(&self.scratch, asked)?;
                 self.writes = Some(Writes::InMemory);
                 notice(format!(
                     "{} cannot carry an overlay's writes, so they are kept in memory, within the memory limit",

@@ -1,11 +1,13 @@
 //! What a supervisor tells about its workload, for people and, as JSON, for programs.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::oom::OomReport;
+use crate::names;
+use crate::oom::{OomKill, words};
 
 /// One thing that happened to a workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +24,12 @@ pub enum Report {
         text: String,
     },
     /// The kernel killed for lack of memory.
-    Oom(OomReport),
+    OomKill {
+        /// What is known of it.
+        kill: Box<OomKill>,
+        /// The same in one line. Foreign text.
+        text: String,
+    },
     /// The program could not be executed: 126 or 127.
     Failed {
         /// The exit code.
@@ -46,47 +53,89 @@ impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Started { pid } => write!(out, "started, pid {pid}"),
-            Self::Notice { text } | Self::Failed { text, .. } => out.write_str(text),
-            Self::Oom(report) => report.fmt(out),
+            Self::Notice { text } | Self::Failed { text, .. } | Self::OomKill { text, .. } => {
+                out.write_str(text)
+            }
             Self::Exited { code } => write!(out, "ended with {code}"),
             Self::Restarting { delay } => write!(out, "starts again in {delay:?}"),
         }
     }
 }
 
+/// One line about a kill in the workload of this name, which has the cgroup `leaf`.
+pub fn oom_line(kill: &OomKill, name: &str, leaf: &Path) -> String {
+    let label = |path: &str| {
+        if Path::new(path) == leaf {
+            name.to_owned()
+        } else {
+            names::identify(path).label.into_owned()
+        }
+    };
+    let limit = words::limit(kill, &label);
+    words::line(kill, name, limit.as_deref().unwrap_or(words::UNKNOWN_LIMIT))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::oom::{Cause, Victim};
+    use std::time::SystemTime;
+
     use super::*;
+    use crate::kernel::cgroup::CgroupId;
+    use crate::kernel::memory::MemoryStat;
     use crate::kernel::unit::{Bytes, Limit};
+    use crate::oom::{Fact, Fired, Means, Victim};
 
     #[test]
     fn reports_survive_json() {
-        let oom = OomReport {
-            cause: Cause::Limit {
-                cgroup: "leaker".into(),
-                max: Some(Limit::At(Bytes(32 << 20))),
-            },
+        let kill = OomKill {
+            time: SystemTime::UNIX_EPOCH,
+            logged_at: Some(Fact::new(Duration::from_millis(1), Means::KernelLog)),
+            cgroup: CgroupId(7),
+            path: Fact::new("/ringfence.slice/leaker".into(), Means::Counter),
             kills: 2,
-            victim: Some(Victim {
+            total: Some(2),
+            group: Some(Fact::new(true, Means::Seen)),
+            fired: Some(Fact::new(
+                Fired::Cgroup {
+                    path: "/ringfence.slice".into(),
+                    max: Some(Limit::At(Bytes(32 << 20))),
+                },
+                Means::KernelLog,
+            )),
+            victims: vec![Victim {
                 pid: 48213,
                 inner_pid: Some(1),
                 comm: "tail".into(),
                 anon: Bytes(1),
                 file: Bytes(2),
                 shmem: Bytes(3),
-            }),
+                uid: Some(0),
+                oom_score_adj: Some(-5),
+                from: Means::KernelLog,
+            }],
+            memory_stat: Some(Fact::new(MemoryStat::default(), Means::KernelLog)),
+            choice: None,
         };
-        let above = OomReport {
-            cause: Cause::Above,
-            victim: None,
-            ..oom.clone()
+        let leaf = Path::new("/ringfence.slice/leaker");
+        let text = oom_line(&kill, "leaker", leaf);
+        assert!(
+            text.ends_with("limit memory.max 32M of ringfence.slice"),
+            "{text}"
+        );
+        let host = OomKill {
+            fired: Some(Fact::new(Fired::Host, Means::KernelLog)),
+            victims: Vec::new(),
+            ..kill.clone()
+        };
+        let oom = |kill: OomKill| Report::OomKill {
+            text: oom_line(&kill, "leaker", leaf),
+            kill: kill.into(),
         };
         for report in [
             Report::Started { pid: 7 },
             Report::Notice { text: "a".into() },
-            Report::Oom(oom),
-            Report::Oom(above),
+            oom(kill),
+            oom(host),
             Report::Failed {
                 code: 127,
                 text: "b".into(),

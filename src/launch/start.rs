@@ -7,14 +7,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::waitpid;
-use nix::unistd::{Pid, close, dup2_stderr, dup2_stdin, dup2_stdout, pipe2, read, write};
+use nix::unistd::{Pid, close, dup2_stderr, dup2_stdin, dup2_stdout, read, write};
 use rustix::fs::{Gid, Uid, fchown, fstatfs};
 use rustix::process::{WaitOptions, wait};
 
@@ -32,7 +31,7 @@ use crate::kernel::error::Error as KernelError;
 use crate::kernel::process;
 use crate::kernel::syscall::clone::{Child, Forked, fork, spawn};
 use crate::kernel::syscall::exec::Program;
-use crate::kernel::syscall::{close_all_but, default_action, pass};
+use crate::kernel::syscall::{close_all_but, default_action, pass, pipe};
 
 /// Numbers of what is no listed step.
 const EXEC: u32 = u32::MAX;
@@ -128,8 +127,8 @@ pub fn start(
         spawned.map_err(|error| match error {
             Error::Kernel(error) if maps.is_some() && error.errno() == Errno::ENOSPC => {
                 Error::refused(format!(
-                    "{error}: no more user namespaces may be made (user.max_user_namespaces); `ringfence doctor` says \
-                     what would mend it, and --userns host does without one"
+                    "{error}: no more namespaces may be made (user.max_user_namespaces, for one); `ringfence doctor` \
+                     says what would mend it, and --userns host does without a user namespace"
                 ))
             }
             error => error,
@@ -236,10 +235,6 @@ fn hand_over_pipes(ids: &Ids, streams: Streams<'_>, tty: bool) {
             let _ = fchown(stream, Some(uid), Some(gid));
         }
     }
-}
-
-fn pipe() -> Result<(OwnedFd, OwnedFd)> {
-    pipe2(OFlag::O_CLOEXEC).map_err(|errno| KernelError::new("make", "a pipe", errno).into())
 }
 
 impl Starting {
@@ -429,10 +424,14 @@ impl ReaperSignals {
     fn reap(&self, program: Pid) -> u8 {
         loop {
             // First look, then wait: the program may have ended before the signals were blocked.
-            while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-                if pid.as_raw_pid() == program.as_raw() {
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) if pid.as_raw_pid() == program.as_raw() => {
                     return exit_code(status.exit_status(), status.terminating_signal());
                 }
+                Ok(None) => {}
+                Err(rustix::io::Errno::CHILD) => return u8::MAX,
+                // Another one; or it is not known, and there may be no second signal.
+                Ok(Some(_)) | Err(_) => continue,
             }
             if let Ok(Some(told)) = self.0.read_signal()
                 && let Ok(signal) = Signal::try_from(told.ssi_signo.cast_signed())

@@ -14,5 +14,5 @@
 mod record;
 mod shelf;
 
-pub use record::{Identity, OomKill, Record, Status, Terms};
+pub use record::{Identity, Record, Status, Terms};
 pub use shelf::{Keeper, Reading, Shelf};

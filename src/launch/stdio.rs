@@ -8,10 +8,11 @@
 use std::fs::File;
 use std::io::{self, IsTerminal as _, stderr, stdin, stdout};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, pipe2};
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::fs::{
     FileType, Mode, OFlags, SeekFrom, Stat, fcntl_getfl, fcntl_setfl, fstat, major, minor, open,
     seek,
@@ -22,8 +23,12 @@ use rustix::process::getpgrp;
 use rustix::termios::{isatty, tcgetpgrp};
 
 use super::error::Result;
-use super::supervise::listen::{Signals, poll_patiently};
+use super::supervise::listen::{Signals, poll_patiently, until};
 use crate::kernel::error::Error;
+use crate::kernel::syscall::pipe;
+
+/// How long who reads the last words of what was stopped may take nothing.
+pub const READER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How much of a stream is handed on at a time, so that nothing else waits for who says very much.
 const AT_ONCE: usize = 256 * 1024;
@@ -70,11 +75,6 @@ pub fn from_workload() -> Result<(File, OwnedFd)> {
 fn to_workload() -> Result<(File, OwnedFd)> {
     let (far, near) = pipe()?;
     Ok((without_wait(near)?, far))
-}
-
-fn pipe() -> Result<(OwnedFd, OwnedFd)> {
-    let error = |errno| Error::new("make", "a pipe", errno);
-    Ok(pipe2(OFlag::O_CLOEXEC).map_err(error)?)
 }
 
 fn without_wait(end: OwnedFd) -> Result<File> {
@@ -186,12 +186,19 @@ impl Pipes {
     }
 
     /// Hands on all that is left of the output, after the workload's end. Who reads it may take long, but a signal ends
-    /// that; then it gives false.
-    pub fn drain(&mut self, signals: &Signals) -> Result<bool> {
+    /// that, and so does having taken nothing for `patience`; then it gives false.
+    pub fn drain(&mut self, signals: &Signals, patience: Option<Duration>) -> Result<bool> {
+        let later = || patience.map(|patience| Instant::now() + patience);
+        let mut deadline = later();
         while !self.is_drained() {
             let mut fds = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
             fds.extend(self.output_fds());
-            poll_patiently(&mut fds, PollTimeout::NONE)?;
+            poll_patiently(&mut fds, deadline.map_or(PollTimeout::NONE, until))?;
+            if fds[1..].iter().any(|fd| fd.any() == Some(true)) {
+                deadline = later();
+            } else if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Ok(false);
+            }
             while let Some(told) = signals.next() {
                 if told.asks_to_end() {
                     return Ok(false);

@@ -24,6 +24,7 @@ use rustix::stdio::{stderr, stdin, stdout};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::account::Account;
+use super::error::FILTER;
 use super::fence::{Capabilities, Filter, Ready};
 use super::lock_mounts::LockMounts;
 use super::root::Root;
@@ -652,7 +653,7 @@ impl fmt::Display for Step {
             Self::NoNewPrivs => out.write_str("set no_new_privs"),
             Self::Bound(_) | Self::Capabilities(_) => out.write_str("drop capabilities"),
             Self::User => out.write_str("become the user"),
-            Self::Filter(_) => out.write_str("filter system calls"),
+            Self::Filter(_) => out.write_str(FILTER),
         }
     }
 }

@@ -40,24 +40,25 @@ pub fn bound(
     let opened = File::open(dir).map_err(error)?;
     if quota::is_enforced(&opened) {
         let inode = opened.metadata().map_err(error)?.ino();
-        return match quota::limit(&opened, project(inode), size) {
-            Ok(()) => Ok(Writes::OnDisk),
-            Err(errno) => Err(KernelError::new("set a quota for", dir, errno).into()),
-        };
+        match quota::limit(&opened, project(inode), size) {
+            Ok(()) => return Ok(Writes::OnDisk),
+            // As in a container, where root may set none.
+            Err(errno) => notice(KernelError::new("set a quota for", dir, errno).to_string()),
+        }
     }
     if asked.is_none() {
         return Ok(Writes::OnDisk);
     }
     private_tmpfs(dir, Some(size))?;
     notice(format!(
-        "{} has no project quotas, so what is written is kept in memory: {} at most, within the memory limit",
+        "{} has no project quotas for it, so what is written is kept in memory: {} at most, within the memory limit",
         dir.display(),
         text::bytes(size)
     ));
     Ok(Writes::InMemory)
 }
 
-/// The directory, as far as it is there, that what is written comes to be below, and whether its file system has quotas.
+/// The nearest directory that there is above all scratch directories, and whether its file system has quotas.
 pub fn look() -> (PathBuf, bool) {
     let base = Path::new(place::SCRATCH[0]);
     let there = base.ancestors().find(|dir| dir.is_dir());

@@ -21,19 +21,20 @@ use super::error::{Error, Result};
 use super::image;
 use super::log;
 use super::mask;
-use super::oom::{Cause, Evidence, OomReport, Victim};
 use super::place::Place;
 use super::plan::Plan;
-use super::report::Report;
+use super::report::{Report, oom_line};
 use super::spec::{LogRules, Spec, Stdio};
 use super::start::{Arrival, Starting, exit_code, start};
 use super::state::{Keeper, Record};
-use super::stdio::{Pipes, Streams};
+use super::stdio::{Pipes, READER_PATIENCE, Streams};
 use super::terminal::Relay;
 use crate::kernel::error::Error as KernelError;
 use crate::kernel::process;
 use crate::kernel::syscall::default_action;
 use crate::kernel::unit::Bytes;
+use crate::oom::leaf::Evidence;
+use crate::oom::{OomKill, Victim};
 use crate::text;
 
 /// The first pause before a restart; each further one is twice as long.
@@ -107,7 +108,7 @@ pub fn supervise(
     let mut supervisor = Supervisor {
         plan,
         watch: Watch::new(place.leaf())?,
-        evidence: Evidence::new(plan, place.leaf(), cgroup),
+        evidence: Evidence::new(&plan.mount, &cgroup, place.leaf()),
         place,
         keeper,
         recorder,
@@ -258,7 +259,7 @@ impl Supervisor<'_> {
             },
         )?;
         let pid = starting.child.pid.as_raw().cast_unsigned();
-        self.evidence.remember_init(pid);
+        self.evidence.remember(&[pid]);
         let mut arrival = None;
         let mut oom_due = None;
         loop {
@@ -287,7 +288,10 @@ impl Supervisor<'_> {
                 self.report_oom();
                 oom_due = None;
             }
-            while let Some(told) = self.signals.next() {
+            // What comes at the end is for those who wait for the last words.
+            while !ready.ended
+                && let Some(told) = self.signals.next()
+            {
                 self.forward(told, &starting, pid)?;
             }
             if let Stop::Until(deadline) = self.stop
@@ -442,7 +446,8 @@ impl Supervisor<'_> {
             (_, None) => {}
         }
         self.pump(None);
-        if !self.pipes.drain(&self.signals)? {
+        let patience = (self.stop != Stop::No).then_some(READER_PATIENCE);
+        if !self.pipes.drain(&self.signals, patience)? {
             self.stop = Stop::Killed;
         }
         Ok(())
@@ -458,10 +463,14 @@ impl Supervisor<'_> {
         Ok(self.place.leaf().kill()?)
     }
 
-    fn report_oom(&mut self) -> Option<OomReport> {
-        let report = self.evidence.report(self.place.leaf())?;
-        self.tell(&Report::Oom(report.clone()));
-        Some(report)
+    fn report_oom(&mut self) -> Option<OomKill> {
+        let kill = self.evidence.report(self.place.leaf())?;
+        let leaf = self.place.leaf_path(self.plan);
+        self.tell(&Report::OomKill {
+            text: oom_line(&kill, &self.plan.name, &leaf),
+            kill: kill.clone().into(),
+        });
+        Some(kill)
     }
 
     /// The counters die with the leaf: who was killed after PID 1 is told of before.
@@ -483,7 +492,7 @@ impl Supervisor<'_> {
         self.evidence.look(self.place.leaf());
         let oom = self.report_oom();
         // Past the point of no return in exec, but hardly further.
-        let victim = oom.as_ref().and_then(|oom| oom.victim.as_ref());
+        let victim = oom.as_ref().and_then(|oom| oom.victims.first());
         let stillborn = |victim: &Victim| victim.pid == pid && victim.rss() < STILLBORN;
         let executed = executed && !victim.is_some_and(stillborn);
         let code = reap(starting)?;
@@ -530,11 +539,11 @@ impl Supervisor<'_> {
 }
 
 /// The sentence for a limit that does not even let the program start.
-fn too_small(command: &str, oom: &OomReport) -> Option<String> {
-    let Cause::Limit { max, .. } = oom.cause else {
-        return None;
-    };
-    let max = max.map_or_else(String::new, |max| format!(" {}", text::limit(max)));
+fn too_small(command: &str, oom: &OomKill) -> Option<String> {
+    oom.limit_path()?;
+    let max = oom
+        .limit()
+        .map_or_else(String::new, |max| format!(" {}", text::limit(max)));
     Some(format!(
         "memory.max{max} is too small to start {command}; give it more memory (-m)"
     ))

@@ -25,8 +25,8 @@ const END_OF_INPUT: u8 = 4;
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Opens a terminal of the file system that is mounted on `/dev/pts`, as large as that on stdin, if one is there, makes it
-/// the caller's own, with its three streams, perhaps without stderr, and sends the other side of it through a socket. Called in the child, in a session of
-/// its own: no allocation, no locks. Since 4.13 (`TIOCGPTPEER`).
+/// the caller's own, with its three streams, perhaps without stderr, and sends the other side of it through a socket.
+/// Called in the child, in a session of its own: no allocation, no locks. Since 4.13 (`TIOCGPTPEER`).
 pub fn take(socket: BorrowedFd<'_>, keeps_stderr: bool) -> nix::Result<()> {
     let make = || {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;

@@ -293,7 +293,7 @@ impl Found<'_> {
     fn pids(&self) -> Option<Suggestion> {
         let most = self.peaks.pids?;
         let ceiling = match &self.row.pids_limit {
-            Reading::Value(ceiling) => Some(ceiling),
+            Reading::Value(ceiling) => Some(&**ceiling),
             // The host is no ceiling for processes.
             Reading::NotAvailable => None,
             Reading::Unreadable(_) => return None,

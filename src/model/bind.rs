@@ -1,5 +1,7 @@
 //! Ties every row to the limits of all cgroups above it.
 
+use std::sync::Arc;
+
 use super::io::{CapLevel, IoFlow};
 use super::limit::{self, Ceiling, Level, Of};
 use super::row::{Mark, Row, Throttled};
@@ -16,8 +18,10 @@ pub(super) fn bind(sample: &Sample, rows: &mut [Row]) {
     for at in 0..rows.len() {
         let chain: Vec<usize> = std::iter::successors(Some(at), |&at| rows[at].parent).collect();
         let cgroups: Vec<&CgroupSample> = chain.iter().map(|&at| &*sample.cgroups[at]).collect();
+        let before = at.checked_sub(1).map(|before| &rows[before]);
         let memory_limit = ceiling_over(
             &cgroups,
+            before.and_then(|row| row.memory_limit.value()),
             |cgroup| &cgroup.memory_max,
             Limit::value,
             |position| {
@@ -31,6 +35,7 @@ pub(super) fn bind(sample: &Sample, rows: &mut [Row]) {
         );
         let cpu_limit = ceiling_over(
             &cgroups,
+            before.and_then(|row| row.cpu_limit.value()),
             |cgroup| &cgroup.cpu_max,
             |max| max.cpus().value(),
             |position| {
@@ -48,6 +53,7 @@ pub(super) fn bind(sample: &Sample, rows: &mut [Row]) {
         );
         let pids_limit = ceiling_over(
             &cgroups,
+            before.and_then(|row| row.pids_limit.value()),
             |cgroup| &cgroup.pids_max,
             Limit::value,
             |position| (cgroups[position].pids_current.value().copied(), None),
@@ -100,14 +106,16 @@ pub(super) fn bind(sample: &Sample, rows: &mut [Row]) {
 }
 
 /// The ceiling over a chain of cgroups, nearest first. Where no level has a limit, the answer is the
-/// state of the own file: a limit of `max` (the host remains), not available, or unreadable.
+/// state of the own file: a limit of `max` (the host remains), not available, or unreadable. Siblings
+/// without limits of their own have one in common: `before` is that of the row before.
 fn ceiling_over<T, F>(
     cgroups: &[&CgroupSample],
+    before: Option<&Arc<Ceiling<T>>>,
     file: impl Fn(&CgroupSample) -> &Reading<F>,
     limit: impl Fn(F) -> Option<T>,
     used: impl Fn(usize) -> (Option<T>, Option<T>),
     host: Option<Level<T>>,
-) -> Reading<Ceiling<T>>
+) -> Reading<Arc<Ceiling<T>>>
 where
     T: limit::Quantity,
     F: Copy,
@@ -134,7 +142,11 @@ where
     if levels.is_empty() && !readable {
         return Reading::NotAvailable;
     }
-    limit::ceiling(levels.into_iter().chain(host)).map_or(Reading::NotAvailable, Reading::Value)
+    let Some(ceiling) = limit::ceiling(levels.into_iter().chain(host)) else {
+        return Reading::NotAvailable;
+    };
+    let same = before.filter(|before| ***before == ceiling);
+    Reading::Value(same.map_or_else(|| Arc::new(ceiling), Arc::clone))
 }
 
 /// Whose limit one of a chain of cgroups, nearest first, has.

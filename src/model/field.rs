@@ -5,12 +5,15 @@ mod catalogue;
 mod preset;
 mod rank;
 
+use std::sync::Arc;
+
 pub use catalogue::FIELDS;
 pub use preset::Preset;
 
 use super::forecast::Forecast;
 use super::limit::Ceiling;
 use super::row::{Mark, Resource, Row, Stall, Throttled};
+use super::victim::NextVictim;
 use crate::kernel::unit::{Bytes, Limit, Percent, Reading};
 use crate::text;
 
@@ -31,6 +34,8 @@ pub enum FieldId {
     MemoryLimit,
     /// When it will be killed.
     OomIn,
+    /// Who will be.
+    OomNext,
     /// Bytes read and written per second.
     Io,
     /// Processes and threads.
@@ -108,15 +113,17 @@ pub enum Value<'a> {
     /// A percentage.
     Percent(Reading<Percent>),
     /// CPU time against its ceiling.
-    OfCpus(&'a Row, &'a Reading<Ceiling<f64>>),
+    OfCpus(&'a Row, &'a Reading<Arc<Ceiling<f64>>>),
     /// A throttled share.
     Throttled(&'a Reading<Throttled>),
     /// A size.
     Bytes(Reading<Bytes>),
     /// Memory against its ceiling.
-    OfBytes(&'a Row, &'a Reading<Ceiling<Bytes>>),
+    OfBytes(&'a Row, &'a Reading<Arc<Ceiling<Bytes>>>),
     /// Time until an OOM kill.
-    OomIn(&'a Reading<Forecast>),
+    OomIn(&'a Reading<Box<Forecast>>),
+    /// Who is killed then.
+    OomNext(&'a Reading<Arc<NextVictim>>),
     /// Traffic, with what is capped.
     Io(&'a Row),
     /// Processes, their ceiling, and forks refused.
@@ -179,7 +186,7 @@ impl Value<'_> {
     /// The plain form: one word without spaces, `-` where it is not available, `?` where unreadable.
     pub fn text(&self) -> String {
         match self {
-            Self::Name(row) => text::sanitise(&row.path).replace(' ', "\\u{20}"),
+            Self::Name(row) => one_word(&row.path),
             Self::Percent(reading) => plain(reading, |value| percent(*value)),
             Self::OfCpus(_, ceiling) => plain(ceiling, |ceiling| against(ceiling, cpus)),
             Self::Throttled(reading) => plain(reading, |throttled| {
@@ -189,6 +196,9 @@ impl Value<'_> {
             Self::Bytes(reading) => plain(reading, |value| text::bytes(*value)),
             Self::OfBytes(_, ceiling) => plain(ceiling, |ceiling| against(ceiling, text::bytes)),
             Self::OomIn(reading) => plain(reading, |forecast| oom_in(forecast).replace(' ', "")),
+            Self::OomNext(reading) => plain(reading, |next| {
+                format!("{}/{}{}", next.pid, one_word(&next.comm), with_others(next))
+            }),
             Self::Io(row) => plain(&row.io, |flow| {
                 let mark = |reading| if flow.is_capped(reading) { "!" } else { "" };
                 let (read, written) = (rate(flow.read()), rate(flow.written()));
@@ -249,6 +259,11 @@ pub fn state_words(row: &Row) -> String {
     state
 }
 
+/// Foreign text as one harmless word.
+fn one_word(foreign: &str) -> String {
+    text::sanitise(foreign).replace(' ', "\\u{20}")
+}
+
 fn plain<T>(reading: &Reading<T>, text: impl FnOnce(&T) -> String) -> String {
     match reading {
         Reading::Value(value) => text(value),
@@ -266,9 +281,9 @@ fn against<T: super::limit::Quantity>(ceiling: &Ceiling<T>, text: impl Fn(T) -> 
     let share = binding
         .share()
         .map_or_else(|| "-".to_owned(), |share| percent(Percent(share * 100.0)));
-    let owner = binding.owner().map_or_else(String::new, |owner| {
-        format!("@{}", text::sanitise(owner).replace(' ', "\\u{20}"))
-    });
+    let owner = binding
+        .owner()
+        .map_or_else(String::new, |owner| format!("@{}", one_word(owner)));
     format!("{share}/{}{owner}", text(binding.limit))
 }
 
@@ -299,6 +314,14 @@ pub fn oom_in(forecast: &Forecast) -> String {
         (Some(_), false) => "~",
     };
     format!("{mark}{}", text::time_left(forecast.likely))
+}
+
+/// How many others are killed with it: `+3`, and nothing where it is alone.
+pub fn with_others(next: &NextVictim) -> String {
+    match next.others {
+        0 => String::new(),
+        others => format!("+{others}"),
+    }
 }
 
 /// Bytes per second, without the `/s`: `2M`, `0`.

@@ -120,8 +120,10 @@ fn share_of_high(row: &Row) -> Option<f64> {
 /// Gives every row its forecast. `trends` has the growth of each row.
 pub fn foretell(sample: &Sample, rows: &mut [Row], trends: &[Option<Trend>]) {
     for at in 0..rows.len() {
-        rows[at].forecast =
-            forecast(sample, rows, trends, at).map_or(Reading::NotAvailable, Reading::Value);
+        rows[at].forecast = forecast(sample, rows, trends, at)
+            .map_or(Reading::NotAvailable, |forecast| {
+                Reading::Value(forecast.into())
+            });
     }
 }
 

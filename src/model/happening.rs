@@ -3,9 +3,10 @@
 use std::time::SystemTime;
 
 use super::Model;
+use super::changed::Changed;
 use super::incident::{self, Incident};
 use super::warning::{Cleared, Warning};
-use crate::sample::OomKill;
+use crate::oom::OomKill;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub enum What {
     Warning(Box<Warning>),
     /// A warning is over.
     Cleared(Box<Cleared>),
+    /// Somebody changed a limit, froze it, or thawed it.
+    Changed(Box<Changed>),
     /// Something about the observing itself. May hold foreign text.
     Notice(String),
 }

@@ -16,7 +16,7 @@ pub const SPAN: Duration = Duration::from_mins(10);
 pub const LONG: Duration = Duration::from_hours(6);
 /// How many runs it has in full, however short the interval.
 const RUNS: usize = 1200;
-/// Points farther apart than this are two runs: in between nobody looked.
+/// Points farther apart than this, and than twice what the two before them were, are two runs: in between nobody looked.
 const TOGETHER: Duration = Duration::from_secs(15);
 /// A limit that differs by less than this share is the same: the host's own ceiling is a little different at every look.
 const SAME_LIMIT: f32 = 0.001;
@@ -48,6 +48,8 @@ pub struct History {
     fine: VecDeque<Run>,
     coarse: VecDeque<Run>,
     ooms: VecDeque<Tenths>,
+    /// What was between the last two points.
+    pace: Tenths,
 }
 
 /// Time since boot in tenths of a second: enough for 13 years.
@@ -91,13 +93,12 @@ impl From<Point> for Run {
 }
 
 impl Run {
-    /// Takes in a later run, where that says the same.
-    fn join(&mut self, later: Self) -> bool {
+    /// Takes in a later run, where that says the same and nothing longer than `pause` is in between.
+    fn join(&mut self, later: Self, pause: Tenths) -> bool {
         let values = |run: &Self| [run.memory, run.cpu, run.stall].map(f32::to_bits);
         let is_limit_same = (self.limit.is_nan() && later.limit.is_nan())
             || (self.limit - later.limit).abs() <= SAME_LIMIT * self.limit;
-        let is_next =
-            (self.last..=self.last.saturating_add(tenths(TOGETHER))).contains(&later.first);
+        let is_next = (self.last..=self.last.saturating_add(pause)).contains(&later.first);
         if !is_next || !is_limit_same || values(self) != values(&later) {
             return false;
         }
@@ -126,6 +127,10 @@ impl History {
     /// Adds the newest point and drops what is too old.
     pub fn push(&mut self, point: Point) {
         let run = Run::from(point);
+        let pause = self.pace.saturating_mul(2).max(tenths(TOGETHER));
+        if let Some(last) = self.fine.back() {
+            self.pace = run.first.saturating_sub(last.last);
+        }
         // `max` of a number and of no value is the number.
         match self.coarse.back_mut() {
             Some(minute)
@@ -140,12 +145,12 @@ impl History {
             // The minute is over.
             _ => {
                 if let Some(minute) = self.coarse.pop_back() {
-                    append(&mut self.coarse, minute);
+                    append(&mut self.coarse, minute, pause);
                 }
-                self.coarse.push_back(run);
+                push(&mut self.coarse, run);
             }
         }
-        append(&mut self.fine, run);
+        append(&mut self.fine, run, pause);
         if self.fine.len() > RUNS {
             self.fine.pop_front();
         }
@@ -178,9 +183,9 @@ impl History {
 
     /// The points of the last ten minutes, oldest first; of those that say the same one each `step`, and the last.
     pub fn points(&self, step: Duration) -> impl Iterator<Item = Point> {
-        let step = step.as_millis() as usize / 100;
+        let step = tenths(step).max(1) as usize;
         self.fine.iter().flat_map(move |run| {
-            let instants = (run.first..run.last).step_by(step.max(1));
+            let instants = (run.first..run.last).step_by(step);
             instants.chain([run.last]).map(|at| run.at(at))
         })
     }
@@ -247,10 +252,18 @@ impl History {
 }
 
 /// Adds a run, to the last one where that says the same.
-fn append(runs: &mut VecDeque<Run>, run: Run) {
-    if !runs.back_mut().is_some_and(|last| last.join(run)) {
-        runs.push_back(run);
+fn append(runs: &mut VecDeque<Run>, run: Run, pause: Tenths) {
+    if !runs.back_mut().is_some_and(|last| last.join(run, pause)) {
+        push(runs, run);
     }
+}
+
+/// Adds a run. Most cgroups never have many, so the first ones get no more room than they need.
+fn push(runs: &mut VecDeque<Run>, run: Run) {
+    if runs.len() < 4 {
+        runs.reserve_exact(1);
+    }
+    runs.push_back(run);
 }
 
 /// Forgets what is older.
@@ -345,6 +358,21 @@ mod tests {
         let mut history = History::default();
         history.push(idle(1));
         assert_eq!(history.grown(Duration::from_secs(1)), None);
+    }
+
+    /// Where there are very many cgroups, one look at all takes long.
+    #[test]
+    fn slow_looks_are_one_run_too() {
+        let mut history = History::default();
+        (0..50).for_each(|look| history.push(idle(80 * look)));
+        let runs = history.fine.len() + history.coarse.len();
+        assert!(runs <= 5, "{runs}: {history:?}");
+        // A pause is still one.
+        history.push(idle(80 * 53));
+        assert_eq!(
+            history.fine.back().unwrap().first,
+            tenths(Duration::from_secs(80 * 53))
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod after;
 mod before;
+mod grown;
 
 use std::collections::VecDeque;
 use std::mem::Discriminant;
@@ -12,12 +13,14 @@ use super::limit::Of;
 use super::oom;
 use super::row::Row;
 use crate::kernel::unit::{Bytes, Limit, Reading};
-use crate::sample::{Fact, Fired, Means, OomKill};
+use crate::oom::{Fact, Fired, Means, OomKill};
 
 pub(super) use after::follow;
 pub use after::{Outcome, Sequel};
 pub(super) use before::stall;
 pub use before::{BEFORE, Growth, LimitChange, Moment};
+pub use grown::Grown;
+pub(super) use grown::Sizes;
 
 /// How many incidents are kept; each takes less than 8 KiB once the next one is there.
 pub const INCIDENTS: usize = 200;
@@ -43,6 +46,8 @@ pub struct Incident {
     likely: Option<Fired>,
     /// The victims' cgroup before it, oldest first.
     pub before: Vec<Moment>,
+    /// Which process under the limit grew most in the minute before; `None` where they were not looked at.
+    pub grown: Option<Grown>,
     /// What became of it; `None` until that is known.
     pub sequel: Option<Sequel>,
     /// Which kind of sequel was told last.
@@ -68,6 +73,7 @@ impl Incident {
             limit_bytes: kill.limit().and_then(Limit::value).or_else(likely),
             likely: row.and_then(|row| whose_limit(row, kill)),
             before: Vec::new(),
+            grown: None,
             sequel: None,
             told: None,
             over: false,
@@ -157,6 +163,7 @@ fn example(group: Option<bool>) -> Incident {
         fired: None,
         victims: Vec::new(),
         memory_stat: None,
+        choice: None,
     };
     Incident::new(1, Duration::from_secs(100), &kill, None, &|path| {
         path.to_owned()

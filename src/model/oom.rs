@@ -8,39 +8,18 @@ use super::note::{Note, Severity};
 use super::row::Row;
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::unit::Reading;
-use crate::sample::{OomKill, Victim};
+use crate::oom::{OomKill, words};
 use crate::text;
 
-/// What is said about the kills of one incident: a line for each victim, the first one first. Holds
-/// foreign text.
-pub fn words(incident: &Incident) -> Vec<String> {
-    let Incident {
-        name, limit, kill, ..
-    } = incident;
-    let mut words: Vec<String> = kill
-        .victims
-        .iter()
-        .map(|victim| format!("OOM kill  {name}  {} · {limit}", about(victim, "")))
-        .collect();
-    let nameless = kill.kills.saturating_sub(kill.victims.len() as u64);
-    if nameless > 0 {
-        let more = if words.is_empty() { "" } else { " more" };
-        let processes = if nameless == 1 {
-            "process"
-        } else {
-            "processes"
-        };
-        words.push(format!(
-            "OOM kill  {name}  {nameless}{more} {processes}, not named by the kernel log · {limit}"
-        ));
-    }
-    words
+/// What is said about the kills of one incident: see [`words::lines`].
+pub fn lines(incident: &Incident) -> Vec<String> {
+    words::lines(&incident.kill, &incident.name, &incident.limit)
 }
 
 /// The same as notes.
 pub fn notes(incident: &Incident) -> impl Iterator<Item = Note> {
     let (time, cgroup) = (incident.kill.time, incident.kill.cgroup);
-    words(incident).into_iter().map(move |text| Note {
+    lines(incident).into_iter().map(move |text| Note {
         time,
         severity: Severity::Kill,
         text,
@@ -48,36 +27,14 @@ pub fn notes(incident: &Incident) -> impl Iterator<Item = Note> {
     })
 }
 
-/// `pid 48213 (1 inside) python3 · rss 63.1M`; `unseen` stands for a pid inside that nobody saw. Holds
-/// foreign text.
-pub fn about(victim: &Victim, unseen: &str) -> String {
-    let inside = match victim.inner_pid {
-        None => unseen.to_owned(),
-        Some(pid) if pid == victim.pid => String::new(),
-        Some(pid) => format!(" ({pid} inside)"),
-    };
-    format!(
-        "pid {}{inside} {} · rss {}",
-        victim.pid,
-        victim.comm,
-        text::bytes(victim.rss())
-    )
-}
-
-/// `limit memory.max 64M of leaker`
+/// Whose limit it was, or most probably was.
 pub fn limit(kill: &OomKill, row: Option<&Row>, label: &dyn Fn(&str) -> String) -> String {
-    if kill.is_the_hosts() {
-        return "the host ran out of memory".to_owned();
-    }
-    if let Some(path) = kill.limit_path() {
-        let size = kill
-            .limit()
-            .map_or_else(String::new, |limit| format!(" {}", text::limit(limit)));
-        return format!("limit memory.max{size} of {}", label(path));
+    if let Some(known) = words::limit(kill, label) {
+        return known;
     }
     let binding = match row.map(|row| &row.memory_limit) {
         Some(Reading::Value(ceiling)) => &ceiling.binding,
-        _ => return "limit not known".to_owned(),
+        _ => return words::UNKNOWN_LIMIT.to_owned(),
     };
     let size = text::bytes(binding.limit);
     let path = match &binding.of {

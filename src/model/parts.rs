@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::rate;
 use crate::kernel::memory::MemoryStat;
-use crate::kernel::unit::{Bytes, Percent, Reading};
+use crate::kernel::unit::{Percent, Reading};
 use crate::sample::CgroupSample;
 
 /// The parts of one cgroup's resources. Rates are those since the sample before.
@@ -43,21 +43,8 @@ impl Parts {
             }),
             memory_stat: match (&now.memory_stat, remembered) {
                 (Reading::NotAvailable, Some(stat)) => Reading::Value(stat),
-                (stat, _) => stat.map(|stat| Arc::new(*stat)),
+                (stat, _) => stat.clone(),
             },
         }
-    }
-
-    /// What memory is made of, in parts that add up to about `memory.current`: heaps and stacks, page
-    /// cache without shared memory, shared memory, and the kernel's own.
-    pub fn composition(&self) -> Option<[(&'static str, Bytes); 4]> {
-        let stat = self.memory_stat.value()?;
-        let cache = Bytes(stat.file.0.saturating_sub(stat.shmem.0));
-        Some([
-            ("anon", stat.anon),
-            ("file", cache),
-            ("shmem", stat.shmem),
-            ("kernel", stat.kernel),
-        ])
     }
 }

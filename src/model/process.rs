@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{Model, rate, tree};
+use super::tree::is_in;
+use super::{Model, rate, victim};
 use crate::kernel::unit::Percent;
 use crate::sample::{ProcessSample, Sample};
 
@@ -18,6 +19,8 @@ pub enum By {
     Cpu,
     /// Resident memory, the most first.
     Rss,
+    /// Who is killed first.
+    Oom,
     /// The command, in order.
     Command,
 }
@@ -40,6 +43,8 @@ pub struct Process<'a> {
     pub cgroup: &'a Arc<str>,
     /// CPU since the sample before, 100 is one core.
     pub cpu: Option<Percent>,
+    /// In pages, what the kernel chooses its victim by under the limit that binds; `None` where it is never killed.
+    pub points: Option<i64>,
     /// How many of its ancestors are shown above it.
     pub depth: usize,
 }
@@ -53,8 +58,10 @@ pub(super) fn cpu(before: &Sample, now: &Sample) -> Cpu {
         return Cpu::new();
     };
     let all = |sample: &'_ Sample| -> Vec<(u32, u64, crate::kernel::unit::Micros)> {
-        let processes = sample.cgroups.iter().flat_map(|cgroup| &cgroup.processes);
-        processes
+        let cgroups = sample.cgroups.iter();
+        cgroups
+            .filter_map(|cgroup| cgroup.processes.value())
+            .flatten()
             .map(|process| (process.pid, process.start_time, process.cpu_time))
             .collect()
     };
@@ -76,7 +83,7 @@ impl Model {
     pub fn more_processes(&self, root: &str) -> usize {
         let cgroups = self.sample().into_iter().flat_map(|sample| &sample.cgroups);
         cgroups
-            .filter(|cgroup| cgroup.more_processes > 0 && tree::is_in(&cgroup.path, root))
+            .filter(|cgroup| cgroup.more_processes > 0 && is_in(&cgroup.path, root))
             .map(|cgroup| cgroup.more_processes)
             .sum()
     }
@@ -86,19 +93,23 @@ impl Model {
         let Some(sample) = self.sample() else {
             return Vec::new();
         };
-        let mut processes: Vec<Process<'_>> = sample
-            .cgroups
-            .iter()
-            .filter(|cgroup| !cgroup.processes.is_empty() && tree::is_in(&cgroup.path, root))
-            .flat_map(|cgroup| {
-                cgroup.processes.iter().map(|sample| Process {
+        let mut processes = Vec::new();
+        for (at, row) in self.rows.iter().enumerate() {
+            let Some(samples) = row.now.processes.value().filter(|_| is_in(&row.path, root)) else {
+                continue;
+            };
+            let whole = victim::whole(sample, &self.rows, at);
+            processes.extend(samples.iter().map(|sample| {
+                let points = sample.badness.zip(whole);
+                Process {
                     sample,
-                    cgroup: &cgroup.path,
+                    cgroup: &row.path,
                     cpu: self.process_cpu.get(&sample.pid).copied(),
+                    points: points.and_then(|(badness, whole)| badness.points(whole)),
                     depth: 0,
-                })
-            })
-            .collect();
+                }
+            }));
+        }
         processes.sort_by(|a, b| compare(a, b, order));
         if order.by == By::Tree {
             processes = nested(processes);
@@ -113,6 +124,7 @@ fn compare(a: &Process<'_>, b: &Process<'_>, order: Order) -> Ordering {
         By::Tree => a.sample.pid.cmp(&b.sample.pid),
         By::Cpu => cpu(b).total_cmp(&cpu(a)),
         By::Rss => b.sample.rss.cmp(&a.sample.rss),
+        By::Oom => b.points.cmp(&a.points),
         By::Command => a.sample.command.cmp(&b.sample.command),
     };
     let ordering = if order.reversed {

@@ -10,6 +10,7 @@ use super::limit::Ceiling;
 use super::memory::Memory;
 use super::parts::Parts;
 use super::rate;
+use super::victim::NextVictim;
 use crate::kernel::cgroup::{CgroupEvents, CgroupId};
 use crate::kernel::memory::{MemoryEvents, MemoryStat};
 use crate::kernel::pressure::Pressure;
@@ -120,21 +121,23 @@ pub struct Row {
     /// CPU used, 100 is one core.
     pub cpu: Reading<Percent>,
     /// What stops it, in CPUs.
-    pub cpu_limit: Reading<Ceiling<f64>>,
+    pub cpu_limit: Reading<Arc<Ceiling<f64>>>,
     /// How much it is held back; not available without a `cpu.max` up the tree.
     pub throttled: Reading<Throttled>,
     /// Memory in three parts.
     pub memory: Memory,
     /// What stops it.
-    pub memory_limit: Reading<Ceiling<Bytes>>,
+    pub memory_limit: Reading<Arc<Ceiling<Bytes>>>,
     /// When it will meet that, as it grows; not available where there is no forecast to make.
-    pub forecast: Reading<Forecast>,
+    pub forecast: Reading<Box<Forecast>>,
+    /// Who is killed then; not available where the processes were not looked at.
+    pub next_victim: Reading<Arc<NextVictim>>,
     /// Traffic with each device.
     pub io: Reading<IoFlow>,
     /// Processes and threads, with those below.
     pub pids: Reading<u64>,
     /// What stops it.
-    pub pids_limit: Reading<Ceiling<u64>>,
+    pub pids_limit: Reading<Arc<Ceiling<u64>>>,
     /// Forks refused since the sample before.
     pub forks_refused: Reading<u64>,
     /// The strongest pressure.
@@ -312,6 +315,7 @@ fn row(
         memory: Memory::of(cgroup, remembered.as_ref().map(|stat| stat.inactive_file)),
         memory_limit: Reading::NotAvailable,
         forecast: Reading::NotAvailable,
+        next_victim: Reading::NotAvailable,
         io: rate::between(then.map(|then| &then.io_stat), &cgroup.io_stat, |a, b| {
             Some(IoFlow::between(a, b, seconds))
         }),

@@ -1,4 +1,4 @@
-//! Warnings before a kill: what comes close to a limit, is held back by one, or waits for memory.
+//! Warnings: what comes close to a limit, is held back by one, or waits for memory.
 //!
 //! Each is said once when it begins, once more when it turns critical, and once when it is over: when it has
 //! been away for five seconds. Only whose limit it is warns, not everybody below or above.
@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{Happening, Model, Note, Row, Severity, What};
 use crate::kernel::cgroup::CgroupId;
+use crate::kernel::cpu::CpuMax;
 use crate::kernel::unit::Bytes;
 use crate::sample::{Presence, Sample};
 
@@ -38,6 +39,10 @@ pub struct Thresholds {
     pub max: u32,
     /// Percent of the time that some task waits for memory: a warning, and critical.
     pub pressure: [u32; 2],
+    /// How many forks a second are refused because of `pids.max`.
+    pub forks: u32,
+    /// Percent of the periods in which `cpu.max` holds a cgroup back: a warning, and critical.
+    pub throttled: [u32; 2],
 }
 
 impl Default for Thresholds {
@@ -47,6 +52,8 @@ impl Default for Thresholds {
             high: 1,
             max: 1,
             pressure: [10, 40],
+            forks: 1,
+            throttled: [50, 90],
         }
     }
 }
@@ -60,6 +67,8 @@ impl Thresholds {
         high: Self::NEVER,
         max: Self::NEVER,
         pressure: [Self::NEVER; 2],
+        forks: Self::NEVER,
+        throttled: [Self::NEVER; 2],
     };
 }
 
@@ -98,6 +107,20 @@ pub enum Sign {
         /// Over how many seconds: 10 for the kernel's average, 1 or 2 where its trigger said so at once.
         seconds: u32,
     },
+    /// Forks are refused (`max` of `pids.events`).
+    Forks {
+        /// How many a second.
+        per_second: u32,
+        /// The smallest `pids.max` up the tree.
+        limit: Option<u64>,
+    },
+    /// `cpu.max` holds it back (`nr_throttled` of `cpu.stat`).
+    Throttled {
+        /// Percent of the periods.
+        share: u32,
+        /// `cpu.max`.
+        limit: CpuMax,
+    },
 }
 
 /// What a sign is about, without what was measured.
@@ -111,6 +134,10 @@ pub enum Kind {
     Max,
     /// [`Sign::Pressure`].
     Pressure,
+    /// [`Sign::Forks`].
+    Forks,
+    /// [`Sign::Throttled`].
+    Throttled,
 }
 
 impl Kind {
@@ -121,6 +148,8 @@ impl Kind {
             Self::High => "memory_high",
             Self::Max => "memory_max",
             Self::Pressure => "memory_pressure",
+            Self::Forks => "pids_max",
+            Self::Throttled => "cpu_max",
         }
     }
 }
@@ -133,6 +162,8 @@ impl Sign {
             Self::High { .. } => Kind::High,
             Self::Max { .. } => Kind::Max,
             Self::Pressure { .. } => Kind::Pressure,
+            Self::Forks { .. } => Kind::Forks,
+            Self::Throttled { .. } => Kind::Throttled,
         }
     }
 }

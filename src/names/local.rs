@@ -71,10 +71,7 @@ impl Names {
         if !is_nameable(&identity) {
             return None;
         }
-        let found = self
-            .look_up(&identity, path, now)
-            .filter(|name| !name.is_empty() && name.len() <= LONGEST)
-            .map(Arc::from);
+        let found = self.find(&identity, path, now).map(Arc::from);
         let last = self.known.remove(&id);
         let pause = last.as_ref().map_or(MISSING, |last| last.pause);
         let (holds, pause) = match found {
@@ -90,6 +87,18 @@ impl Names {
         };
         self.known.insert(id, answer);
         name
+    }
+
+    /// The same for one that is there no longer: nothing is remembered of it.
+    pub fn of_removed(&mut self, path: &str, now: Instant) -> Option<String> {
+        let identity = identify(path);
+        let is_nameable = is_nameable(&identity);
+        is_nameable.then(|| self.find(&identity, path, now))?
+    }
+
+    fn find(&mut self, identity: &Identity<'_>, path: &str, now: Instant) -> Option<String> {
+        self.look_up(identity, path, now)
+            .filter(|name| !name.is_empty() && name.len() <= LONGEST)
     }
 
     /// Forgets all but these, and the files that nobody asks for.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::kernel::badness::Badness;
 use crate::kernel::cgroup::{CgroupEvents, CgroupId};
 use crate::kernel::cpu::{CpuMax, CpuStat};
 use crate::kernel::io::{Device, IoMax, IoStat};
@@ -53,7 +54,7 @@ pub struct CgroupSample {
     /// `memory.peak` (since 5.19).
     pub memory_peak: Reading<Bytes>,
     /// `memory.stat`. Dear to read: only for the cgroups of interest.
-    pub memory_stat: Reading<MemoryStat>,
+    pub memory_stat: Reading<Arc<MemoryStat>>,
     /// `memory.events`, this cgroup and all below.
     pub memory_events: Reading<MemoryEvents>,
     /// `memory.events.local`, this cgroup alone.
@@ -62,6 +63,8 @@ pub struct CgroupSample {
     pub memory_max: Reading<Limit<Bytes>>,
     /// `memory.high`.
     pub memory_high: Reading<Limit<Bytes>>,
+    /// `memory.oom.group`: whether who is in it and below it is killed together. Read with the processes.
+    pub oom_group: Reading<bool>,
     /// `memory.swap.current`.
     pub swap_current: Reading<Bytes>,
     /// `memory.swap.max`.
@@ -86,8 +89,8 @@ pub struct CgroupSample {
     /// `io.pressure`.
     pub io_pressure: Reading<Pressure>,
 
-    /// The processes directly in it. Dear: only for the cgroups of interest, empty for the others.
-    pub processes: Vec<ProcessSample>,
+    /// The processes directly in it, in the order of `cgroup.procs`. Dear: only for the cgroups of interest.
+    pub processes: Reading<Vec<ProcessSample>>,
     /// How many more are in it than were read.
     pub more_processes: usize,
 }
@@ -112,6 +115,7 @@ impl CgroupSample {
             memory_events_local: Reading::NotAvailable,
             memory_max: Reading::NotAvailable,
             memory_high: Reading::NotAvailable,
+            oom_group: Reading::NotAvailable,
             swap_current: Reading::NotAvailable,
             swap_max: Reading::NotAvailable,
             io_stat: Reading::NotAvailable,
@@ -122,7 +126,7 @@ impl CgroupSample {
             cpu_pressure: Reading::NotAvailable,
             memory_pressure: Reading::NotAvailable,
             io_pressure: Reading::NotAvailable,
-            processes: Vec::new(),
+            processes: Reading::NotAvailable,
             more_processes: 0,
         }
     }
@@ -147,8 +151,12 @@ pub struct ProcessSample {
     pub start_time: u64,
     /// Its command line, arguments separated by spaces, or its `[comm]` where it has none; foreign text.
     pub command: String,
+    /// Its name to the kernel; foreign text.
+    pub comm: String,
     /// Resident memory.
     pub rss: Bytes,
+    /// What counts of it when a victim is chosen; `None` of kernel threads and zombies, and where nobody looks at it.
+    pub badness: Option<Badness>,
     /// The pid of its parent; 0 where that is outside the reader's pid namespace.
     pub ppid: u32,
     /// What it does, as one letter: `R` runs, `S` sleeps, `D` waits for a device, `Z` is a zombie.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use super::killers::Killers;
 use super::worker::Worker;
 use super::{Event, Sample};
 use crate::kernel::cgroup::CgroupId;
@@ -25,6 +26,8 @@ pub struct Options {
     pub kmsg: Option<PathBuf>,
     /// `/`, below which tracefs is mounted; `None` to do without tracepoints.
     pub tracing: Option<PathBuf>,
+    /// Whether to listen to the journal for programs that kill before the kernel must.
+    pub journal: bool,
     /// `/`, or a fixture: where docker, podman and others keep the names that people gave.
     pub state: PathBuf,
     /// The host's hierarchy, with its v2 mount.
@@ -62,6 +65,7 @@ pub struct Live {
     /// Every event, in order.
     pub events: mpsc::UnboundedReceiver<Event>,
     control: Controller,
+    _killers: Option<Killers>,
 }
 
 impl Live {
@@ -70,6 +74,8 @@ impl Live {
         let (samples, newest) = watch::channel(None);
         let (events, heard) = mpsc::unbounded_channel();
         let control = Arc::new(Control::new(options.interval)?);
+        let mount = options.hierarchy.mount.as_ref().filter(|_| options.journal);
+        let killers = mount.and_then(|mount| Killers::listen(mount, &options.proc, events.clone()));
         let worker = Worker::new(options, Arc::clone(&control), samples, events)?;
         thread::Builder::new()
             .name("sampler".into())
@@ -79,6 +85,7 @@ impl Live {
             samples: newest,
             events: heard,
             control: Controller(control),
+            _killers: killers,
         })
     }
 

@@ -12,8 +12,6 @@
 //! The counters are the truth: what is told never makes a kill of its own where a counter can be read, so
 //! no kill is told twice. The kernel marks victims, too, that were dying anyway: those are no kills.
 
-mod counters;
-mod log;
 mod telling;
 mod vanished;
 
@@ -22,19 +20,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-pub use counters::Counters;
-use log::{Log, Told};
-
+use super::CgroupSample;
 use super::tree::{Life, Node, Tree};
-use super::{CgroupSample, Fact, Means, OomKill};
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::file::File;
 use crate::kernel::cgroup::handle::Reader;
-use crate::kernel::kmsg::dump::Dump;
 use crate::kernel::kmsg::{OomSummary, Record};
 use crate::kernel::task;
 use crate::kernel::trace::{Attached, Marked};
 use crate::kernel::unit::{Bytes, Limit, Reading};
+use crate::oom::{Fact, Log, Means, OomKill, Told};
 
 /// How long a kill waits for the tracepoint, and what was told for its counter: microseconds, but for a machine that is
 /// busy with other things in between.
@@ -89,12 +84,6 @@ impl Pending {
         let is_whole = self.told.len() as u64 >= self.kills;
         let is_over = now >= self.counted + GROUP_GRACE || !log.is_group(&self.path.value);
         (is_whole && is_over) || now >= self.until
-    }
-
-    /// What the memory of a cgroup was made of, if it is the one that ran out.
-    fn dump(&self, path: &str) -> Option<&Dump> {
-        let mut dumps = self.told.iter().filter_map(|kill| kill.dump.as_ref());
-        dumps.find(|dump| dump.path == path)
     }
 
     fn summary(&self) -> Option<&OomSummary> {

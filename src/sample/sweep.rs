@@ -128,19 +128,26 @@ impl Sweep<'_> {
             row.pids_max = handle.get(reader, File::PidsMax, limit)?;
         }
         if self.interest.wants_stats(id) {
-            row.memory_stat = handle.get(reader, File::MemoryStat, MemoryStat::parse)?;
+            row.memory_stat = handle.get(reader, File::MemoryStat, |text| {
+                MemoryStat::parse(text).map(Arc::new)
+            })?;
         }
         if limits || self.interest.wants_stats(id) {
             row.memory_peak = handle.get(reader, File::MemoryPeak, bytes)?;
         }
         if self.interest.wants_processes(id) {
             let pids = &mut *self.pids;
+            // Twice as much to read of each: where nobody looks, only under a limit.
+            let badness = node.bound || *self.interest != Interest::All;
+            row.oom_group = handle.get(reader, File::MemoryOomGroup, |text| {
+                count(text).map(|group| group == 1)
+            })?;
             let read = handle.get(reader, File::Procs, |text| task::parse_procs(text, pids))?;
-            if read.value().is_some() {
-                let (tasks, more) = self.tasks.read_all(pids);
-                row.processes = tasks.into_iter().map(process).collect();
+            row.processes = read.map(|()| {
+                let (tasks, more) = self.tasks.read_all(pids, badness);
                 row.more_processes = more;
-            }
+                tasks.into_iter().map(process).collect()
+            });
         }
         Ok(row)
     }
@@ -179,7 +186,9 @@ fn process((pid, task): (u32, Task)) -> ProcessSample {
         inner_pids: task.inner_pids,
         start_time: task.start_time,
         command: task.command,
+        comm: task.comm,
         rss: task.rss,
+        badness: task.badness,
         ppid: task.ppid,
         state: task.state,
         threads: task.threads,

@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 
-use super::oom::Counters;
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::budget::Budget;
 use crate::kernel::cgroup::file::File;
@@ -16,6 +15,7 @@ use crate::kernel::cgroup::handle::{Handle, Reader};
 use crate::kernel::error::{Error, Result};
 use crate::kernel::unit::Reading;
 use crate::kernel::watch::{WatchDescriptor, Watcher};
+use crate::oom::Counters;
 
 /// One cgroup of the tree.
 #[derive(Debug)]
@@ -65,7 +65,8 @@ pub(super) struct Tree {
     pub root: CgroupId,
     /// The names on the way from the root to what is looked at.
     target: Vec<OsString>,
-    nodes: HashMap<CgroupId, Node>,
+    /// Boxed, as a map has room for twice as many.
+    nodes: HashMap<CgroupId, Box<Node>>,
     by_watch: HashMap<WatchDescriptor, CgroupId>,
     by_path: HashMap<Arc<str>, CgroupId>,
     /// Depth first by name; `None` after a change.
@@ -74,7 +75,7 @@ pub(super) struct Tree {
     pub died: Vec<CgroupId>,
     /// What the user should know, once.
     pub notices: Vec<String>,
-    watch_limit_told: bool,
+    is_watch_limit_said: bool,
 }
 
 impl Tree {
@@ -109,7 +110,7 @@ impl Tree {
             order: None,
             died: Vec::new(),
             notices,
-            watch_limit_told: false,
+            is_watch_limit_said: false,
         };
         tree.insert(handle, None, "/".into(), OsString::new(), false);
         tree.add_below(id, false);
@@ -128,7 +129,7 @@ impl Tree {
     }
 
     pub fn node(&self, id: CgroupId) -> Option<&Node> {
-        self.nodes.get(&id)
+        self.nodes.get(&id).map(Box::as_ref)
     }
 
     /// A node and the reader its handle needs.
@@ -312,7 +313,7 @@ impl Tree {
         self.by_path.insert(Arc::clone(&path), id);
         self.nodes.insert(
             id,
-            Node {
+            Box::new(Node {
                 handle,
                 parent,
                 path,
@@ -325,30 +326,38 @@ impl Tree {
                 counters: Counters::new(fresh),
                 bound: false,
                 pids_seen: Reading::NotAvailable,
-            },
+            }),
         );
         self.order = None;
     }
 
     fn watch(&mut self, handle: &Handle) -> Option<WatchDescriptor> {
         let watcher = self.watcher.as_ref()?;
+        let most = self.reader.budget.watches;
+        if self.by_watch.len() >= most {
+            self.say_watch_limit(&format!(
+                "more than {most} cgroups, too many to watch them all"
+            ));
+            return None;
+        }
         match handle
             .with_path(&self.reader, |path| watcher.add(path))
             .ok()?
         {
             Ok(watch) => Some(watch),
             Err(Errno::ENOSPC) => {
-                if !self.watch_limit_told {
-                    self.watch_limit_told = true;
-                    self.notices.push(
-                        "no more inotify watches (fs.inotify.max_user_watches): some cgroups are \
-                         only looked at once per interval"
-                            .to_owned(),
-                    );
-                }
+                self.say_watch_limit("no more inotify watches (fs.inotify.max_user_watches)");
                 None
             }
             Err(_) => None,
+        }
+    }
+
+    fn say_watch_limit(&mut self, reason: &str) {
+        if !self.is_watch_limit_said {
+            self.is_watch_limit_said = true;
+            let text = format!("{reason}: some cgroups are only looked at once per interval");
+            self.notices.push(text);
         }
     }
 
@@ -408,5 +417,46 @@ impl Node {
     /// Whether the kernel tells when `cgroup.events` changes.
     pub fn is_notified(&self) -> bool {
         self.watch.is_some() && self.handle.keeps(File::CgroupEvents)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn beyond_the_budget_of_watches_children_are_found_by_looking() {
+        let root = tempfile::tempdir().unwrap();
+        let make = |path: &str| {
+            let folder = root.path().join(path);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("cgroup.procs"), "").unwrap();
+        };
+        make("");
+        let mut tree = Tree::open(root.path(), Path::new("")).unwrap();
+        tree.reader.budget.watches = 2;
+        for name in ["a", "b", "c"] {
+            make(name);
+            assert!(tree.look_at_child(tree.root, OsStr::new(name)));
+        }
+        let [a, b, c] = ["/a", "/b", "/c"].map(|path| tree.by_path(path).unwrap());
+        let is_watched = |tree: &Tree, id| tree.node(id).unwrap().watch.is_some();
+        assert_eq!(
+            [a, b, c].map(|id| is_watched(&tree, id)),
+            [true, false, false]
+        );
+        // It is said once.
+        assert_eq!(tree.notices.len(), 1, "{:?}", tree.notices);
+        assert!(tree.notices[0].contains("more than 2 cgroups"));
+        make("c/below");
+        assert!(tree.must_poll(tree.node(c).unwrap()));
+        assert!(tree.reconcile(c) && tree.by_path("/c/below").is_some());
+        // What goes leaves its watch to the next.
+        tree.bury(a);
+        make("d");
+        assert!(tree.look_at_child(tree.root, OsStr::new("d")));
+        assert!(is_watched(&tree, tree.by_path("/d").unwrap()));
     }
 }

@@ -1,5 +1,7 @@
 //! How each typed value of the catalogue looks in so many columns of the screen.
 
+use std::sync::Arc;
+
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
@@ -68,6 +70,10 @@ pub fn draw(value: &Value<'_>, width: usize, theme: &Theme) -> Line<'static> {
             }
             other => state(other, theme, |forecast| Line::raw(field::oom_in(forecast))),
         },
+        Value::OomNext(reading) => state(reading, theme, |next| {
+            let comm = text::sanitise(&next.comm);
+            Line::raw(format!("{} {comm}{}", next.pid, field::with_others(next)))
+        }),
         Value::Io(row) => io(row, theme),
         Value::Pids(row) => pids(row, theme),
     }
@@ -141,7 +147,7 @@ fn pids(row: &Row, theme: &Theme) -> Line<'static> {
 /// `━━━━╾───    64M`, with `↑name` between bar and limit where the limit is not its own.
 fn against<T: Quantity>(
     row: &Row,
-    ceiling: &Reading<Ceiling<T>>,
+    ceiling: &Reading<Arc<Ceiling<T>>>,
     width: usize,
     theme: &Theme,
     text: impl Fn(T) -> String,

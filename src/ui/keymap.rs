@@ -63,6 +63,8 @@ pub enum Action {
     Theme,
     /// Save the screen as a picture.
     Save,
+    /// Save the chosen OOM kill as a page.
+    SavePage,
     /// The panels as high as at first.
     EvenPanels,
     /// Freeze the selected cgroup, or thaw it.
@@ -123,7 +125,7 @@ pub struct Binding {
 use KeyCode::Char;
 
 /// Every binding, in the order of the help. Ctrl-C always quits, and Ctrl-S always saves.
-pub static KEYMAP: [Binding; 47] = [
+pub static KEYMAP: [Binding; 48] = [
     bind(&[KeyCode::Up, Char('k')], Action::Up, "line up"),
     bind(&[KeyCode::Down, Char('j')], Action::Down, "line down"),
     bind(&[KeyCode::PageUp], Action::PageUp, "page up"),
@@ -242,6 +244,11 @@ pub static KEYMAP: [Binding; 47] = [
         &[Char('S')],
         Action::Save,
         "save the screen as SVG; C-s in dialogs",
+    ),
+    bind(
+        &[Char('P')],
+        Action::SavePage,
+        "save the chosen OOM kill as HTML",
     ),
     bind(
         &[Char('=')],

@@ -1,4 +1,4 @@
-//! The screen as a picture in a file.
+//! The screen as a picture in a file, and an OOM kill as a page.
 
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Write as _};
@@ -14,8 +14,27 @@ use super::{svg, view};
 use crate::kernel::clock;
 use crate::model::{Model, Note, Severity};
 
-/// So many pictures of one second are enough.
+/// So many files of one second are enough.
 const MOST: u32 = 1000;
+
+/// What is saved: what the file's name ends with, and what it is called where that fails.
+#[derive(Debug, Clone, Copy)]
+pub struct FileKind {
+    extension: &'static str,
+    name: &'static str,
+}
+
+/// A picture of the screen.
+pub const PICTURE: FileKind = FileKind {
+    extension: "svg",
+    name: "screen",
+};
+
+/// A page about an OOM kill.
+pub const PAGE: FileKind = FileKind {
+    extension: "html",
+    name: "page",
+};
 
 /// The screen, exactly as it is drawn, as an SVG document.
 pub fn draw(model: &Model, state: &State, theme: &Theme) -> anyhow::Result<String> {
@@ -25,7 +44,7 @@ pub fn draw(model: &Model, state: &State, theme: &Theme) -> anyhow::Result<Strin
     Ok(svg::picture(drawn.buffer, theme))
 }
 
-/// Writes pictures beside the loop, and tells where they went.
+/// Writes files beside the loop, and tells where they went.
 pub(super) struct Saves {
     folder: PathBuf,
     tell: UnboundedSender<Note>,
@@ -39,7 +58,7 @@ impl Saves {
         Self { folder, tell, told }
     }
 
-    /// What became of a picture. Waits for ever where none is being written.
+    /// What became of a file. Waits for ever where none is being written.
     pub async fn next(&mut self) -> Note {
         match self.told.recv().await {
             Some(note) => note,
@@ -48,19 +67,24 @@ impl Saves {
         }
     }
 
-    /// Writes a picture: on a thread of its own, since a disk may be slow.
-    pub fn save(&self, picture: anyhow::Result<String>) {
+    /// Makes and writes a file: on a thread of its own, since a disk may be slow.
+    pub fn save(
+        &self,
+        kind: FileKind,
+        make: impl FnOnce() -> anyhow::Result<String> + Send + 'static,
+    ) {
         let (tell, folder) = (self.tell.clone(), self.folder.clone());
         tokio::task::spawn_blocking(move || {
             let time = SystemTime::now();
-            let written = picture.and_then(|picture| {
-                Ok(write(&folder, &name(time, clock::utc_offset()), &picture)?)
+            let written = make().and_then(|text| {
+                let name = name(time, clock::utc_offset());
+                Ok(write(&folder, &name, kind.extension, &text)?)
             });
             let (severity, text) = match written {
                 Ok(path) => (Severity::Info, format!("saved {}", path.display())),
                 Err(error) => (
                     Severity::Warning,
-                    format!("the screen was not saved: {error:#}"),
+                    format!("the {} was not saved: {error:#}", kind.name),
                 ),
             };
             // Nobody listens any more: the dashboard is closed.
@@ -75,15 +99,15 @@ impl Saves {
 }
 
 /// Writes a new file; where there is one of that name, `-2` is added, or `-3` ….
-pub fn write(folder: &Path, name: &str, picture: &str) -> io::Result<PathBuf> {
+pub fn write(folder: &Path, name: &str, extension: &str, text: &str) -> io::Result<PathBuf> {
     for number in 1..=MOST {
         let name = match number {
-            1 => format!("{name}.svg"),
-            number => format!("{name}-{number}.svg"),
+            1 => format!("{name}.{extension}"),
+            number => format!("{name}-{number}.{extension}"),
         };
         let path = folder.join(name);
         match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(mut file) => return file.write_all(picture.as_bytes()).map(|()| path),
+            Ok(mut file) => return file.write_all(text.as_bytes()).map(|()| path),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => {
                 return Err(io::Error::new(
@@ -95,7 +119,7 @@ pub fn write(folder: &Path, name: &str, picture: &str) -> io::Result<PathBuf> {
     }
     Err(io::Error::new(
         ErrorKind::AlreadyExists,
-        format!("{name}-{MOST}.svg: there are too many"),
+        format!("{name}-{MOST}.{extension}: there are too many"),
     ))
 }
 
@@ -142,7 +166,7 @@ mod tests {
             .unwrap();
         runtime.block_on(async {
             let mut saves = Saves::new(folder.path().to_owned());
-            saves.save(Ok("a picture".to_owned()));
+            saves.save(PICTURE, || Ok("a picture".to_owned()));
             let note = saves.next().await;
             let path = note.text.strip_prefix("saved ").unwrap();
             assert!(path.starts_with(folder.path().to_str().unwrap()), "{path}");
@@ -150,7 +174,7 @@ mod tests {
             assert_eq!(note.severity, Severity::Info);
 
             let mut nowhere = Saves::new("/no/such/folder".into());
-            nowhere.save(Ok(String::new()));
+            nowhere.save(PICTURE, || Ok(String::new()));
             let note = nowhere.next().await;
             assert_eq!(note.severity, Severity::Warning);
             let why = "the screen was not saved: /no/such/folder/ringfence-";

@@ -369,10 +369,9 @@ impl State {
         stats.extend(self.selected_row(model).map(|row| row.id));
         // Who is to be killed is foretold wherever it is.
         stats.extend(model.suspects());
-        Interest::Some {
-            stats,
-            processes: self.wanted_processes(model),
-        }
+        let mut processes = self.wanted_processes(model);
+        processes.extend(model.endangered());
+        Interest::Some { stats, processes }
     }
 
     /// Whose processes are looked at: the selected cgroup's, and only where they are listed also those of
@@ -384,9 +383,11 @@ impl State {
         if self.view != View::Processes {
             return [selected.id].into();
         }
+        // Who is killed next may be a process beside it.
+        let mut wanted = model.under_one_limit(&selected.path);
         let rows = model.rows().iter();
-        rows.filter(|row| tree::is_in(&row.path, &selected.path))
-            .map(|row| row.id)
-            .collect()
+        let below = rows.filter(|row| tree::is_in(&row.path, &selected.path));
+        wanted.extend(below.map(|row| row.id));
+        wanted
     }
 }

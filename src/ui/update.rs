@@ -66,6 +66,8 @@ pub enum Effect {
     Order(Order),
     /// Save the screen as a picture.
     Save,
+    /// Save the OOM kill of this number as a page.
+    SavePage(u64),
 }
 
 /// Takes in one message. `model` is the one on the screen.
@@ -268,6 +270,12 @@ fn act(state: &mut State, action: Action, model: &Model) -> Option<Effect> {
         Action::Changes => state.screen = Screen::Changes { at: 0 },
         Action::Theme => state.next_theme(),
         Action::Save => return Some(Effect::Save),
+        // What is saved is shown first.
+        Action::SavePage if state.view == View::Incidents => {
+            let chosen = model.incidents().nth(state.incidents.at);
+            return chosen.map(|incident| Effect::SavePage(incident.number));
+        }
+        Action::SavePage => state.view = View::Incidents,
         Action::EvenPanels => state.split = Split::default(),
         Action::Freeze | Action::Stop | Action::Acts | Action::Reclaim | Action::MoveUp => {
             return acts::begin(state, action, model);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use nix::errno::Errno;
+use ringfence::kernel::badness::Badness;
 use ringfence::kernel::cgroup::{CgroupEvents, CgroupId};
 use ringfence::kernel::cpu::{Bandwidth, CpuMax, CpuStat};
 use ringfence::kernel::io::{IoMax, IoStat};
@@ -13,7 +14,7 @@ use ringfence::kernel::task::namespace::{Kind, Namespace};
 use ringfence::kernel::unit::{Limit, Micros, Percent, Reading};
 use ringfence::sample::{CgroupSample, Presence, ProcessSample};
 
-use super::{Cgroup, DEVICE, limit, size};
+use super::{Cgroup, DEVICE, Process, limit, size};
 
 pub fn pressure(share: f64) -> Reading<Pressure> {
     Reading::Value(Pressure {
@@ -119,24 +120,41 @@ pub fn apply(from: &Cgroup, to: &mut CgroupSample) {
         to.memory_pressure = pressure(memory);
         to.io_pressure = pressure(io);
     }
-    if let Some(processes) = from.process {
-        to.processes = processes
-            .into_iter()
-            .map(|process| ProcessSample {
-                pid: process.pid,
-                inner_pids: process.inside.into_iter().collect(),
-                start_time: 1,
-                command: process.command,
-                rss: size(&process.rss),
-                ppid: process.ppid,
-                state: process.state.unwrap_or('S'),
-                threads: process.threads.unwrap_or(1),
-                cpu_time: Micros(process.cpu_usec),
-                namespaces: namespaces(process.inside.is_some()),
-            })
-            .collect();
-    }
+    put(&mut to.oom_group, from.oom_group);
+    let processes = from.process;
+    put(
+        &mut to.processes,
+        processes.map(|processes| processes.into_iter().map(process).collect()),
+    );
     refuse(from.unreadable.unwrap_or_default(), to);
+}
+
+fn process(process: Process) -> ProcessSample {
+    ProcessSample {
+        pid: process.pid,
+        inner_pids: process.inside.into_iter().collect(),
+        start_time: 1,
+        comm: comm(&process.command),
+        command: process.command,
+        rss: size(&process.rss),
+        badness: Some(Badness {
+            rss: size(&process.rss),
+            oom_score_adj: process.adj,
+            ..Badness::default()
+        }),
+        ppid: process.ppid,
+        state: process.state.unwrap_or('S'),
+        threads: process.threads.unwrap_or(1),
+        cpu_time: Micros(process.cpu_usec),
+        namespaces: namespaces(process.inside.is_some()),
+    }
+}
+
+/// As the kernel makes it from the program's path.
+fn comm(command: &str) -> String {
+    let program = command.split(' ').next().unwrap_or_default();
+    let name = program.rsplit('/').next().unwrap_or_default();
+    name.chars().take(15).collect()
 }
 
 /// Those of a workload are its own but for its user and time, those of others the host's.
@@ -157,9 +175,11 @@ fn apply_memory(from: &Cgroup, to: &mut CgroupSample) {
     set(
         &mut to.memory_stat,
         from.inactive_file.as_deref().map(size),
-        |old, inactive_file| MemoryStat {
-            inactive_file,
-            ..old
+        |old, inactive_file| {
+            Arc::new(MemoryStat {
+                inactive_file,
+                ..*old
+            })
         },
     );
     let composition = from
@@ -169,12 +189,14 @@ fn apply_memory(from: &Cgroup, to: &mut CgroupSample) {
     set(
         &mut to.memory_stat,
         composition,
-        |old, [anon, file, shmem, kernel]| MemoryStat {
-            anon,
-            file,
-            shmem,
-            kernel,
-            ..old
+        |old, [anon, file, shmem, kernel]| {
+            Arc::new(MemoryStat {
+                anon,
+                file,
+                shmem,
+                kernel,
+                ..*old
+            })
         },
     );
     put(&mut to.memory_high, from.memory_high.as_deref().map(limit));

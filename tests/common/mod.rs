@@ -8,14 +8,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use ringfence::kernel::badness::Badness;
 use ringfence::kernel::cgroup::CgroupId;
 use ringfence::kernel::cgroup::hierarchy::Mode;
 use ringfence::kernel::io::Device;
+use ringfence::kernel::kmsg::dump::{Asked, Candidate, Choice};
 use ringfence::kernel::unit::{Bytes, Limit, Micros, Reading};
 use ringfence::model::{Model, Note, Severity};
-use ringfence::sample::{
-    CgroupSample, Event, Fact, Fired, HostSample, Means, OomKill, Presence, Sample, Victim,
-};
+use ringfence::oom::{Fact, Fired, Means, OomKill, Program, Victim};
+use ringfence::sample::{CgroupSample, Event, HostSample, Presence, Sample};
 use serde::Deserialize;
 
 use apply::{apply, pressure};
@@ -131,6 +132,8 @@ pub struct Cgroup {
     /// Readings that are refused: `memory`, `cpu`, `io`, `pids`.
     pub unreadable: Option<Vec<String>>,
     pub process: Option<Vec<Process>>,
+    /// `memory.oom.group`
+    pub oom_group: Option<bool>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -140,6 +143,9 @@ pub struct Process {
     pub inside: Option<u32>,
     pub rss: String,
     pub command: String,
+    /// `oom_score_adj`
+    #[serde(default)]
+    pub adj: i32,
     #[serde(default)]
     pub ppid: u32,
     pub state: Option<char>,
@@ -158,12 +164,17 @@ pub struct Oom {
     /// `PID INSIDE COMM RSS`
     #[serde(default)]
     pub victims: Vec<(u32, u32, String, String)>,
+    /// `PID COMM SIZE ADJ`, and who asked for memory first
+    #[serde(default)]
+    pub candidates: Vec<(u32, String, String, i32)>,
     pub group: Option<bool>,
     /// The host ran out.
     #[serde(default)]
     pub host: bool,
     /// How the path is known.
     pub known: Option<String>,
+    /// The program that killed, and what it said.
+    pub program: Option<(String, String)>,
 }
 
 impl Oom {
@@ -173,6 +184,7 @@ impl Oom {
             Some("log") => Means::KernelLog,
             Some("trace") => Means::Tracepoint,
             Some("inferred") => Means::Inferred,
+            Some("journal") => Means::Journal,
             Some(other) => panic!("known: {other}"),
         }
     }
@@ -288,6 +300,7 @@ impl Scenario {
                 cpu_usage: Reading::Value(micros(step.cpu)),
                 memory_total: Reading::Value(size(&host.memory)),
                 memory_available: Reading::Value(size(&host.available)),
+                swap_total: Reading::Value(size(&host.swap)),
                 swap_free: Reading::Value(size(&host.swap)),
                 cpu_pressure: pressure(12.0),
                 memory_pressure: pressure(0.0),
@@ -327,7 +340,7 @@ fn grow(cgroup: &Cgroup, cgroups: &mut BTreeMap<String, CgroupSample>) {
         (&mut sample.memory_current, &mut sample.memory_stat)
     {
         current.0 += size(grow).0;
-        stat.anon.0 += size(grow).0;
+        Arc::make_mut(stat).anon.0 += size(grow).0;
     }
 }
 
@@ -342,19 +355,58 @@ fn limit(text: &str) -> Limit<Bytes> {
     }
 }
 
+/// The first of the candidates asked.
+fn choice(oom: &Oom) -> Option<Box<Choice>> {
+    let candidates: Vec<Candidate> = oom
+        .candidates
+        .iter()
+        .map(|(pid, comm, rss, adj)| Candidate {
+            pid: *pid,
+            comm: comm.clone(),
+            uid: 0,
+            badness: Badness {
+                rss: size(rss),
+                oom_score_adj: *adj,
+                ..Badness::default()
+            },
+        })
+        .collect();
+    let asked = candidates.first().map(|first| Asked {
+        comm: first.comm.clone(),
+        pid: Some(first.pid),
+    });
+    (!candidates.is_empty()).then(|| {
+        Box::new(Choice {
+            asked,
+            candidates,
+            more_candidates: 3,
+        })
+    })
+}
+
 fn events(step: &Step, cgroups: &BTreeMap<String, CgroupSample>) -> Vec<Result<Event, Note>> {
     let time = clock(step.at + 0.5);
     let kills = step.oom.iter().map(|oom| {
         Ok(Event::OomKill(Box::new(OomKill {
             time,
-            cgroup: cgroups[&oom.path].id,
+            cgroup: match oom.program {
+                Some(_) => CgroupId(0),
+                None => cgroups[&oom.path].id,
+            },
             path: Fact::new(oom.path.as_str().into(), oom.known()),
             logged_at: None,
             group: oom.group.map(|group| Fact::new(group, Means::Counter)),
             memory_stat: None,
+            choice: choice(oom),
             kills: oom.kills.unwrap_or(1),
             total: None,
             fired: match &oom.limit_path {
+                _ if oom.program.is_some() => {
+                    let (name, text) = oom.program.clone().unwrap();
+                    let name = name.into();
+                    let program = Program { name, text };
+                    Some(Fact::new(Fired::Program(program), Means::Journal))
+                }
                 _ if oom.host => Some(Fact::new(Fired::Host, Means::KernelLog)),
                 Some(path) => {
                     let max = oom.limit.as_deref().map(limit);

@@ -242,11 +242,11 @@ fn a_picture_never_overwrites_another_file() {
         ("b", "ringfence-x-2.svg"),
         ("c", "ringfence-x-3.svg"),
     ] {
-        let path = save::write(folder.path(), "ringfence-x", picture).unwrap();
+        let path = save::write(folder.path(), "ringfence-x", "svg", picture).unwrap();
         assert_eq!(path, folder.path().join(file));
         assert_eq!(fs::read_to_string(path).unwrap(), picture);
     }
-    let nowhere = save::write(Path::new("/no/such/folder"), "x", "").unwrap_err();
+    let nowhere = save::write(Path::new("/no/such/folder"), "x", "svg", "").unwrap_err();
     assert!(
         nowhere.to_string().starts_with("/no/such/folder/x.svg: "),
         "{nowhere}"
@@ -292,4 +292,17 @@ fn the_plain_table_can_be_heard() {
         let line = text.lines().find(|line| line.contains(name)).unwrap();
         assert!(line.ends_with(state), "{line}");
     }
+}
+
+#[test]
+fn the_chosen_kill_is_saved_where_it_is_shown() {
+    let mut dashboard = Dashboard::new("incidents", 80, 24);
+    assert_eq!(dashboard.key(KeyCode::Char('P')), None);
+    assert!(dashboard.screen().contains("┄✖") || dashboard.screen().contains("◆"));
+    let effect = dashboard.key(KeyCode::Char('P'));
+    let newest = dashboard.model.incidents().next().unwrap().number;
+    assert_eq!(
+        effect,
+        Some(ringfence::ui::update::Effect::SavePage(newest))
+    );
 }

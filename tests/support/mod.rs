@@ -42,6 +42,7 @@ pub struct Host {
 impl Host {
     pub fn new() -> Self {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        binary();
         let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         Self {
             before: Snapshot::take(),
@@ -325,11 +326,33 @@ pub fn extent<T>(little: T, whole: T) -> T {
     }
 }
 
-/// The binary under test.
+/// A setting of the kernel, which is as before when this is dropped.
+pub struct Sysctl {
+    path: PathBuf,
+    before: String,
+}
+
+impl Sysctl {
+    /// `user.max_user_namespaces` and its like.
+    pub fn set(name: &str, value: &str) -> Self {
+        let path = Path::new("/proc/sys").join(name.replace('.', "/"));
+        let before = read(&path);
+        fs::write(&path, value).expect(name);
+        Self { path, before }
+    }
+}
+
+impl Drop for Sysctl {
+    fn drop(&mut self) {
+        let _ = fs::write(&self.path, &self.before);
+    }
+}
+
+/// The binary under test. These tests change the host they run on, so a plain `cargo test` must not run them.
 pub fn binary() -> PathBuf {
-    std::env::var_os("RINGFENCE").map_or_else(
-        || PathBuf::from(env!("CARGO_BIN_EXE_ringfence")),
-        PathBuf::from,
+    let program = std::env::var_os("RINGFENCE");
+    PathBuf::from(
+        program.expect("`cargo xtask test` runs this, in a virtual machine where need be"),
     )
 }
 

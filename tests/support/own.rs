@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 
 use ringfence::kernel::cgroup::tree::Cgroup;
 
-use super::read;
+use super::{binary, read};
 
 pub const MOUNT: &str = "/sys/fs/cgroup";
 const CONTROLLERS: [&str; 5] = ["memory", "cpu", "cpuset", "io", "pids"];
@@ -30,6 +30,7 @@ pub struct Own {
 
 impl Own {
     pub fn new() -> Self {
+        binary();
         let above = Path::new(MOUNT).join("above");
         let dir = above.join("own");
         fs::create_dir(&above).unwrap();

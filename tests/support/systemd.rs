@@ -13,6 +13,7 @@ pub const MOUNT: &str = "/sys/fs/cgroup";
 /// Runs a command that must succeed, and gives what it said.
 #[track_caller]
 pub fn call(words: &[&str]) -> String {
+    binary();
     let output = Command::new(words[0]).args(&words[1..]).output().unwrap();
     assert!(output.status.success(), "{words:?}: {output:#?}");
     String::from_utf8(output.stdout).unwrap().trim_end().into()

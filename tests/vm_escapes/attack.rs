@@ -424,10 +424,11 @@ pub const ATTACKS: [Attack; 43] = [
                 [0, (&raw const time) as i64, 0, 0, 0],
             )
         },
-        outside: state(
-            || ((seconds() - boot_seconds()) / 3600).to_string(),
-            |_| set_back_the_clock(),
-        ),
+        outside: state(hours_at_boot, |before| {
+            if hours_at_boot() != before {
+                set_back_the_clock();
+            }
+        }),
         opened_by: &["all"],
     },
     Attack {
@@ -579,6 +580,11 @@ fn seconds() -> i64 {
 fn boot_seconds() -> i64 {
     let uptime = text("/proc/uptime");
     uptime.split('.').next().unwrap().parse().unwrap()
+}
+
+/// The time of day when the machine booted: another one once the clock is set.
+fn hours_at_boot() -> String {
+    ((seconds() - boot_seconds()) / 3600).to_string()
 }
 
 fn set_back_the_clock() {

@@ -122,12 +122,13 @@ fn b27_an_oom_kill_is_137_and_told_with_limit_and_victim() {
     let line = done.fails(
         137,
         &[
-            "ringfence: OOM kill: memory.max 32M of leaker hit; victim pid ",
-            " (1 inside) tail, rss 3",
+            "ringfence: OOM kill  leaker  pid ",
+            " (1 inside) tail · rss 3",
+            " · limit memory.max 32M of leaker",
         ],
     );
     assert_eq!(done.stderr.lines().count(), 1, "{}", done.stderr);
-    let (_, rest) = line.split_once("victim pid ").unwrap();
+    let (_, rest) = line.split_once("  pid ").unwrap();
     let (pid, _) = rest.split_once(' ').unwrap();
     let log = Command::new("dmesg").output().unwrap().stdout;
     let log = String::from_utf8_lossy(&log);
@@ -135,6 +136,17 @@ fn b27_an_oom_kill_is_137_and_told_with_limit_and_victim() {
         log.contains(&format!("Killed process {pid} (tail)")),
         "{line}"
     );
+    // About once in 300 kills, the counters in 6.12's report are not up to date: then nothing is said of them.
+    let (_, report) = log.rsplit_once("Memory cgroup stats for ").unwrap();
+    let (_, anon) = report.split_once("anon ").unwrap();
+    let digits = anon.find(|char: char| !char.is_ascii_digit()).unwrap();
+    let is_current = anon[..digits].parse::<u64>().unwrap() > 16 << 20;
+    let (_, filled) = line.split_once(" of leaker").unwrap();
+    if is_current {
+        assert!(filled.starts_with(" · filled with anon 3"), "{line}");
+    } else {
+        assert_eq!(filled.trim_end(), "");
+    }
 }
 
 #[test]
@@ -144,7 +156,7 @@ fn b27_without_the_kernel_log_the_counters_still_tell() {
     let done = host.run(&["-n", "leaker", "-m", "32m"], &["tail", "/dev/zero"]);
     done.fails(
         137,
-        &["OOM kill: memory.max 32M of leaker hit; victim unknown"],
+        &["OOM kill  leaker  1 process, not named by the kernel log · limit memory.max 32M of leaker"],
     );
 }
 
@@ -153,7 +165,8 @@ fn b28_an_oom_kill_in_a_child_ends_the_whole_workload() {
     let host = Host::new();
     for flags in [&["-m", "32m"][..], &["-m", "32m", "--init"]] {
         let done = host.sh(flags, "tail /dev/zero; echo survived");
-        done.fails(137, &["OOM kill: memory.max 32M", "inside) tail"]);
+        // How many more were killed with it depends: the death of PID 1 may be faster than the group's.
+        done.fails(137, &["inside) tail", "· limit memory.max 32M"]);
         assert_eq!(done.stdout, "");
         assert_eq!(done.stderr.lines().count(), 1, "{}", done.stderr);
     }
@@ -166,7 +179,13 @@ fn b28_a_limit_above_is_named() {
     let slice = Path::new(SLICE);
     fs::write(slice.join("memory.max"), "48M").unwrap();
     let done = host.run(&["-n", "leaker", "-m", "400m"], &["tail", "/dev/zero"]);
-    done.fails(137, &["OOM kill: memory.max 48M of /ringfence.slice hit"]);
+    done.fails(
+        137,
+        &[
+            "OOM kill  leaker  pid ",
+            "limit memory.max 48M of ringfence.slice",
+        ],
+    );
     fs::write(slice.join("memory.max"), "max").unwrap();
     workload.signal(Signal::SIGTERM);
     workload.finish();
@@ -388,7 +407,7 @@ fn restarts_keep_the_leaf_and_its_counters() {
     let mut kills = 0;
     for life in 1..=2 {
         next(&mut supervisor, "started");
-        next(&mut supervisor, "oom");
+        next(&mut supervisor, "oom-kill");
         next(&mut supervisor, "exited");
         next(&mut supervisor, "restarting");
         let events = read(leaf.join("memory.events"));

@@ -398,17 +398,12 @@ fn a_start_does_not_wait_for_what_another_one_sweeps() {
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::Unlock).unwrap();
         free.is_ok()
     };
-    loop {
-        kill(pid, Signal::SIGSTOP).unwrap();
-        wait_until("its stop", || {
-            read(format!("/proc/{pid}/stat")).contains(") T ")
-        });
-        if swept().is_some() && is_free() {
-            break;
-        }
-        kill(pid, Signal::SIGCONT).unwrap();
-        assert!(sweeper.try_wait().unwrap().is_none(), "it was too quick");
-    }
+    wait_until("the sweep", || swept().is_some() && is_free());
+    kill(pid, Signal::SIGSTOP).unwrap();
+    wait_until("its stop", || {
+        read(format!("/proc/{pid}/stat")).contains(") T ")
+    });
+    assert!(swept().is_some(), "it was too quick");
     // Its lock is only on what it removes.
     host.run(&["-n", "left"], &["true"]).ok();
     assert!(swept().is_some());

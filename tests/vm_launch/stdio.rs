@@ -240,6 +240,27 @@ fn the_last_words_wait_for_their_reader_and_a_signal_ends_that() {
 }
 
 #[test]
+fn what_was_stopped_does_not_wait_for_a_reader_that_takes_nothing() {
+    let host = Host::new();
+    // The first pipe holds 65,536 of them, the one to us the rest.
+    let script = "trap 'exit 3' TERM; head -c 100000 /dev/zero; while :; do sleep 0.1; done";
+    let mut command = host.command(&["--name", "unheard"], &["sh", "-c", script]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let unread = child.stdout.take().unwrap();
+    wait_until("a full pipe", || {
+        rustix::io::ioctl_fionread(&unread).unwrap() >= 60_000
+    });
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(child.id().cast_signed()),
+        Signal::SIGTERM,
+    )
+    .unwrap();
+    assert_eq!(end_of(&mut child), Some(3));
+    drop(unread);
+    drop(host);
+}
+
+#[test]
 fn the_hosts_null_device_is_never_a_stream() {
     let host = Host::new();
     let script = "for at in 0 1 2; do chmod 600 /proc/self/fd/$at; done; head -c 1 | wc -c >/out; \

@@ -46,7 +46,7 @@ fn writes_are_bounded_by_a_quota_where_the_disk_has_them() {
         assert!(done.stdout.contains("Disk quota exceeded"), "{done:?}");
         assert!(!done.stderr.contains("in memory"), "{done:?}");
     }
-    // Of two at once, each has its own; as has each new life.
+    // Of two at once, each has its own.
     let write = "dd if=/dev/zero of=/most bs=64k count=12 2>&1 || exit 9";
     let script = format!("{write}; echo written; exec sleep 1000");
     let flags = ["--storage-opt", "size=1m"];

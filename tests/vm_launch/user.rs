@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
 
-use crate::support::{Host, Workload, mount, read};
+use crate::support::{Host, Sysctl, Workload, mount, read};
 
 /// Where ranges are if `/etc/subuid` gives none.
 const RANGES: std::ops::Range<u32> = 0x7000_0000..0x7ffe_0000;
@@ -173,22 +173,18 @@ fn a_root_that_cannot_map_ids_leaves_them_as_they_are_and_says_so() {
 #[test]
 fn without_user_namespaces_a_start_is_refused() {
     let host = Host::new();
-    let most = "/proc/sys/user/max_user_namespaces";
-    let before = read(most);
-    fs::write(most, "0").unwrap();
+    let none = Sysctl::set("user.max_user_namespaces", "0");
     let refused = host.run(&[], &["true"]);
     let given_up = host.run(&["--userns", "host"], &["true"]);
-    fs::write(most, before).unwrap();
+    drop(none);
     refused.fails(
         125,
         &["user.max_user_namespaces", "doctor", "--userns host"],
     );
     given_up.fails(0, &["userns host"]);
     // Debian's switch is about who is not root.
-    let switch = "/proc/sys/kernel/unprivileged_userns_clone";
-    fs::write(switch, "0").unwrap();
+    let _off = Sysctl::set("kernel.unprivileged_userns_clone", "0");
     let done = host.run(&[], &["true"]);
-    fs::write(switch, "1").unwrap();
     assert_eq!((done.code, &*done.stderr), (0, ""), "{done:?}");
 }
 
@@ -196,14 +192,11 @@ fn without_user_namespaces_a_start_is_refused() {
 #[test]
 fn no_inotify_is_needed() {
     let host = Host::new();
-    let most = "/proc/sys/fs/inotify/max_user_instances";
-    let before = read(most);
-    fs::write(most, "0").unwrap();
+    let _none = Sysctl::set("fs.inotify.max_user_instances", "0");
     let done = host.run(&["-m", "16m"], &["true"]);
     let shown = host.verb(&["top", "--plain", "--duration", "1"]);
     let detached = host.sh(&["-d", "--rm", "--name", "watched"], "sleep 0.2");
     let waited = host.verb(&["wait", "watched"]);
-    fs::write(most, before).unwrap();
     assert_eq!((done.code, &*done.stderr), (0, ""), "{done:?}");
     assert!(
         shown.stdout.contains("ringfence") || shown.stdout.contains("NAME"),

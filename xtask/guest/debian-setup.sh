@@ -42,6 +42,8 @@ systemctl set-default graphical.target
 systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer
 systemctl mask podman-auto-update.timer podman-auto-update.service podman-restart.service podman.service podman.socket
 
+systemctl disable earlyoom.service systemd-oomd.service
+
 # Packages and their lists, for which a guest without a network has no use.
 apt-get clean
 rm -rf /var/lib/apt/lists/*

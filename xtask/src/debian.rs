@@ -28,8 +28,9 @@ const PACKAGES: [&str; 10] = [
 ];
 
 /// Installed by apt, once the system is there: debootstrap cannot choose between `crun | runc`. With podman's
-/// pods, which want catatonit to hold them, what else writes images, and what else launches.
-const MORE_PACKAGES: [&str; 7] = [
+/// pods, which want catatonit to hold them, what else writes images, what else launches, and what kills before memory runs
+/// out.
+const MORE_PACKAGES: [&str; 9] = [
     "podman",
     "crun",
     "catatonit",
@@ -37,6 +38,8 @@ const MORE_PACKAGES: [&str; 7] = [
     "skopeo",
     "runc",
     "bubblewrap",
+    "earlyoom",
+    "systemd-oomd",
 ];
 
 const SETUP: &str = include_str!("../guest/debian-setup.sh");

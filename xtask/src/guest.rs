@@ -290,7 +290,7 @@ fn mkfs(options: &[&str]) -> Result<Command> {
 pub fn write_second_disk(disk: &Path) -> Result<()> {
     const SECTOR: usize = 512;
     const MIB: u64 = 1024 * 1024;
-    /// Where each begins, and how long it is.
+    /// Where each begins, and how long it is, in MiB.
     const PARTITIONS: [(u64, u64); 2] = [
         (1, SECOND_DISK_MIB / 2 - 1),
         (SECOND_DISK_MIB / 2, SECOND_DISK_MIB / 2),

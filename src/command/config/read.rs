@@ -25,7 +25,7 @@ const SETTINGS: [&str; 8] = [
     "theme", "ascii", "interval", "columns", "sort", "fold", "warnings", "keys",
 ];
 /// Those in the table `warnings`.
-const WARNINGS: [&str; 4] = ["memory", "high", "max", "pressure"];
+const WARNINGS: [&str; 6] = ["memory", "high", "max", "pressure", "forks", "throttled"];
 /// From this likeness on, a word is taken for a misspelt one.
 const LIKE: f64 = 0.75;
 
@@ -155,6 +155,8 @@ impl Reader<'_> {
                 "high" => times(value.get_ref()).map(|of| thresholds.high = of),
                 "max" => times(value.get_ref()).map(|of| thresholds.max = of),
                 "pressure" => percents(value.get_ref()).map(|of| thresholds.pressure = of),
+                "forks" => times(value.get_ref()).map(|of| thresholds.forks = of),
+                "throttled" => percents(value.get_ref()).map(|of| thresholds.throttled = of),
                 _ => {
                     let message = unknown("warning", name, &WARNINGS);
                     self.problem(key.span(), &message);
@@ -389,13 +391,15 @@ mod tests {
         assert_eq!(settings.warnings, Thresholds::default());
         let config = parse(
             "c.toml",
-            "[warnings]\nmemory = [50, 60]\nhigh = 7\nmax = false\npressure = false",
+            "[warnings]\nmemory = [50, 60]\nhigh = 7\nmax = false\npressure = false\nforks = 3\nthrottled = [20, 30]",
         );
         let warnings = Thresholds {
             memory: [50, 60],
             high: 7,
             max: Thresholds::NEVER,
             pressure: [Thresholds::NEVER; 2],
+            forks: 3,
+            throttled: [20, 30],
         };
         assert_eq!(config.unwrap().settings.warnings, warnings);
         let none = parse("c.toml", "warnings = false").unwrap();

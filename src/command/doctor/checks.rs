@@ -1,6 +1,6 @@
 //! Every check of the doctor, in the order in which it is read.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::errno::Errno;
 
@@ -34,8 +34,9 @@ pub fn all(proc: &Path, hierarchy: &Hierarchy) -> Vec<Finding> {
     findings.extend(delegation(proc, hierarchy));
     findings.extend(limits_hold(hierarchy));
     findings.push(user_namespaces(proc));
+    findings.push(system_call_filters(proc));
     findings.push(overlay(proc));
-    findings.push(quotas(storage::look()));
+    findings.push(quotas());
     findings.push(pressure(proc));
     findings.push(kernel_log(proc));
     findings.push(open_files());
@@ -258,6 +259,20 @@ fn user_namespaces(proc: &Path) -> Finding {
     good(NAME, "available")
 }
 
+fn system_call_filters(proc: &Path) -> Finding {
+    const NAME: &str = "system call filters";
+    // Since 4.14, where `CONFIG_SECCOMP_FILTER` is set.
+    match probe::readable(&proc.join("sys/kernel/seccomp/actions_avail")) {
+        Ok(()) => good(NAME, "seccomp is available"),
+        Err(_) => bad(
+            NAME,
+            State::Lacking,
+            "no seccomp in this kernel: nothing starts with the default profile",
+            "use a kernel with CONFIG_SECCOMP_FILTER, or run --security-opt seccomp=unconfined",
+        ),
+    }
+}
+
 fn overlay(proc: &Path) -> Finding {
     const NAME: &str = "overlay";
     if probe::knows_filesystem(proc, "overlay") {
@@ -338,8 +353,9 @@ fn open_files() -> Finding {
     }
 }
 
-fn quotas((dir, is_enforced): (PathBuf, bool)) -> Finding {
+fn quotas() -> Finding {
     const NAME: &str = "disk quotas";
+    let (dir, is_enforced) = storage::look();
     let dir = dir.display();
     if is_enforced {
         let most = text::bytes(storage::DEFAULT);

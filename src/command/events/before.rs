@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::command::top::KMSG;
 use crate::model::{Happening, Model, What, tree};
-use crate::sample::OomKill;
-use crate::sample::past::{self, Past};
+use crate::oom::OomKill;
+use crate::oom::past::{self, Past};
 
 /// The kills of before, until they are told.
 #[derive(Debug)]

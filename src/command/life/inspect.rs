@@ -14,6 +14,7 @@ use crate::kernel::cgroup::hierarchy::Hierarchy;
 use crate::kernel::ids::IdRange;
 use crate::kernel::process::fenced::Fenced;
 use crate::launch::ids::Ids;
+use crate::launch::report::oom_line;
 use crate::launch::spec::{Net, Spec};
 use crate::launch::state::{Record, Status};
 use crate::text::sanitise;
@@ -128,8 +129,9 @@ fn words(inspected: &Inspected) -> String {
         line(file, &text.replace('\n', "; "));
     }
     for kill in &record.oom_kills {
-        let at = humantime::format_rfc3339_seconds(kill.at);
-        line("OOM kill", &format!("{at} {}", kill.report));
+        let at = humantime::format_rfc3339_seconds(kill.time);
+        let text = oom_line(kill, &record.name, &record.cgroup);
+        line("OOM kill", &format!("{at} {text}"));
     }
     line("", "");
     line("note", NO_BOUNDARY);

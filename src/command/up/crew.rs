@@ -157,7 +157,7 @@ fn follow(
         };
         let severity = match &report {
             // The sampler tells of OOM kills, with the same words for all cgroups.
-            Report::Oom(_) => continue,
+            Report::OomKill { .. } => continue,
             Report::Started { .. } => {
                 career.started = true;
                 Severity::Info

@@ -1,4 +1,4 @@
-//! How many fds may be kept open.
+//! How many fds may be kept open, and how many directories watched.
 
 use std::path::Path;
 
@@ -7,24 +7,50 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use super::file::Keep;
 use crate::kernel::host::memory;
 
-/// What a kept fd costs the kernel in bytes, without being charged to anybody: a page for its text, and what leads to it.
-const COST: u64 = 4608;
-/// All of them may cost one in so many bytes of the host's memory, and no more than that.
-const SHARE: u64 = 32;
-const MOST: u64 = 128 << 20;
+/// What something that is held costs the kernel, without being charged to anybody, and how much all of it may.
+struct Price {
+    /// In bytes.
+    each: u64,
+    /// All together: one in so many bytes of the host's memory …
+    share: u64,
+    /// … and so many bytes at most.
+    most: u64,
+}
+
+/// A kept fd: a page for its text, and what leads to it.
+const FD: Price = Price {
+    each: 4608,
+    share: 64,
+    most: 128 << 20,
+};
+/// A watched directory: its inode, its name, and the watch.
+const WATCH: Price = Price {
+    each: 1536,
+    share: 128,
+    most: 64 << 20,
+};
+
+impl Price {
+    /// So many may be held on a host with so many bytes of memory.
+    fn affordable(&self, memory: u64) -> usize {
+        usize::try_from((memory / self.share).min(self.most) / self.each).unwrap_or(usize::MAX)
+    }
+}
 
 /// Counts the fds that the handles of one tree keep.
 #[derive(Debug)]
 pub struct Budget {
     limit: usize,
     used: usize,
+    /// How many directories may be watched.
+    pub watches: usize,
 }
 
 impl Budget {
     /// Raises `RLIMIT_NOFILE` to its hard limit and keeps an eighth of it (at least 64) for everybody
     /// else in this process. Programs started later inherit the raised limit unless the launcher sets
-    /// their own. Of a host's memory, a thirty-second may be spent, and 128 MiB at most: whoever may make cgroups makes
-    /// tens of thousands in seconds.
+    /// their own. What all of them may cost is a share of the host's memory: whoever may make cgroups makes tens of
+    /// thousands in seconds.
     pub fn raise() -> Self {
         let limit = match getrlimit(Resource::RLIMIT_NOFILE) {
             Ok((soft, hard)) if soft < hard => {
@@ -40,12 +66,20 @@ impl Budget {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let memory = memory(Path::new("/proc"));
         let memory = memory.value().map_or(1 << 30, |memory| memory.total.0);
-        Self::of(affordable(memory).min(limit.saturating_sub((limit / 8).max(64))))
+        let left = limit.saturating_sub((limit / 8).max(64));
+        Self {
+            watches: WATCH.affordable(memory),
+            ..Self::of(FD.affordable(memory).min(left))
+        }
     }
 
-    /// A budget of so many fds.
+    /// A budget of so many fds, and of as many watches.
     pub fn of(limit: usize) -> Self {
-        Self { limit, used: 0 }
+        Self {
+            limit,
+            used: 0,
+            watches: limit,
+        }
     }
 
     /// Fds kept at present.
@@ -70,20 +104,16 @@ impl Budget {
     }
 }
 
-/// So many may be kept on a host with so many bytes of memory.
-fn affordable(memory: u64) -> usize {
-    usize::try_from((memory / SHARE).min(MOST) / COST).unwrap_or(usize::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn memory_bounds_what_is_kept() {
-        assert_eq!(affordable(1 << 30), 7281);
-        assert_eq!(affordable(8 << 30), 29_127);
-        assert_eq!(affordable(1 << 40), affordable(4 << 30));
+    fn memory_bounds_what_is_held() {
+        assert_eq!(FD.affordable(1 << 30), 3640);
+        assert_eq!(FD.affordable(8 << 30), 29_127);
+        assert_eq!(FD.affordable(1 << 40), FD.affordable(8 << 30));
+        assert_eq!(WATCH.affordable(1 << 30), 5461);
     }
 
     #[test]

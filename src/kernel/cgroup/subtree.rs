@@ -25,6 +25,17 @@ pub fn cgroups(path: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// How many times systemd-oomd has killed in a cgroup, as it notes at the cgroup itself, which may be gone with the next
+/// start of its unit. `None` where it never did. Whoever owns the cgroup can write it, too.
+///
+/// <https://www.freedesktop.org/software/systemd/man/latest/systemd-oomd.service.html>
+pub fn oomd_kills(path: &Path) -> Option<u64> {
+    let mut value = [0; 20];
+    let length = rustix::fs::getxattr(path, "user.oomd_kill", &mut value).ok()?;
+    let text = std::str::from_utf8(value.get(..length)?).ok()?;
+    text.trim().parse().ok().filter(|kills| *kills > 0)
+}
+
 /// The processes of a cgroup and of all below it: cgroup and pid, in order. A pid of 0 is a process that
 /// is outside the reader's pid namespace. `EOPNOTSUPP` where the cgroup is threaded: its processes
 /// belong to the one above it.

@@ -39,7 +39,8 @@ impl Cgroup {
     pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         fs::create_dir(&path).map_err(|error| Error::new("create cgroup", &path, error))?;
-        Self::open(path)
+        // One that its maker knows nothing of would be left behind.
+        Self::open(&path).inspect_err(|_| drop(fs::remove_dir(&path)))
     }
 
     /// Its path in the file system.

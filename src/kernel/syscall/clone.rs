@@ -2,13 +2,12 @@
 //!
 //! <https://man7.org/linux/man-pages/man2/clone3.2.html>
 
-use std::os::fd::{AsFd as _, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::sys::stat::stat;
 use nix::unistd::Pid;
-use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use crate::kernel::error::{Error, Result};
 
@@ -19,14 +18,6 @@ pub struct Child {
     pub pid: Pid,
     /// A descriptor of it that becomes readable when it ends.
     pub pidfd: OwnedFd,
-}
-
-impl Child {
-    /// Kills it, where it has not ended, and waits for its end.
-    pub fn end(&self) {
-        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
-        let _ = waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED);
-    }
 }
 
 /// The proof that this is a forked child: alone in its copy of the address space.

@@ -71,7 +71,7 @@ pub fn is_enforced(dir: &impl AsFd) -> bool {
     quotactl(dir, GET_STATE, 0, &mut state).is_ok() && state.flags & ENFORCED != 0
 }
 
-/// Has all that is made in a directory from now on count for this project, which may take so many bytes; 0 is no limit.
+/// Has all that is made in a directory from now on count for this project, which may take so many bytes.
 /// Processes with `CAP_SYS_RESOURCE` on the host may exceed it on ext4; writes through an overlay never do.
 pub fn limit(dir: &impl AsFd, project: u32, size: Bytes) -> nix::Result<()> {
     // SAFETY: integers only.

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::kernel::process::held::{Brief, Held};
 use crate::launch::ids::Ids;
-use crate::launch::oom::OomReport;
 use crate::launch::plan::Plan;
 use crate::launch::report::Report;
 use crate::launch::spec::{Spec, User, Workdir};
+use crate::oom::OomKill;
 
 /// So many OOM kills are remembered; the last ones.
 const OOM_KILLS: usize = 32;
@@ -53,7 +53,7 @@ pub struct Record {
     /// How often it was started again.
     pub restarts: u32,
     /// Its OOM kills, the last ones, the latest at the end.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "known")]
     pub oom_kills: Vec<OomKill>,
     /// Where its output is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,20 +119,15 @@ pub struct Identity {
     pub start_time: u64,
 }
 
-/// An OOM kill, and when.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct OomKill {
-    /// When it was noticed.
-    #[serde(with = "humantime_serde")]
-    pub at: SystemTime,
-    /// What is known of it.
-    #[serde(flatten)]
-    pub report: OomReport,
-}
-
 fn has_run() -> bool {
     true
+}
+
+/// Those that this version understands: others are not worth losing a record for.
+fn known<'de, D: Deserializer<'de>>(kills: D) -> Result<Vec<OomKill>, D::Error> {
+    let kills = Vec::<serde_json::Value>::deserialize(kills)?;
+    let known = |kill| serde_json::from_value(kill).ok();
+    Ok(kills.into_iter().filter_map(known).collect())
 }
 
 impl Identity {
@@ -222,14 +217,11 @@ impl Record {
                     at: now + *delay,
                 };
             }
-            Report::Oom(report) => {
+            Report::OomKill { kill, .. } => {
                 if self.oom_kills.len() == OOM_KILLS {
                     self.oom_kills.remove(0);
                 }
-                self.oom_kills.push(OomKill {
-                    at: now,
-                    report: report.clone(),
-                });
+                self.oom_kills.push(OomKill::clone(kill));
             }
             Report::Notice { .. } | Report::Failed { .. } | Report::Exited { .. } => return false,
         }

@@ -5,7 +5,7 @@ use super::{Align, Field, FieldId, Rank, Value};
 use crate::model::io::Kind;
 
 /// Every field, in the order of the columns.
-pub static FIELDS: [Field; 36] = [
+pub static FIELDS: [Field; 37] = [
     Field {
         id: FieldId::Name,
         key: "name",
@@ -82,6 +82,17 @@ pub static FIELDS: [Field; 36] = [
         drop: 2,
         value: |row| Value::OomIn(&row.forecast),
         rank: |row| soonest(&row.forecast),
+    },
+    Field {
+        id: FieldId::OomNext,
+        key: "oom-next",
+        title: "OOM NEXT",
+        about: "who is killed then: pid, name, +others of memory.oom.group; known near a limit",
+        align: Align::Left,
+        width: (15, 22),
+        drop: 5,
+        value: |row| Value::OomNext(&row.next_victim),
+        rank: |row| number(row.next_victim.value().map(|next| next.size.0 as f64)),
     },
     Field {
         id: FieldId::Io,

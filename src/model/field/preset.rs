@@ -78,6 +78,7 @@ impl Preset {
                 Id::Memory,
                 Id::MemoryLimit,
                 Id::OomIn,
+                Id::OomNext,
                 Id::Reclaimable,
                 Id::Anon,
                 Id::File,

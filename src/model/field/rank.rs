@@ -1,5 +1,7 @@
 //! What the entries of the catalogue are sorted by.
 
+use std::sync::Arc;
+
 use super::Rank;
 use crate::kernel::unit::{Bytes, Limit, Percent, Reading};
 use crate::model::forecast::Forecast;
@@ -13,7 +15,7 @@ pub(super) fn number(value: Option<f64>) -> Rank<'static> {
         .map_or(Rank::Unknown, Rank::Number)
 }
 
-pub(super) fn share<T: Quantity>(ceiling: &Reading<Ceiling<T>>) -> Option<f64> {
+pub(super) fn share<T: Quantity>(ceiling: &Reading<Arc<Ceiling<T>>>) -> Option<f64> {
     ceiling
         .value()
         .filter(|ceiling| ceiling.limited)
@@ -21,7 +23,7 @@ pub(super) fn share<T: Quantity>(ceiling: &Reading<Ceiling<T>>) -> Option<f64> {
 }
 
 /// The nearest is the largest.
-pub(super) fn soonest(forecast: &Reading<Forecast>) -> Rank<'static> {
+pub(super) fn soonest(forecast: &Reading<Box<Forecast>>) -> Rank<'static> {
     number(
         forecast
             .value()

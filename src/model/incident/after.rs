@@ -62,6 +62,9 @@ impl Incident {
             ""
         };
         let Some(sequel) = &self.sequel else {
+            if self.over {
+                return format!("{exit}what came then was not watched");
+            }
             return format!("{exit}what came then is not seen yet");
         };
         let after = sequel.after.as_secs_f64();

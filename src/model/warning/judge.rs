@@ -28,7 +28,7 @@ impl Sign {
         f64::from(share) >= HOLDS * f64::from(warning)
     }
 
-    /// Whether it happens often enough, the share, and the shares for a warning and for a critical one.
+    /// Whether it happens often enough, the share or number, and those for a warning and for a critical one.
     fn against(&self, thresholds: &Thresholds) -> (bool, u32, [u32; 2]) {
         match *self {
             Self::Memory { share, .. } => (true, share, thresholds.memory),
@@ -39,6 +39,10 @@ impl Sign {
                 per_second, share, ..
             } => (per_second >= thresholds.max, share, thresholds.memory),
             Self::Pressure { share, .. } => (true, share, thresholds.pressure),
+            Self::Forks { per_second, .. } => {
+                (true, per_second, [thresholds.forks, Thresholds::NEVER])
+            }
+            Self::Throttled { share, .. } => (true, share, thresholds.throttled),
         }
     }
 }
@@ -54,7 +58,7 @@ pub(crate) enum Look {
 }
 
 /// What a look for each kind of sign found.
-pub(crate) type Looks = [(Kind, Look); 4];
+pub(crate) type Looks = [(Kind, Look); 6];
 
 /// A look for each sign at each row.
 pub(crate) fn looks(
@@ -64,6 +68,7 @@ pub(crate) fn looks(
     watch: &Watch,
 ) -> Vec<Looks> {
     let blamed = blamed(rows, watch);
+    let refused = refused(rows);
     let seconds = before
         .and_then(|before| rate::seconds_between(before.sample.since_boot, sample.since_boot));
     let cgroups = sample.cgroups.iter().enumerate();
@@ -89,6 +94,8 @@ pub(crate) fn looks(
                 of(Kind::High, one.high()),
                 of(Kind::Max, one.max()),
                 of(Kind::Pressure, pressure),
+                of(Kind::Forks, one.forks(refused[at])),
+                of(Kind::Throttled, one.throttled()),
             ]
         })
         .collect()
@@ -96,24 +103,43 @@ pub(crate) fn looks(
 
 /// Whose waiting is its own: who has a limit and nobody below who has one and waits as well.
 fn blamed(rows: &[Row], watch: &Watch) -> Vec<bool> {
-    let mut blamed = vec![false; rows.len()];
+    let inside = |row: &Row| {
+        let root = watch.root.as_ref();
+        root.is_none_or(|root| tree::is_in(&row.path, root))
+    };
+    let limited = |row: &Row| is_limit(&row.now.memory_max) || is_limit(&row.now.memory_high);
+    let waits = |row: &Row| match pressure(row) {
+        Look::At(sign) => sign.holds(&watch.thresholds),
+        _ => false,
+    };
+    let may = |row: &Row| inside(row) && (limited(row) || row.parent.is_none());
+    deepest(rows, may, waits)
+}
+
+/// Whose forks were refused and nobody's below it: since 6.11 they count in all above, too.
+fn refused(rows: &[Row]) -> Vec<bool> {
+    deepest(
+        rows,
+        |row| matches!(row.forks_refused, Reading::Value(1..)),
+        |_| true,
+    )
+}
+
+/// Who may be the one, with nobody below who is and has the fault.
+fn deepest(
+    rows: &[Row],
+    may: impl Fn(&Row) -> bool,
+    has_fault: impl Fn(&Row) -> bool,
+) -> Vec<bool> {
+    let mut found = vec![false; rows.len()];
     let mut below = vec![false; rows.len()];
     for (at, row) in rows.iter().enumerate().rev() {
-        let waits = match pressure(row) {
-            Look::At(sign) => sign.holds(&watch.thresholds),
-            _ => false,
-        };
-        let inside = watch
-            .root
-            .as_ref()
-            .is_none_or(|root| tree::is_in(&row.path, root));
-        let limited = is_limit(&row.now.memory_max) || is_limit(&row.now.memory_high);
-        blamed[at] = inside && (limited || row.parent.is_none()) && !below[at];
+        found[at] = !below[at] && may(row);
         if let Some(parent) = row.parent {
-            below[parent] |= below[at] || (blamed[at] && waits);
+            below[parent] |= below[at] || (found[at] && has_fault(row));
         }
     }
-    blamed
+    found
 }
 
 fn is_limit(reading: &Reading<Limit<Bytes>>) -> bool {
@@ -177,6 +203,38 @@ impl One<'_> {
 
     fn pressure(&self) -> Look {
         pressure(&self.rows[self.at])
+    }
+
+    fn forks(&self, own: bool) -> Look {
+        let row = &self.rows[self.at];
+        match (&row.forks_refused, self.then) {
+            (Reading::Value(refused), Some((_, seconds))) if own => Look::At(Sign::Forks {
+                per_second: whole((*refused as f64 / seconds).ceil()),
+                limit: row
+                    .pids_limit
+                    .value()
+                    .map(|ceiling| ceiling.effective.limit),
+            }),
+            (Reading::Unreadable(_), _) => Look::Unknown,
+            _ => Look::Fine,
+        }
+    }
+
+    fn throttled(&self) -> Look {
+        let max = match &self.cgroup.cpu_max {
+            Reading::Value(max) if max.quota != Limit::Max => *max,
+            Reading::Unreadable(_) => return Look::Unknown,
+            _ => return Look::Fine,
+        };
+        match &self.rows[self.at].throttled {
+            Reading::Value(throttled) => Look::At(Sign::Throttled {
+                share: whole(throttled.share.0),
+                limit: max,
+            }),
+            // No period has passed in which it ran.
+            _ if self.then.is_some() => Look::Fine,
+            _ => Look::Unknown,
+        }
     }
 
     fn events(

@@ -1,6 +1,7 @@
 //! Warnings in words.
 
 use super::{AVERAGE, Cleared, Sign, Warning};
+use crate::model::field;
 use crate::text;
 
 impl Warning {
@@ -44,6 +45,18 @@ impl Warning {
                 };
                 format!("waited for memory for {share}% of {window} or more")
             }
+            Sign::Forks { per_second, limit } => {
+                let limit = limit.map_or_else(String::new, |limit| format!(" {limit}"));
+                let forks = match per_second {
+                    1 => "a fork".to_owned(),
+                    many => format!("{many} forks"),
+                };
+                format!("meets pids.max{limit}: {forks} refused within a second")
+            }
+            Sign::Throttled { share, limit } => {
+                let cpus = limit.cpus().value().map(field::cpus).unwrap_or_default();
+                format!("held back by cpu.max {cpus} in {share}% of the periods")
+            }
         }
     }
 }
@@ -56,6 +69,8 @@ impl Cleared {
             Sign::High { .. } => "no longer held back by memory.high",
             Sign::Max { .. } => "no longer meets memory.max",
             Sign::Pressure { .. } => "no longer waits for memory",
+            Sign::Forks { .. } => "no longer meets pids.max",
+            Sign::Throttled { .. } => "no longer held back by cpu.max",
         };
         let over = if self.gone { "is gone" } else { over };
         format!("{over}, {} after the warning", text::time_left(self.after))

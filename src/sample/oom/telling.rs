@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::log::Told;
 use super::{Oom, Pending, living, read_procs};
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::file::File;
 use crate::kernel::unit::{Bytes, Limit, Reading};
+use crate::oom::{self, Fact, Fired, Means, OomKill, Told};
 use crate::sample::tree::Tree;
-use crate::sample::{Fact, Fired, Means, OomKill};
 
 /// A kill at a limit comes within this time of the counter that says that the limit was hit.
 const RAN_OUT_WITHIN: Duration = Duration::from_secs(2);
@@ -60,15 +59,21 @@ impl Oom {
     pub(super) fn ready(&mut self, tree: &mut Tree, now: Instant) -> Vec<OomKill> {
         let mut ready = Vec::new();
         for pending in std::mem::take(&mut self.pending) {
-            if pending.is_ready(now, &self.log) && !self.awaits_members(tree, &pending, now) {
-                ready.push(pending);
-            } else {
+            if !pending.is_ready(now, &self.log) {
                 self.pending.push(pending);
+                continue;
+            }
+            let fired = self.fired(tree, &pending, now);
+            let group = self.group(tree, &pending, fired.as_ref());
+            if self.awaits_members(tree, &pending, group, now) {
+                self.pending.push(pending);
+            } else {
+                ready.push((pending, fired, group));
             }
         }
         ready
             .into_iter()
-            .map(|pending| {
+            .map(|(pending, fired, group)| {
                 let missing = pending.kills.saturating_sub(pending.told.len() as u64);
                 if missing > 0 && self.victims_told {
                     let owed = self
@@ -77,43 +82,30 @@ impl Oom {
                         .or_insert((0, now));
                     *owed = (owed.0 + missing, now);
                 }
-                self.tell(tree, pending, now)
+                tell(tree, pending, fired, group)
             })
             .collect()
     }
 
     /// Whether somebody of a group that is killed is still there: on a busy machine, the next one's turn may come late.
-    fn awaits_members(&mut self, tree: &mut Tree, pending: &Pending, now: Instant) -> bool {
-        if now >= pending.until || !self.log.is_group(&pending.path.value) {
+    fn awaits_members(
+        &mut self,
+        tree: &mut Tree,
+        pending: &Pending,
+        group: Option<Fact<bool>>,
+        now: Instant,
+    ) -> bool {
+        if now >= pending.until {
             return false;
+        }
+        if !self.log.is_group(&pending.path.value) {
+            // The kernel says so only after it has told of the first one.
+            return self.log_readable && group.is_some_and(|group| group.value);
         }
         let Some((node, reader)) = tree.node_mut(pending.cgroup) else {
             return false;
         };
         read_procs(node, reader, &mut self.pids) && !self.pids.is_empty()
-    }
-
-    fn tell(&self, tree: &mut Tree, mut pending: Pending, now: Instant) -> OomKill {
-        // The chosen one comes first; of a group, another one's mark may have been read before.
-        pending.told.sort_by_key(|kill| kill.summary.is_none());
-        let fired = self.fired(tree, &pending, now);
-        let dump = pending.dump(&pending.path.value);
-        OomKill {
-            time: pending.time,
-            logged_at: pending.told.iter().find_map(Told::told_at),
-            cgroup: pending.cgroup,
-            group: self.group(tree, &pending, fired.as_ref()),
-            fired,
-            kills: pending.kills,
-            total: tree
-                .node(pending.cgroup)
-                .filter(|node| node.path == pending.path.value)
-                .and_then(|node| node.counters.hierarchical().value().copied())
-                .map(|events| events.kills()),
-            victims: pending.told.iter().filter_map(Told::victim).collect(),
-            memory_stat: dump.map(|dump| Fact::new(dump.stat, Means::KernelLog)),
-            path: pending.path,
-        }
     }
 
     /// Whether the victims were killed as a group: where any cgroup from theirs up to the one that ran out
@@ -150,31 +142,21 @@ impl Oom {
 
     /// What ran out, and how that is known.
     fn fired(&self, tree: &mut Tree, pending: &Pending, now: Instant) -> Option<Fact<Fired>> {
-        let host = Some(Fact::new(Fired::Host, Means::KernelLog));
-        let whole_host = pending
-            .told
-            .iter()
-            .filter_map(|kill| kill.verdict.as_ref())
-            .any(|verdict| !verdict.memcg);
-        let (path, from): (Arc<str>, Means) = match pending.summary() {
-            Some(summary) => match summary.oom_memcg.as_deref() {
-                Some(path) => (path.into(), Means::KernelLog),
-                None => return host,
-            },
-            None if whole_host => return host,
-            // The log is rate-limited; the `oom` counter of the cgroup that ran out is not.
-            None => {
-                let ran_out = |id: &CgroupId| {
-                    let node = tree.node(*id)?;
-                    let at = node.counters.ran_out_at?;
-                    (now.duration_since(at) < RAN_OUT_WITHIN).then(|| Arc::clone(&node.path))
-                };
-                let path = living(tree, &pending.path.value).find_map(|id| ran_out(&id))?;
-                (path, Means::Counter)
-            }
+        // The log is rate-limited; the `oom` counter of the cgroup that ran out is not.
+        let counted = || {
+            let ran_out = |id: &CgroupId| {
+                let node = tree.node(*id)?;
+                let at = node.counters.ran_out_at?;
+                (now.duration_since(at) < RAN_OUT_WITHIN).then(|| Arc::clone(&node.path))
+            };
+            let path = living(tree, &pending.path.value).find_map(|id| ran_out(&id))?;
+            Some(Fact::new(Fired::Cgroup { path, max: None }, Means::Counter))
         };
-        let max = self.memory_max(tree, pending, &path);
-        Some(Fact::new(Fired::Cgroup { path, max }, from))
+        let mut fired = oom::fired(&pending.told).or_else(counted)?;
+        if let Fired::Cgroup { path, max } = &mut fired.value {
+            *max = self.memory_max(tree, pending, path).or(*max);
+        }
+        Some(fired)
     }
 
     /// The `memory.max` of a cgroup, also of one that is gone.
@@ -194,6 +176,33 @@ impl Oom {
             .memory_max
             .filter(|_| *path == pending.path.value)
             .or_else(|| self.grave(|grave| grave.path == *path)?.memory_max)
-            .or_else(|| pending.dump(path)?.limit.map(Limit::At))
+    }
+}
+
+fn tell(
+    tree: &Tree,
+    mut pending: Pending,
+    fired: Option<Fact<Fired>>,
+    group: Option<Fact<bool>>,
+) -> OomKill {
+    // The chosen one comes first; of a group, another one's mark may have been read before.
+    pending.told.sort_by_key(|kill| kill.summary.is_none());
+    let exhausted = oom::exhausted(&pending.told, &pending.path.value);
+    OomKill {
+        time: pending.time,
+        logged_at: pending.told.iter().find_map(Told::told_at),
+        cgroup: pending.cgroup,
+        group,
+        fired,
+        kills: pending.kills,
+        total: tree
+            .node(pending.cgroup)
+            .filter(|node| node.path == pending.path.value)
+            .and_then(|node| node.counters.hierarchical().value().copied())
+            .map(|events| events.kills()),
+        victims: pending.told.iter().filter_map(Told::victim).collect(),
+        memory_stat: exhausted.and_then(|cgroup| Some(Fact::new(cgroup.stat?, Means::KernelLog))),
+        choice: oom::choice(&pending.told),
+        path: pending.path,
     }
 }

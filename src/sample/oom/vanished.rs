@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::{GRACE, Grave, Oom};
 use crate::kernel::cgroup::CgroupId;
+use crate::oom::{Fact, Means};
 use crate::sample::tree::{Life, Tree};
-use crate::sample::{Fact, Means};
 
 /// Longer ago than this, a dead cgroup has nothing to do with a kill that is counted now.
 const DIED_WITHIN: Duration = Duration::from_secs(5);

@@ -96,9 +96,7 @@ impl Sources {
         let mut lost = false;
         let failure = loop {
             match kmsg.next() {
-                // Programs may write there too, but not in the kernel's name.
-                Ok(Next::Record(record)) if record.from_kernel => oom.hear(tree, &record, now),
-                Ok(Next::Record(_)) => {}
+                Ok(Next::Record(record)) => oom.hear(tree, &record, now),
                 Ok(Next::Lost) => {
                     oom.break_off();
                     lost = true;

@@ -159,6 +159,7 @@ impl Worker {
                 Reading::NotAvailable => Reading::NotAvailable,
                 Reading::Unreadable(errno) => Reading::Unreadable(errno),
             },
+            swap_total: memory.map(|memory| memory.swap_total),
             swap_free: memory.map(|memory| memory.swap_free),
             cpu_pressure: host::pressure(proc, "cpu"),
             memory_pressure: host::pressure(proc, "memory"),

@@ -13,6 +13,7 @@ use crate::control::worker::{Order, Outcome};
 use crate::kernel::cgroup::knob::Knob;
 use crate::model::Model;
 use crate::model::change::{Change, Gravity};
+use crate::text;
 use crate::ui::editor::{Done, Draft, Editor};
 use crate::ui::question::Question;
 use crate::ui::state::{Screen, State};
@@ -132,8 +133,7 @@ fn give(
         about.push("what may be killed:".to_owned());
     }
     about.extend(processes.iter().take(NAMED).map(|process| {
-        let inside = process.sample.inner_pids.last();
-        let inside = inside.map_or_else(String::new, |pid| format!(" ({pid} inside)"));
+        let inside = text::inside(process.sample.inner_pids.last().copied());
         format!(
             "  {}{inside} {}",
             process.sample.pid, process.sample.command

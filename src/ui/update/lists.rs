@@ -67,6 +67,7 @@ fn order(by: FieldId) -> Option<By> {
         FieldId::Pids => Some(By::Tree),
         FieldId::Cpu => Some(By::Cpu),
         FieldId::Memory => Some(By::Rss),
+        FieldId::OomIn | FieldId::OomNext => Some(By::Oom),
         FieldId::Name => Some(By::Command),
         _ => None,
     }

@@ -10,7 +10,8 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
 use super::{pad, put};
-use crate::model::{Incident, Model, oom};
+use crate::model::{Incident, Model};
+use crate::oom::words;
 use crate::text;
 use crate::ui::state::State;
 use crate::ui::theme::Theme;
@@ -148,9 +149,15 @@ fn entry(incident: &Incident, model: &Model, width: u16, theme: &Theme) -> Line<
     let name = text::sanitise(&model.label(&incident.kill.path.value)).into_owned();
     let name_width = if width >= 60 { 16 } else { 10 };
     let mut about = match incident.kill.victims.first() {
-        Some(victim) => text::sanitise(&oom::about(victim, "")).into_owned(),
-        None => "victim unknown".to_owned(),
+        Some(victim) => text::sanitise(&words::about(victim, "")).into_owned(),
+        None => match incident.kill.program() {
+            Some(_) => text::sanitise(&incident.limit).into_owned(),
+            None => "victim unknown".to_owned(),
+        },
     };
+    if let Some(program) = incident.kill.program() {
+        about = format!("by {}: {about}", program.name);
+    }
     if incident.kill.kills > 1 {
         about = format!("{} killed: {about}", incident.kill.kills);
     }

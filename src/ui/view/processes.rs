@@ -10,7 +10,10 @@ use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::{pad, put, wrap};
+use crate::kernel::badness::NEVER;
+use crate::kernel::host::page_size;
 use crate::kernel::task::namespace::Namespace;
+use crate::kernel::unit::Bytes;
 use crate::model::process::{By, Process};
 use crate::model::row::last_part;
 use crate::model::{Model, field};
@@ -20,8 +23,9 @@ use crate::ui::cell;
 use crate::ui::state::State;
 use crate::ui::theme::Theme;
 
-/// Lines for the namespaces of the chosen process, and how high the view must be to have so many.
-const FENCE: [(u16, u16); 2] = [(4, 14), (3, 9)];
+/// Lines for who is killed next and for the namespaces of the chosen process, and how high the view must be to have so
+/// many.
+const FENCE: [(u16, u16); 2] = [(5, 14), (4, 10)];
 
 /// A column: its title, its width, from which width of the view on it is there, and what it sorts by.
 struct Column {
@@ -41,13 +45,14 @@ const fn column(title: &'static str, width: u16, from: u16, by: Option<By>) -> C
 }
 
 /// In order; the command has what is left.
-static COLUMNS: [Column; 8] = [
+static COLUMNS: [Column; 9] = [
     column("HOST PID", 8, 0, Some(By::Tree)),
     column("INSIDE", 8, 0, None),
     column("S", 1, 50, None),
     column("THR", 4, 60, None),
     column("CPU", 5, 0, Some(By::Cpu)),
     column("RSS", 6, 44, Some(By::Rss)),
+    column("OOM", 6, 74, Some(By::Oom)),
     column("CGROUP", 16, 90, None),
     column("COMMAND", 0, 0, Some(By::Command)),
 ];
@@ -130,6 +135,12 @@ pub(super) fn render(buffer: &mut Buffer, area: Rect, model: &Model, state: &Sta
             height: area.bottom() - list.bottom(),
             ..area
         };
+        next(buffer, rest, model, root, theme);
+        let rest = Rect {
+            y: rest.y + 1,
+            height: rest.height - 1,
+            ..rest
+        };
         fence(buffer, rest, chosen, theme);
     }
 }
@@ -190,6 +201,13 @@ fn draw(
                 None => (cell::NOT_AVAILABLE.to_owned(), theme.dim, true),
             },
             "RSS" => (text::bytes(sample.rss), theme.plain(), true),
+            "OOM" => match (process.points, sample.badness) {
+                (Some(points), _) => (points_text(points), theme.plain(), true),
+                (None, Some(badness)) if badness.oom_score_adj == NEVER => {
+                    ("never".to_owned(), theme.dim, true)
+                }
+                (None, _) => (cell::NOT_AVAILABLE.to_owned(), theme.dim, true),
+            },
             "CGROUP" => {
                 let own = &**process.cgroup == inside_of;
                 let name = if own { "" } else { last_part(process.cgroup) };
@@ -224,12 +242,51 @@ fn inside(sample: &ProcessSample) -> Option<String> {
     (!pids.is_empty()).then(|| pids.join("/"))
 }
 
+/// As bytes, so that it can be compared with memory: what is below 0 is the last to be killed.
+fn points_text(points: i64) -> String {
+    let size = text::bytes(Bytes(points.unsigned_abs().saturating_mul(page_size())));
+    if points < 0 { format!("-{size}") } else { size }
+}
+
 fn doing(state: char, theme: &Theme) -> Style {
     match state {
         'R' => theme.fill,
         'D' | 'Z' | 'T' => theme.warning,
         _ => theme.dim,
     }
+}
+
+/// `OOM next  4711 (7 inside) worker · 58M of 64M of leaker · oom_score_adj 500 · with 3 others: memory.oom.group of /a`
+fn next(buffer: &mut Buffer, area: Rect, model: &Model, path: &str, theme: &Theme) {
+    let Some(next) = model.row(path).and_then(|row| row.next_victim.value()) else {
+        return;
+    };
+    let mut words = format!(
+        "{}{} {} · {} of {} of {}",
+        next.pid,
+        text::inside(next.inner_pid),
+        next.comm,
+        text::bytes(next.size),
+        text::bytes(next.limit),
+        model.label(&next.of),
+    );
+    if next.oom_score_adj != 0 {
+        let _ = write!(words, " · oom_score_adj {}", next.oom_score_adj);
+    }
+    if let (Some(group), 1..) = (&next.group, next.others) {
+        let s = if next.others == 1 { "" } else { "s" };
+        let _ = write!(
+            words,
+            " · with {} other{s}: memory.oom.group of {}",
+            next.others,
+            model.label(group),
+        );
+    }
+    let line = Line::from(vec![
+        Span::styled("OOM next  ", theme.title),
+        Span::raw(text::sanitise(&words).into_owned()),
+    ]);
+    put(buffer, area, 0, &line);
 }
 
 /// The namespaces of a process: those of its own with their inodes, and those it shares.

@@ -131,7 +131,8 @@ fn processes(buffer: &mut Buffer, area: Rect, model: &Model, row: Option<&Row>, 
     let processes = model
         .sample()
         .and_then(|sample| sample.cgroup(row?.id))
-        .map_or(&[][..], |cgroup| &cgroup.processes);
+        .and_then(|cgroup| cgroup.processes.value())
+        .map_or(&[][..], Vec::as_slice);
     let wide = area.width >= RSS;
     let title = if wide {
         " host pid  inside    rss  command"

@@ -7,7 +7,14 @@ use anyhow::{Context, Result};
 use crate::host;
 
 /// What wants systemd, or a program that only Debian has.
-pub const IN_DEBIAN: [&str; 4] = ["vm_pasta", "vm_podman", "vm_skopeo", "vm_systemd"];
+pub const IN_DEBIAN: [&str; 6] = [
+    "vm_killers",
+    "vm_pasta",
+    "vm_podman",
+    "vm_skopeo",
+    "vm_systemd",
+    "vm_why",
+];
 
 /// Names for several suites at once; what they stand for is written as it would be on the command line.
 const GROUPS: [(&str, &[&str]); 3] = [

@@ -9,6 +9,12 @@ pub const SUITE_BEGINS: &str = "xtask-suite-begins ";
 /// The line that a suite in a guest ends with: this, its name, its exit code.
 pub const SUITE_ENDED: &str = "xtask-suite-ended";
 
+/// What the watchdog of a suite begins with.
+const WATCHDOG: &str = "not ended after ";
+
+/// How many of its lines the summary repeats.
+const WATCHDOG_LINES: usize = 80;
+
 /// All suites together.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -30,6 +36,10 @@ pub struct Tally {
     pub restarted: Vec<String>,
     /// Whether a test has failed, before any closing line says so.
     pub failing: bool,
+    /// The test that has begun and not ended, where tests run one at a time.
+    running: Option<String>,
+    /// What the watchdog of a suite that took too long said.
+    watchdog: Vec<String>,
     /// Behaviours by number: how many tests of each passed, and how many did not.
     behaviours: BTreeMap<u32, (u32, u32)>,
 }
@@ -61,6 +71,21 @@ impl Tally {
         } else if let Some(name) = line.strip_prefix("    ") {
             self.listed.push(name.to_owned());
         }
+        if let Some((name, how)) = line
+            .strip_prefix("test ")
+            .and_then(|rest| rest.split_once(" ... "))
+        {
+            let is_over = how == "ok" || how == "FAILED" || how.starts_with("ignored");
+            self.running = (!is_over).then(|| name.to_owned());
+        } else if line == "ok" || line == "FAILED" {
+            // The test had printed something.
+            self.running = None;
+        }
+        if let Some(at) = line.find(WATCHDOG) {
+            self.watchdog.push(line[at..].to_owned());
+        } else if !self.watchdog.is_empty() {
+            self.watchdog.push(line.to_owned());
+        }
         true
     }
 
@@ -68,10 +93,17 @@ impl Tally {
     pub fn close(&mut self, name: &str, succeeded: bool) {
         self.listed.clear();
         let named = std::mem::take(&mut self.named);
+        let running = self.running.take();
+        let watchdog = std::mem::take(&mut self.watchdog);
         if !succeeded && self.failed == self.failed_before {
-            self.fail(format!(
-                "{name}: ended without a result: it crashed, took too long, or could not be built"
-            ));
+            let test = running.map_or_else(String::new, |test| format!(" in {test}"));
+            let mut how = format!(
+                "{name}: ended without a result{test}: it crashed, took too long, or could not be built"
+            );
+            for line in watchdog.iter().take(WATCHDOG_LINES) {
+                let _ = write!(how, "\n    {line}");
+            }
+            self.fail(how);
         } else if succeeded && !self.closed {
             self.fail(format!("{name}: ended well, but ran no test"));
         } else if !succeeded {
@@ -221,6 +253,33 @@ mod tests {
     fn a_suite_that_crashes_counts_as_a_failure() {
         let tally = tally(&["test a ... ok", "xtask-suite-ended vm_x 139"]);
         assert_eq!(tally.failed, 1);
+    }
+
+    #[test]
+    fn test_that_a_suite_did_not_come_out_of_is_named_with_what_it_waits_for() {
+        let tally = tally(&[
+            "test a ... ok",
+            "test b ... Killed",
+            "ok",
+            "test deep::c ... not ended after 600 s; what is there, and what it waits for:",
+            "child of 1 77 sleep 1000",
+            "    77 sleep, S (sleeping): hrtimer_nanosleep",
+            "xtask-suite-ended vm_x 137",
+            "test d ... Killed",
+            "ok",
+            "xtask-suite-ended vm_y 139",
+        ]);
+        let lines: Vec<&str> = tally.failures[0].lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "vm_x: ended without a result in deep::c: it crashed, took too long, or could not be built",
+                "    not ended after 600 s; what is there, and what it waits for:",
+                "    child of 1 77 sleep 1000",
+                "        77 sleep, S (sleeping): hrtimer_nanosleep",
+            ]
+        );
+        assert!(tally.failures[1].starts_with("vm_y: ended without a result: "));
     }
 
     #[test]

@@ -56,9 +56,10 @@ fn value(row: &Row, id: FieldId) -> String {
 }
 
 fn memory(row: &Row, width: u16, theme: &Theme) -> Vec<Line<'static>> {
-    let Some(parts) = row.parts.composition() else {
+    let Reading::Value(stat) = &row.parts.memory_stat else {
         return vec![missing(&row.parts.memory_stat, theme)];
     };
+    let parts = stat.composition();
     let sum: u64 = parts.iter().map(|(_, bytes)| bytes.0).sum();
     let current = row.memory.current.value().map_or(0, |bytes| bytes.0);
     // Of the limit, where it is its own; otherwise of itself.

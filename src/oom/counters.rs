@@ -17,7 +17,7 @@ pub struct Counters {
     /// Kills in this cgroup or below that a cgroup was found for.
     attributed: u64,
     /// Kills in this very cgroup.
-    own: Own,
+    own: KillCount,
     /// Whether the cgroup appeared while watching: its counters began at 0.
     fresh: bool,
     read: bool,
@@ -44,7 +44,7 @@ impl Counters {
             local: Reading::NotAvailable,
             before: 0,
             attributed: 0,
-            own: Own::default(),
+            own: KillCount::default(),
             fresh,
             read: false,
             ran_out_at: None,
@@ -151,7 +151,7 @@ impl Counters {
 /// How many processes were killed, where a group kill counts its first victim twice: once for itself,
 /// then the group, then once more with the others. A reading may fall in between.
 #[derive(Debug, Default)]
-struct Own {
+pub struct KillCount {
     counted: u64,
     groups: u64,
     told: u64,
@@ -159,11 +159,11 @@ struct Own {
     at_group: u64,
 }
 
-impl Own {
+impl KillCount {
     /// Takes the growth between two readings in. Gives the kills that nobody was told of yet.
-    fn take(&mut self, old: &MemoryEvents, new: &MemoryEvents) -> u64 {
+    pub fn take(&mut self, old: &MemoryEvents, new: &MemoryEvents) -> u64 {
         let groups = new.oom_group_kill.saturating_sub(old.oom_group_kill);
-        self.counted += new.oom_kill - old.oom_kill;
+        self.counted += new.oom_kill.saturating_sub(old.oom_kill);
         self.groups += groups;
         let mut told = self.told.max(self.counted.saturating_sub(self.groups));
         if groups > 0 {

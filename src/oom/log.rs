@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::{Fact, Fired, Means, Victim};
 use crate::kernel::cgroup::is_in;
-use crate::kernel::kmsg::dump::{Dump, Dumps};
-use crate::kernel::kmsg::{OomLine, OomSummary, OomVictim, Record};
+use crate::kernel::kmsg::dump::{Choice, Dump, Dumps, Exhausted};
+use crate::kernel::kmsg::{OomLine, OomProcess, OomSummary, OomVictim, Record};
 use crate::kernel::task;
 use crate::kernel::trace::{Attached, Marked};
-use crate::sample::{Fact, Means, Victim};
+use crate::kernel::unit::Limit;
 
 /// How long a line waits for the others and for a counter.
 const FORGET_AFTER: Duration = Duration::from_secs(1);
@@ -29,7 +30,7 @@ pub struct Told {
     pub summary: Option<OomSummary>,
     pub verdict: Option<OomVictim>,
     pub mark: Option<Marked>,
-    /// What the memory of the cgroup that ran out was made of.
+    /// The kernel's report of it.
     pub dump: Option<Dump>,
     /// When the log first spoke of it, on the log's clock.
     pub logged_at: Option<Duration>,
@@ -40,8 +41,14 @@ pub struct Told {
 impl Told {
     /// Whether its victim is known.
     pub fn is_named(&self) -> bool {
-        let marked = self.mark.as_ref().and_then(|mark| mark.detail.as_ref());
-        self.verdict.is_some() || marked.is_some()
+        self.process().is_some()
+    }
+
+    fn process(&self) -> Option<&OomProcess> {
+        match &self.verdict {
+            Some(verdict) => Some(&verdict.process),
+            None => self.mark.as_ref()?.process.as_ref(),
+        }
     }
 
     /// Who tells of it.
@@ -55,21 +62,12 @@ impl Told {
 
     /// The victim, once it was told.
     pub fn victim(&self) -> Option<Victim> {
-        if let Some(verdict) = &self.verdict {
-            return Some(Victim::logged(verdict, self.inner_pid));
-        }
-        let detail = self.mark.as_ref()?.detail.as_ref()?;
-        Some(Victim {
-            pid: self.pid,
-            inner_pid: self.inner_pid,
-            comm: detail.comm.clone(),
-            anon: detail.anon_rss,
-            file: detail.file_rss,
-            shmem: detail.shmem_rss,
-            uid: detail.uid,
-            oom_score_adj: detail.oom_score_adj,
-            from: Means::Tracepoint,
-        })
+        let from = match self.verdict {
+            Some(_) => Means::KernelLog,
+            None => Means::Tracepoint,
+        };
+        let process = self.process()?;
+        Some(Victim::new(self.pid, self.inner_pid, process, from))
     }
 
     /// When the kernel said so, since boot.
@@ -78,6 +76,36 @@ impl Told {
         let marked = self.mark.as_ref();
         logged.or_else(|| Some(Fact::new(marked?.at, Means::Tracepoint)))
     }
+}
+
+/// What ran out, as far as the log says it of kills that belong together; a limit as it was then.
+pub fn fired(told: &[Told]) -> Option<Fact<Fired>> {
+    let is_hosts = |told: &Told| told.verdict.as_ref().is_some_and(|verdict| !verdict.memcg);
+    let summary = told.iter().find_map(|told| told.summary.as_ref());
+    let fired = match summary.map(|summary| summary.oom_memcg.as_deref()) {
+        Some(Some(path)) => Fired::Cgroup {
+            path: path.into(),
+            max: exhausted(told, path).and_then(|of| Some(Limit::At(of.limit?))),
+        },
+        Some(None) => Fired::Host,
+        None if told.iter().any(is_hosts) => Fired::Host,
+        // Summaries are rate-limited.
+        None => return None,
+    };
+    Some(Fact::new(fired, Means::KernelLog))
+}
+
+/// What the log says of a cgroup, if it is the one that ran out.
+pub fn exhausted<'a>(told: &'a [Told], path: &str) -> Option<&'a Exhausted> {
+    let dumps = told.iter().filter_map(|told| told.dump.as_ref());
+    let mut cgroups = dumps.filter_map(|dump| dump.cgroup.as_ref());
+    cgroups.find(|cgroup| cgroup.path == path)
+}
+
+/// Who could have been killed instead.
+pub fn choice(told: &[Told]) -> Option<Box<Choice>> {
+    let dump = told.iter().find_map(|told| told.dump.as_ref())?;
+    Some(dump.choice.clone().into())
 }
 
 /// The kills that were heard of, and what is known of processes while they live.
@@ -93,7 +121,6 @@ pub struct Log {
     /// Victims that were told on the tracepoint's word alone: the verdict comes late.
     claimed: VecDeque<(u32, Instant)>,
     dumps: Dumps,
-    dump: Option<Dump>,
     /// Cgroups that were killed as a group of late.
     groups: VecDeque<(String, Instant)>,
 }
@@ -109,14 +136,13 @@ struct Known {
 impl Log {
     pub fn new(proc: PathBuf, memory: bool) -> Self {
         Self {
+            dumps: Dumps::new(proc.clone()),
             proc,
             memory,
             kills: VecDeque::new(),
             known: HashMap::new(),
             victims: VecDeque::new(),
             claimed: VecDeque::new(),
-            dumps: Dumps::default(),
-            dump: None,
             groups: VecDeque::new(),
         }
     }
@@ -166,14 +192,16 @@ impl Log {
 
     /// Records of the log were lost: what follows does not belong to a report that was begun before.
     pub fn break_off(&mut self) {
-        (self.dumps, self.dump) = (Dumps::default(), None);
+        self.dumps.break_off();
     }
 
     /// Takes one line of the log in. Says which kill it is about, where it is about one.
     pub fn hear(&mut self, record: &Record<'_>, now: Instant) -> Option<&mut Told> {
-        if let Some(dump) = self.dumps.hear(record.message) {
-            self.dump = Some(dump);
+        // Programs may write there too, but not in the kernel's name.
+        if !record.from_kernel {
+            return None;
         }
+        let dump = self.dumps.hear(record.message);
         // The same kill if the other line of it is still wanted; a pid may be used again.
         let at = match OomLine::parse(record.message)? {
             OomLine::Group(path) => {
@@ -186,9 +214,7 @@ impl Log {
                     let named = self.memory.then_some(&summary);
                     self.add(self.unheard(summary.pid, named, now))
                 });
-                let ran_out = summary.oom_memcg.as_ref();
-                let dump = self.dump.take();
-                self.kills[at].dump = dump.filter(|dump| ran_out == Some(&dump.path));
+                self.kills[at].dump = dump.filter(|dump| dump.is_about(&summary));
                 self.kills[at].summary = Some(summary);
                 at
             }
@@ -199,7 +225,6 @@ impl Log {
                     return None;
                 }
                 self.victims.push_back((victim.pid, now));
-                self.dump = None;
                 let at = self.place(victim.pid, |kill| kill.verdict.is_none());
                 let at = at.unwrap_or_else(|| self.add(self.unheard(victim.pid, None, now)));
                 self.kills[at].verdict = Some(victim);
@@ -307,7 +332,6 @@ fn is_told(list: &VecDeque<(u32, Instant)>, pid: u32, now: Instant) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::trace::Detail;
     use crate::kernel::unit::Bytes;
 
     const SUMMARY: &str = "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,\
@@ -334,7 +358,7 @@ mod tests {
         Marked {
             at: Duration::from_secs(3),
             pid,
-            detail: Some(Detail {
+            process: Some(OomProcess {
                 comm: "tail".into(),
                 anon_rss: Bytes(4096),
                 file_rss: Bytes(0),
@@ -379,7 +403,10 @@ mod tests {
             // Perhaps of another cgroup.
             assert!(!hear(&mut log, "anon 4096", now));
             assert!(hear(&mut log, SUMMARY, now) && hear(&mut log, VERDICT, now));
-            log.claim(|_| true).unwrap().dump.map(|dump| dump.path)
+            log.claim(|_| true)
+                .unwrap()
+                .dump
+                .map(|dump| dump.cgroup.unwrap().path)
         };
         assert_eq!(report(false).as_deref(), Some("/a"));
         assert_eq!(report(true), None);

@@ -65,13 +65,40 @@ fn booted() -> SystemTime {
         .unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
+/// The kernel's lines of one boot, as the journal has them.
+#[derive(Debug)]
+pub struct Lines(Story);
+
+impl Lines {
+    /// The first of them.
+    pub fn begin() -> Self {
+        Self(Story::new(SystemTime::UNIX_EPOCH))
+    }
+
+    /// The next line, when it was written down, and on the clock of the kernel log.
+    pub fn hear(&mut self, written: SystemTime, since_boot: Duration, message: &str) {
+        let booted = written.checked_sub(since_boot);
+        self.0.booted = booted.unwrap_or(SystemTime::UNIX_EPOCH);
+        self.0.hear(&Record {
+            sequence: 0,
+            since_boot,
+            from_kernel: true,
+            message,
+        });
+    }
+
+    /// All kills, oldest first.
+    pub fn kills(self) -> Vec<OomKill> {
+        self.0.past.kills
+    }
+}
+
 /// Puts kills together, record by record.
 #[derive(Debug)]
 struct Story {
     booted: SystemTime,
     past: Past,
     dumps: Dumps,
-    dump: Option<Dump>,
     /// The kill that the next lines are about.
     open: Option<Open>,
     heard_any: bool,
@@ -93,15 +120,15 @@ impl Story {
         Self {
             booted,
             past: Past::default(),
-            dumps: Dumps::default(),
-            dump: None,
+            dumps: Dumps::new("/proc".into()),
             open: None,
             heard_any: false,
         }
     }
 
     fn break_off(&mut self) {
-        (self.dumps, self.dump, self.open) = (Dumps::default(), None, None);
+        self.dumps.break_off();
+        self.open = None;
     }
 
     fn hear(&mut self, record: &Record<'_>) {
@@ -113,32 +140,32 @@ impl Story {
         if !record.from_kernel {
             return;
         }
-        if let Some(dump) = self.dumps.hear(record.message) {
-            self.dump = Some(dump);
-        }
+        let dump = self.dumps.hear(record.message);
         let at = record.since_boot;
         match OomLine::parse(record.message) {
-            Some(OomLine::Summary(summary)) => self.summary(summary, at),
+            Some(OomLine::Summary(summary)) => self.summary(summary, dump, at),
             Some(OomLine::Group(path)) => self.group(&path),
             Some(OomLine::Killed(victim)) => self.killed(&victim, at),
             None => {}
         }
     }
 
-    fn summary(&mut self, summary: OomSummary, at: Duration) {
-        let dump = self.dump.take();
-        let of = |path: &str| dump.as_ref().filter(|dump| dump.path == path);
+    fn summary(&mut self, summary: OomSummary, dump: Option<Dump>, at: Duration) {
+        let dump = dump.filter(|dump| dump.is_about(&summary));
+        let exhausted = dump.as_ref().and_then(|dump| dump.cgroup.as_ref());
+        let of = |path: &str| exhausted.filter(|cgroup| cgroup.path == path);
         let fired = match &summary.oom_memcg {
             None => Fired::Host,
             Some(path) => Fired::Cgroup {
                 path: path.as_str().into(),
-                max: of(path).and_then(|dump| dump.limit).map(Limit::At),
+                max: of(path).and_then(|cgroup| cgroup.limit).map(Limit::At),
             },
         };
-        let memory_stat = of(&summary.task_memcg).map(|dump| dump.stat);
+        let memory_stat = of(&summary.task_memcg).and_then(|cgroup| cgroup.stat);
         let kill = OomKill {
             fired: Some(Fact::new(fired, Means::KernelLog)),
             memory_stat: memory_stat.map(|stat| Fact::new(stat, Means::KernelLog)),
+            choice: dump.map(|dump| dump.choice.into()),
             ..self.unknown(at, Fact::new(summary.task_memcg.into(), Means::KernelLog))
         };
         self.open = Some(Open {
@@ -162,6 +189,7 @@ impl Story {
             fired: None,
             victims: Vec::new(),
             memory_stat: None,
+            choice: None,
         }
     }
 
@@ -175,6 +203,7 @@ impl Story {
     }
 
     fn killed(&mut self, verdict: &OomVictim, at: Duration) {
+        let victim = Victim::new(verdict.pid, None, &verdict.process, Means::KernelLog);
         let open = self.open.as_mut().filter(|open| {
             let kill = &self.past.kills[open.at];
             let chosen = verdict.pid == open.pid && kill.victims.is_empty();
@@ -184,7 +213,7 @@ impl Story {
             // The summary was held back: the kernel names the victim alone.
             let mut kill = self.unknown(at, Fact::new("/".into(), Means::Inferred));
             kill.fired = (!verdict.memcg).then_some(Fact::new(Fired::Host, Means::KernelLog));
-            kill.victims.push(Victim::logged(verdict, None));
+            kill.victims.push(victim);
             self.past.kills.push(kill);
             self.open = None;
             return;
@@ -193,7 +222,7 @@ impl Story {
         let kill = &mut self.past.kills[open.at];
         // The first victim of a group is told of twice.
         if kill.victims.iter().all(|known| known.pid != verdict.pid) {
-            kill.victims.push(Victim::logged(verdict, None));
+            kill.victims.push(victim);
             kill.kills = kill.victims.len() as u64;
         }
     }
