@@ -23,6 +23,8 @@ use support::own::Own;
 use support::{Host, binary, extent};
 
 const INTERVAL: Duration = Duration::from_millis(250);
+/// How long after a kill another one is waited for: two that are near to each other are told in either order.
+const LATER: Duration = Duration::from_millis(600);
 /// Whose memory grows until one is killed.
 const GROWS: &str = "--size 64m --rate 4m";
 
@@ -92,7 +94,8 @@ impl Round {
         let mut looks: Vec<Look> = Vec::new();
         let mut shell = own.start(&script(processes));
         let began = Instant::now();
-        let kill = loop {
+        let mut kills: Vec<(Instant, OomKill)> = Vec::new();
+        while kills.first().is_none_or(|(at, _)| at.elapsed() < LATER) {
             if live.samples.has_changed().unwrap() {
                 let sample = live.samples.borrow_and_update().clone().unwrap();
                 model.fold(sample);
@@ -104,19 +107,25 @@ impl Round {
                     live.set_interest(interest.clone());
                     wanted = Some(interest);
                 }
-                looks.extend(Look::at(&model));
+                if kills.is_empty() {
+                    looks.extend(Look::at(&model));
+                }
             }
             if let Ok(event) = live.events.try_recv() {
                 model.event(&event);
                 if let Event::OomKill(kill) = event {
-                    break *kill;
+                    kills.push((Instant::now(), *kill));
                 }
             }
             assert!(began.elapsed() < Duration::from_mins(1), "no kill");
             sleep(Duration::from_millis(5));
-        };
+        }
         own.write("cgroup.kill", "1");
         shell.wait().unwrap();
+        let logged_at =
+            |kill: &OomKill| kill.logged_at.as_ref().map_or(Duration::MAX, |at| at.value);
+        let first = kills.into_iter().min_by_key(|(_, kill)| logged_at(kill));
+        let (told_at, kill) = first.expect("a kill");
         // Once it is dead, the next one is named.
         let killed = kill.victims.first().expect("a victim").pid;
         looks.retain(|look| look.living.contains(&killed));
@@ -124,12 +133,14 @@ impl Round {
             let same = looks.iter().rev();
             let same = same.take_while(|look| look.next.pid == last.next.pid);
             let since = same.last().map_or(last.at, |look| look.at);
-            (last.next, since.elapsed())
+            (last.next, told_at - since)
         });
+        let mut incidents = model.incidents();
+        let incident = incidents.find(|incident| incident.kill.victims == kill.victims);
         Self {
             said,
+            grown: incident.expect("of each kill one").grown.clone(),
             kill,
-            grown: model.incidents().next().unwrap().grown.clone(),
         }
     }
 
