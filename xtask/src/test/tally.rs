@@ -58,28 +58,28 @@ impl Tally {
             let (name, code) = (words.next().unwrap_or("?"), words.next());
             self.close(name, code == Some("0"));
             return false;
-        } else if let Some((name, passed)) = ended(line) {
-            self.failing |= !passed;
-            for number in numbers(name) {
-                let (good, bad) = self.behaviours.entry(number).or_default();
-                *(if passed { good } else { bad }) += 1;
+        } else if let Some((name, how)) = test_line(line) {
+            self.running = None;
+            match how {
+                "ok" => self.test_ended(name, true),
+                "FAILED" => self.test_ended(name, false),
+                _ => match how.strip_prefix("ignored") {
+                    Some(why) => {
+                        let why = why.strip_prefix(", ").unwrap_or("no reason is given");
+                        self.skipped.push(format!("{name}: {why}"));
+                    }
+                    // It has printed something: how it ended comes on a line of its own.
+                    None => self.running = Some(name.to_owned()),
+                },
             }
-        } else if let Some((name, why)) = ignored(line) {
-            self.skipped.push(format!("{name}: {why}"));
+        } else if let ("ok" | "FAILED", Some(name)) = (line, &self.running) {
+            let name = name.clone();
+            self.running = None;
+            self.test_ended(&name, line == "ok");
         } else if line == "failures:" {
             self.listed.clear();
         } else if let Some(name) = line.strip_prefix("    ") {
             self.listed.push(name.to_owned());
-        }
-        if let Some((name, how)) = line
-            .strip_prefix("test ")
-            .and_then(|rest| rest.split_once(" ... "))
-        {
-            let is_over = how == "ok" || how == "FAILED" || how.starts_with("ignored");
-            self.running = (!is_over).then(|| name.to_owned());
-        } else if line == "ok" || line == "FAILED" {
-            // The test had printed something.
-            self.running = None;
         }
         if let Some(at) = line.find(WATCHDOG) {
             self.watchdog.push(line[at..].to_owned());
@@ -87,6 +87,14 @@ impl Tally {
             self.watchdog.push(line.to_owned());
         }
         true
+    }
+
+    fn test_ended(&mut self, name: &str, passed: bool) {
+        self.failing |= !passed;
+        for number in numbers(name) {
+            let (good, bad) = self.behaviours.entry(number).or_default();
+            *(if passed { good } else { bad }) += 1;
+        }
     }
 
     /// A suite (or several) came to its end. One that failed without saying so crashed.
@@ -199,14 +207,9 @@ fn count(text: &str, word: &str) -> u64 {
         .unwrap_or(0)
 }
 
-/// `test NAME ... ok`
-fn ended(line: &str) -> Option<(&str, bool)> {
-    let (name, how) = line.strip_prefix("test ")?.split_once(" ... ")?;
-    match how {
-        "ok" => Some((name, true)),
-        "FAILED" => Some((name, false)),
-        _ => None,
-    }
+/// `test NAME ... HOW`; what the test itself prints stands where how it ended would.
+fn test_line(line: &str) -> Option<(&str, &str)> {
+    line.strip_prefix("test ")?.split_once(" ... ")
 }
 
 /// The behaviours that a test's name begins with: `process::b14_b38_what_is_so`.
@@ -214,15 +217,6 @@ fn numbers(name: &str) -> impl Iterator<Item = u32> {
     let name = name.rsplit("::").next().unwrap_or(name);
     name.split('_')
         .map_while(|word| word.strip_prefix('b')?.parse().ok())
-}
-
-/// `test NAME ... ignored, REASON`
-fn ignored(line: &str) -> Option<(&str, &str)> {
-    let (name, rest) = line.strip_prefix("test ")?.split_once(" ... ignored")?;
-    Some((
-        name,
-        rest.strip_prefix(", ").unwrap_or("no reason is given"),
-    ))
 }
 
 #[cfg(test)]
