@@ -233,7 +233,7 @@ impl Model {
                 let (share, seconds) = (*share, *seconds);
                 return self.stalled(*time, *cgroup, Sign::Pressure { share, seconds });
             }
-            Event::OomKill(kill) if kill.program().is_some() => {
+            Event::OomKill(kill) if kill.killer().is_some() => {
                 (kill.time, What::Kill(self.killed_by_program(kill)))
             }
             Event::OomKill(kill) => (kill.time, What::Kill(self.oom_kill(kill))),

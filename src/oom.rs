@@ -16,5 +16,5 @@ pub mod words;
 
 pub(crate) use counters::Counters;
 pub use fact::{Fact, Means};
-pub use kill::{Fired, OomKill, Program, Victim};
+pub use kill::{Fired, Killer, OomKill, Victim};
 pub(crate) use log::{Log, Told, choice, exhausted, fired};

@@ -17,6 +17,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use serde::Serialize;
+
 use crate::kernel::cgroup::is_in;
 use crate::names;
 use crate::names::local::Names;
@@ -27,12 +29,13 @@ use crate::oom::OomKill;
 const TOGETHER: Duration = Duration::from_secs(10);
 
 /// Where something is known from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Source {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
     /// `/dev/kmsg`.
     KernelLog,
     /// The kernel's lines in the journal, also of earlier boots.
-    KernelInJournal,
+    KernelLogInJournal,
     /// What programs wrote to the journal.
     Journal,
     /// What systemd-oomd noted at the cgroup.
@@ -47,32 +50,18 @@ pub enum Source {
     Ringfence,
 }
 
-impl Source {
+impl Origin {
     /// In words.
     pub fn words(self) -> &'static str {
         match self {
             Self::KernelLog => "kernel log",
-            Self::KernelInJournal => "kernel log, in the journal",
+            Self::KernelLogInJournal => "kernel log, in the journal",
             Self::Journal => "journal",
             Self::OomdMark => "systemd-oomd's mark",
             Self::Docker => "docker's state",
             Self::Podman => "podman's state",
             Self::Systemd => "systemd",
             Self::Ringfence => "ringfence's record",
-        }
-    }
-
-    /// For programs.
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::KernelLog => "kernel_log",
-            Self::KernelInJournal => "kernel_log_in_journal",
-            Self::Journal => "journal",
-            Self::OomdMark => "oomd_mark",
-            Self::Docker => "docker",
-            Self::Podman => "podman",
-            Self::Systemd => "systemd",
-            Self::Ringfence => "ringfence",
         }
     }
 }
@@ -85,7 +74,7 @@ pub enum Cause {
     /// The kernel, or so its owner says, who read the counters; of the kill itself nothing is known.
     Oom,
     /// A program: `systemd-oomd`, `earlyoom`, `kubelet`.
-    Program(&'static str),
+    Killer(&'static str),
     /// A signal that anybody may have sent; an OOM kill is one of those who send 9.
     Signal(i32),
     /// It ended by itself.
@@ -93,7 +82,8 @@ pub enum Cause {
 }
 
 /// How sure an answer is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Certainty {
     /// It fits: a SIGKILL that nobody explains.
     Possible,
@@ -104,7 +94,7 @@ pub enum Certainty {
 }
 
 impl Certainty {
-    /// In words, for programs as well.
+    /// In a word.
     pub fn words(self) -> &'static str {
         match self {
             Self::Possible => "possible",
@@ -115,10 +105,10 @@ impl Certainty {
 }
 
 /// One fact, and where it is from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Evidence {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Statement {
     /// Where it is from.
-    pub source: Source,
+    pub source: Origin,
     /// What it says. Foreign text.
     pub text: String,
 }
@@ -139,21 +129,23 @@ pub struct Death {
     /// Who killed it, as far as that is known.
     pub cause: Cause,
     /// How that is known, the best first.
-    pub evidence: Vec<Evidence>,
+    pub evidence: Vec<Statement>,
 }
 
 /// What could not be read, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unread {
     /// What.
-    pub source: Source,
+    #[serde(rename = "not_read")]
+    pub source: Origin,
     /// Why. Foreign text.
+    #[serde(rename = "text")]
     pub why: String,
 }
 
 /// What one source says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Told {
+pub struct Findings {
     /// In no order.
     pub deaths: Vec<Death>,
     /// What it could not read.
@@ -170,9 +162,9 @@ impl Cause {
     }
 }
 
-impl Told {
+impl Findings {
     /// Nothing, and why.
-    pub fn unread(source: Source, why: impl Into<String>) -> Self {
+    pub fn unread(source: Origin, why: impl Into<String>) -> Self {
         Self {
             deaths: Vec::new(),
             unread: vec![Unread {
@@ -185,7 +177,7 @@ impl Told {
 
 impl Death {
     /// A kill that the kernel tells of.
-    pub fn by_kernel(source: Source, kill: OomKill, names: &mut Names) -> Self {
+    pub fn by_kernel(source: Origin, kill: OomKill, names: &mut Names) -> Self {
         let path = Arc::clone(&kill.path.value);
         let called = Called::new(&path, names);
         let commands = kill.victims.iter().map(|victim| victim.comm.clone());
@@ -201,7 +193,7 @@ impl Death {
             commands: commands.collect(),
             cgroup: Some(path),
             cause: Cause::Kernel(Box::new(kill)),
-            evidence: vec![Evidence { source, text }],
+            evidence: vec![Statement { source, text }],
         }
     }
 
@@ -211,7 +203,7 @@ impl Death {
         names: &mut Names,
         at: Option<SystemTime>,
         cause: Cause,
-        evidence: Evidence,
+        evidence: Statement,
     ) -> Self {
         let called = Called::new(unit, names);
         Self {
@@ -229,8 +221,8 @@ impl Death {
     pub fn certainty(&self) -> Certainty {
         match self.cause {
             // Whoever owns the cgroup may have written the mark.
-            Cause::Program(_) if self.is_marked_only() => Certainty::Likely,
-            Cause::Kernel(_) | Cause::Program(_) | Cause::Exit(_) => Certainty::Certain,
+            Cause::Killer(_) if self.is_marked_only() => Certainty::Likely,
+            Cause::Kernel(_) | Cause::Killer(_) | Cause::Exit(_) => Certainty::Certain,
             Cause::Oom => Certainty::Likely,
             Cause::Signal(_) => Certainty::Possible,
         }
@@ -238,7 +230,7 @@ impl Death {
 
     fn is_marked_only(&self) -> bool {
         let mut evidence = self.evidence.iter();
-        evidence.all(|of| of.source == Source::OomdMark)
+        evidence.all(|of| of.source == Origin::OomdMark)
     }
 
     /// Whether one may have meant it: its name, an id or the beginning of one, its unit with or without the suffix, the
@@ -294,7 +286,7 @@ impl Death {
     fn rank(&self) -> u8 {
         match self.cause {
             Cause::Kernel(_) => 4,
-            Cause::Program(_) => 3,
+            Cause::Killer(_) => 3,
             Cause::Oom => 2,
             Cause::Signal(_) => 1,
             Cause::Exit(_) => 0,
@@ -367,7 +359,7 @@ pub fn together(mut deaths: Vec<Death>) -> Vec<Death> {
                 victim(one).is_some() && victim(one) == victim(other) && known.is_near(&death)
             }
             // Each of them says it has killed.
-            (Cause::Kernel(_), Cause::Program(_)) => false,
+            (Cause::Kernel(_), Cause::Killer(_)) => false,
             _ => known.is_of(&death),
         };
         let nearest = all

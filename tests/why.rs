@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ringfence::export;
-use ringfence::export::page::{self, Head, Section};
+use ringfence::export::page::{self, DeathSection, Head};
 use ringfence::model::Model;
 use ringfence::names::local::Names;
-use ringfence::oom::past::Lines;
-use ringfence::why::{Cause, Death, Evidence, Source, Unread, together};
+use ringfence::oom::past::BootLog;
+use ringfence::why::{Cause, Death, Origin, Statement, Unread, together};
 
 fn head() -> Head {
     Head {
@@ -33,14 +33,14 @@ fn lines(page: &str) -> String {
 
 /// What a kernel log says, written at these seconds after boot.
 fn logged<'a>(lines: impl Iterator<Item = (u64, &'a str)>) -> Vec<Death> {
-    let mut log = Lines::begin();
+    let mut log = BootLog::begin();
     for (second, line) in lines {
         log.hear(at(second), Duration::from_secs(second), line);
     }
     let kills = log.kills().into_iter();
     let names = &mut Names::new("/nowhere");
     kills
-        .map(|kill| Death::by_kernel(Source::KernelLog, kill, names))
+        .map(|kill| Death::by_kernel(Origin::KernelLog, kill, names))
         .collect()
 }
 
@@ -67,7 +67,7 @@ fn report() -> Vec<Death> {
 }
 
 /// What another source says, so many seconds later.
-fn death(second: u64, name: &str, cause: Cause, source: Source, text: &str) -> Death {
+fn death(second: u64, name: &str, cause: Cause, source: Origin, text: &str) -> Death {
     Death {
         at: Some(at(second)),
         name: name.to_owned(),
@@ -75,7 +75,7 @@ fn death(second: u64, name: &str, cause: Cause, source: Source, text: &str) -> D
         commands: Vec::new(),
         cgroup: Some("/shop/web".into()),
         cause,
-        evidence: vec![Evidence {
+        evidence: vec![Statement {
             source,
             text: text.to_owned(),
         }],
@@ -86,7 +86,7 @@ fn death(second: u64, name: &str, cause: Cause, source: Source, text: &str) -> D
 fn what_two_sources_say_of_one_death_is_one_answer() {
     let docker = |second| {
         let text = "OOMKilled, exit code 137";
-        death(second, "web", Cause::Oom, Source::Docker, text)
+        death(second, "web", Cause::Oom, Origin::Docker, text)
     };
     let mut deaths = report();
     deaths.push(docker(9));
@@ -120,13 +120,13 @@ fn what_engine_and_systemd_say_of_a_container_is_one_answer() {
             "machine.slice",
             "machine.slice",
             Cause::Oom,
-            Source::Journal,
+            Origin::Journal,
         ),
-        of(7, &scope, &scope, Cause::Oom, Source::Journal),
-        of(8, "web", ID, nine.clone(), Source::Podman),
+        of(7, &scope, &scope, Cause::Oom, Origin::Journal),
+        of(8, "web", ID, nine.clone(), Origin::Podman),
         // Another container, and another time.
-        of(8, "other", "0123456789abcdef", nine.clone(), Source::Podman),
-        of(60, "web", ID, nine, Source::Podman),
+        of(8, "other", "0123456789abcdef", nine.clone(), Origin::Podman),
+        of(60, "web", ID, nine, Origin::Podman),
     ]);
     let all = together(deaths);
     assert_eq!(all.len(), 3, "{all:#?}");
@@ -145,8 +145,8 @@ fn a_mark_of_a_program_is_no_evidence_of_a_kernels_kill() {
         ..death(
             0,
             "web",
-            Cause::Program("systemd-oomd"),
-            Source::OomdMark,
+            Cause::Killer("systemd-oomd"),
+            Origin::OomdMark,
             "",
         )
     };
@@ -155,7 +155,7 @@ fn a_mark_of_a_program_is_no_evidence_of_a_kernels_kill() {
     assert_eq!(both.len(), 2, "{both:#?}");
     assert_eq!(both[0].evidence.len(), 1);
     assert_eq!(both[1].certainty().words(), "likely");
-    let said = death(900, "web", mark.cause.clone(), Source::Journal, "");
+    let said = death(900, "web", mark.cause.clone(), Origin::Journal, "");
     let one = together(vec![mark, said]);
     assert_eq!((one.len(), one[0].evidence.len()), (1, 2));
     assert_eq!(one[0].certainty().words(), "certain");
@@ -175,11 +175,11 @@ fn two_kills_of_the_kernels_are_two_however_near() {
 #[test]
 fn page_of_what_logs_and_state_files_say() {
     let mut deaths = report();
-    let by = Cause::Program("systemd-oomd");
+    let by = Cause::Killer("systemd-oomd");
     let text = "Killed /shop/web due to memory pressure <for> /shop";
-    deaths.push(death(900, "web", by, Source::Journal, text));
+    deaths.push(death(900, "web", by, Origin::Journal, text));
     let unread = Unread {
-        source: Source::Podman,
+        source: Origin::Podman,
         why: "/var/lib/<containers>: Permission denied".to_owned(),
     };
     let html = export::why::html(&head(), &together(deaths), &[unread], None);
@@ -213,14 +213,14 @@ fn page_of_a_kill_that_was_watched_has_its_curve_and_the_limits_above() {
     ] {
         fs::write(mount.path().join(file), text).unwrap();
     }
-    let section = Section {
+    let section = DeathSection {
         headline: "OOM kill".to_owned(),
         certainty: None,
         evidence: &[],
         incident: Some(incident),
         levels: page::levels(mount.path(), "/app/leaf"),
     };
-    let html = page::page(&head(), &[section], &[]);
+    let html = page::page(&head(), &[section], 0, &[]);
     insta::assert_snapshot!("kill_page", lines(&html));
 }
 
@@ -228,7 +228,7 @@ fn page_of_a_kill_that_was_watched_has_its_curve_and_the_limits_above() {
 fn page_is_bounded() {
     let many = |second| {
         let cause = Cause::Signal(9);
-        death(second, &format!("w{second}"), cause, Source::Systemd, "")
+        death(second, &format!("w{second}"), cause, Origin::Systemd, "")
     };
     let deaths: Vec<Death> = (0..1000).map(many).collect();
     let html = export::why::html(&head(), &deaths, &[], None);

@@ -8,12 +8,12 @@ use anyhow::Context as _;
 
 use super::top::KMSG;
 use crate::export::page::Head;
-use crate::kernel::cgroup::hierarchy::Hierarchy;
+use crate::kernel::cgroup::hierarchy::mount_point;
 use crate::names::local::Names;
 use crate::oom::past;
 use crate::text;
 use crate::ui::plain::quiet_end;
-use crate::why::{self, Cause, Death, Source, Told, Unread};
+use crate::why::{self, Cause, Death, Findings, Origin, Unread};
 use crate::{export, file};
 
 /// What `why` was asked for.
@@ -33,11 +33,10 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<u8> {
     let root = Path::new("/");
     let names = &mut Names::new(root);
-    let hierarchy = Hierarchy::discover(Path::new("/proc"));
-    let mount = hierarchy.ok().and_then(|hierarchy| hierarchy.mount);
+    let mount = mount_point(Path::new("/proc"));
     let marks = mount
         .as_deref()
-        .map_or_else(Told::default, |mount| why::marks::read(mount, names));
+        .map_or_else(Findings::default, |mount| why::marks::read(mount, names));
     let told = [
         marks,
         kernel_log(names),
@@ -107,14 +106,14 @@ fn is_wanted(death: &Death, options: &Options) -> bool {
     }
 }
 
-fn kernel_log(names: &mut Names) -> Told {
+fn kernel_log(names: &mut Names) -> Findings {
     let past = match past::read(Path::new(KMSG)) {
         Ok(past) => past,
-        Err(error) => return Told::unread(Source::KernelLog, error.to_string()),
+        Err(error) => return Findings::unread(Origin::KernelLog, error.to_string()),
     };
     let kills = past.kills.into_iter();
-    let deaths = kills.map(|kill| Death::by_kernel(Source::KernelLog, kill, names));
-    Told {
+    let deaths = kills.map(|kill| Death::by_kernel(Origin::KernelLog, kill, names));
+    Findings {
         deaths: deaths.collect(),
         unread: Vec::new(),
     }

@@ -48,7 +48,7 @@ impl Fields {
                 fields.set("LIMIT_OF", Some(path));
                 fields.set("LIMIT", max.and_then(Limit::value).map(|max| max.0));
             }
-            Some(Fired::Program(program)) => fields.set("KILLER", Some(&program.name)),
+            Some(Fired::Killer(killer)) => fields.set("KILLER", Some(&killer.name)),
             None => {}
         }
         if let Some(victim) = kill.victims.first() {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Result;
 use nix::sys::signal::Signal;
 
-use crate::kernel::cgroup::hierarchy::Hierarchy;
+use crate::kernel::cgroup::hierarchy::mount_point;
 use crate::kernel::cgroup::subtree;
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::process::held::Held;
@@ -119,8 +119,7 @@ pub fn tell(record: &Record, grace: Option<i32>) -> Result<Option<Held>> {
 
 /// A frozen workload could not obey.
 fn thaw(record: &Record) {
-    let mount = Hierarchy::discover(Path::new("/proc")).ok();
-    if let Some(mount) = mount.and_then(|hierarchy| hierarchy.mount)
+    if let Some(mount) = mount_point(Path::new("/proc"))
         && let Ok(leaf) = Cgroup::open(record.leaf(&mount))
         && subtree::is_frozen(leaf.path())
     {

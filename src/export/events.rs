@@ -234,8 +234,8 @@ impl<'a> OomKill<'a> {
         let choice = kill.choice.as_deref();
         Self {
             whose: Whose::of(incident),
-            said: kill.program().map(|program| &*program.text),
-            by: kill.program().map_or("kernel", |program| &*program.name),
+            said: kill.killer().map(|killer| &*killer.text),
+            by: kill.killer().map_or("kernel", |killer| &*killer.name),
             kills: kill.kills,
             group: kill.group.map(|group| group.value),
             limit: fired.and_then(|fired| OfLimit::new(fired.value, &kill.path.value)),
@@ -301,7 +301,7 @@ struct OfLimit<'a> {
 impl<'a> OfLimit<'a> {
     fn new(fired: &'a Fired, victims: &str) -> Option<Self> {
         Some(match fired {
-            Fired::Program(_) => return None,
+            Fired::Killer(_) => return None,
             Fired::Host => Self {
                 host: true,
                 path: None,

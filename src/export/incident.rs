@@ -14,7 +14,7 @@ const LINES: usize = 6;
 
 /// One thing that is known of a kill.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Detail {
+pub struct KillDetail {
     /// What it is about, in a word; empty where it goes on about the same.
     pub about: &'static str,
     /// In words; harmless to a terminal.
@@ -23,18 +23,18 @@ pub struct Detail {
     pub from: Option<Means>,
 }
 
-impl Detail {
+impl KillDetail {
     fn new(about: &'static str, words: String, from: Option<Means>) -> Self {
         Self { about, words, from }
     }
 }
 
 /// All of it, in the order in which people ask; times by `clock`.
-pub fn details(incident: &Incident, clock: &dyn Fn(SystemTime) -> String) -> Vec<Detail> {
+pub fn details(incident: &Incident, clock: &dyn Fn(SystemTime) -> String) -> Vec<KillDetail> {
     let mut details = summary(incident, clock);
     if let Some(stat) = &incident.kill.memory_stat {
         let words = composition(&stat.value);
-        details.push(Detail::new("memory", words, Some(stat.from)));
+        details.push(KillDetail::new("memory", words, Some(stat.from)));
     }
     details.extend(others(incident));
     details.extend(choice(incident));
@@ -42,24 +42,24 @@ pub fn details(incident: &Incident, clock: &dyn Fn(SystemTime) -> String) -> Vec
 }
 
 /// The same without what has many parts: what the memory was made of, all victims, who could have been killed.
-pub fn summary(incident: &Incident, clock: &dyn Fn(SystemTime) -> String) -> Vec<Detail> {
+pub fn summary(incident: &Incident, clock: &dyn Fn(SystemTime) -> String) -> Vec<KillDetail> {
     let kill = &incident.kill;
     let mut details = vec![
-        Detail::new("killed", killed(incident, clock), None),
-        Detail::new(
+        KillDetail::new("killed", killed(incident, clock), None),
+        KillDetail::new(
             "cgroup",
             text::sanitise(&kill.path.value).into_owned(),
             Some(kill.path.from),
         ),
-        Detail::new(
+        KillDetail::new(
             "why",
             why(incident),
             kill.fired.as_ref().map(|fired| fired.from),
         ),
     ];
     details.extend(victim(incident));
-    details.push(Detail::new("after", incident.after(), None));
-    details.extend(past(incident).map(|words| Detail::new("before", words, None)));
+    details.push(KillDetail::new("after", incident.after(), None));
+    details.extend(past(incident).map(|words| KillDetail::new("before", words, None)));
     details
 }
 
@@ -76,8 +76,8 @@ fn why(incident: &Incident) -> String {
 /// `3 processes at 12:02:50, the whole cgroup (memory.oom.group)`
 fn killed(incident: &Incident, clock: &dyn Fn(SystemTime) -> String) -> String {
     let kill = &incident.kill;
-    if let Some(program) = kill.program() {
-        return format!("by {} at {}", program.name, clock(kill.time));
+    if let Some(killer) = kill.killer() {
+        return format!("by {} at {}", killer.name, clock(kill.time));
     }
     let many = text::processes(usize::try_from(kill.kills).unwrap_or(usize::MAX));
     let group = match &kill.group {
@@ -88,15 +88,15 @@ fn killed(incident: &Incident, clock: &dyn Fn(SystemTime) -> String) -> String {
 }
 
 /// The one that was chosen, or the first of them.
-fn victim(incident: &Incident) -> Vec<Detail> {
+fn victim(incident: &Incident) -> Vec<KillDetail> {
     match incident.kill.victims.first() {
         Some(victim) => vec![
-            Detail::new("victim", who(victim), Some(victim.from)),
-            Detail::new("", size(victim), None),
+            KillDetail::new("victim", who(victim), Some(victim.from)),
+            KillDetail::new("", size(victim), None),
         ],
         // The program that killed has said all.
-        None if incident.kill.program().is_some() => Vec::new(),
-        None => vec![Detail::new(
+        None if incident.kill.killer().is_some() => Vec::new(),
+        None => vec![KillDetail::new(
             "victim",
             "unknown: nothing names it".to_owned(),
             None,
@@ -105,22 +105,22 @@ fn victim(incident: &Incident) -> Vec<Detail> {
 }
 
 /// Who else was killed.
-fn others(incident: &Incident) -> Vec<Detail> {
+fn others(incident: &Incident) -> Vec<KillDetail> {
     let kill = &incident.kill;
     let known = kill.victims.iter().skip(1).take(LINES);
-    let mut details: Vec<Detail> = known
-        .map(|victim| Detail::new("", who(victim), Some(victim.from)))
+    let mut details: Vec<KillDetail> = known
+        .map(|victim| KillDetail::new("", who(victim), Some(victim.from)))
         .collect();
     let told = 1 + details.len();
     let more = kill.victims.len().saturating_sub(told);
     if more > 0 {
-        details.push(Detail::new("", format!("and {more} more"), None));
+        details.push(KillDetail::new("", format!("and {more} more"), None));
     }
     let named = u64::try_from(kill.victims.len().max(1)).unwrap_or(u64::MAX);
     let nameless = kill.kills.saturating_sub(named);
     if nameless > 0 {
         let words = format!("{nameless} unknown: nothing names them");
-        details.push(Detail::new("", words, None));
+        details.push(KillDetail::new("", words, None));
     }
     if let Some(first) = details.first_mut() {
         first.about = "also";
@@ -129,7 +129,7 @@ fn others(incident: &Incident) -> Vec<Detail> {
 }
 
 /// Who asked for memory, and who could have been killed.
-fn choice(incident: &Incident) -> Vec<Detail> {
+fn choice(incident: &Incident) -> Vec<KillDetail> {
     let kill = &incident.kill;
     let Some(choice) = &kill.choice else {
         return Vec::new();
@@ -141,19 +141,19 @@ fn choice(incident: &Incident) -> Vec<Detail> {
             .pid
             .map_or_else(String::new, |pid| format!("pid {pid} "));
         let words = format!("{pid}{} wanted memory", text::sanitise(&asked.comm));
-        details.push(Detail::new("asked", words, from));
+        details.push(KillDetail::new("asked", words, from));
     }
     let is_killed = |pid| kill.victims.iter().any(|victim| victim.pid == pid);
     let shown = choice.candidates.iter().take(LINES);
     let begin = details.len();
-    details.extend(shown.map(|of| Detail::new("", candidate(of, is_killed(of.pid)), None)));
+    details.extend(shown.map(|of| KillDetail::new("", candidate(of, is_killed(of.pid)), None)));
     if let Some(first) = details.get_mut(begin) {
         first.about = "choice";
         first.from = from;
     }
     let more = choice.candidates.len().saturating_sub(LINES) + choice.more_candidates;
     if more > 0 {
-        details.push(Detail::new("", format!("and {more} more"), None));
+        details.push(KillDetail::new("", format!("and {more} more"), None));
     }
     details
 }

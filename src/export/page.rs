@@ -8,7 +8,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::events::rfc3339;
 use super::incident::summary;
 use crate::kernel::badness::NEVER;
-use crate::kernel::cgroup::hierarchy::Hierarchy;
+use crate::kernel::cgroup::hierarchy::mount_point;
 use crate::kernel::cgroup::knob::{Knob, KnobValue};
 use crate::kernel::cgroup::standing::{Standing, standings};
 use crate::kernel::host;
@@ -19,7 +19,7 @@ use crate::model::Incident;
 use crate::model::incident::BEFORE;
 use crate::oom::{OomKill, Victim, words};
 use crate::text;
-use crate::why::{Evidence, Unread};
+use crate::why::{Statement, Unread};
 
 /// The limits that are shown of each level of the tree.
 const LIMITS: [Knob; 4] = [
@@ -30,7 +30,7 @@ const LIMITS: [Knob; 4] = [
 ];
 
 /// So many deaths are shown: a page of 200 has about 1 MiB.
-const SECTIONS: usize = 200;
+pub const SECTIONS: usize = 200;
 
 /// The chart of memory, in pixels.
 const CHART: (f64, f64) = (640.0, 160.0);
@@ -75,22 +75,22 @@ impl Head {
 
 /// One death.
 #[derive(Debug)]
-pub struct Section<'a> {
+pub struct DeathSection<'a> {
     /// What happened, in a line. Foreign text.
     pub headline: String,
     /// How sure that is, where it was put together from what others say.
     pub certainty: Option<&'static str>,
     /// What was put together. Foreign text.
-    pub evidence: &'a [Evidence],
+    pub evidence: &'a [Statement],
     /// All that is known of it, where the kernel killed.
     pub incident: Option<&'a Incident>,
     /// The limits up the tree, as they are now: [`levels`].
-    pub levels: Vec<Level>,
+    pub levels: Vec<LevelLimits>,
 }
 
 /// A cgroup or one above it, with its limits.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Level {
+pub struct LevelLimits {
     /// Its path from the v2 root. Foreign text.
     path: String,
     /// `memory.current`.
@@ -101,11 +101,11 @@ pub struct Level {
 
 /// The limits of a cgroup and of those above it, nearest first, as they are now. `mount` is where cgroup v2 is mounted,
 /// and `path` begins at its root.
-pub fn levels(mount: &Path, path: &str) -> Vec<Level> {
+pub fn levels(mount: &Path, path: &str) -> Vec<LevelLimits> {
     let path = Path::new(path.trim_start_matches('/'));
     let knobs = LIMITS.map(|knob| standings(mount, path, knob.into()));
     (0..knobs[0].len())
-        .map(|at| Level {
+        .map(|at| LevelLimits {
             path: knobs[0][at].path.clone(),
             used: knobs[0][at].used.map(|used| {
                 // It was one of the kernel's whole numbers.
@@ -131,22 +131,20 @@ pub fn of_kill(incident: &Incident) -> String {
     let Incident {
         kill, name, limit, ..
     } = incident;
-    let mount = Hierarchy::discover(Path::new("/proc"));
-    let mount = mount.ok().and_then(|hierarchy| hierarchy.mount);
-    let section = Section {
+    let mount = mount_point(Path::new("/proc"));
+    let section = DeathSection {
         headline: words::line(kill, name, limit),
         certainty: None,
         evidence: &[],
         incident: Some(incident),
         levels: mount.map_or_else(Vec::new, |mount| levels(&mount, &kill.path.value)),
     };
-    page(&Head::now(format!("Why {name} died")), &[section], &[])
+    page(&Head::now(format!("Why {name} died")), &[section], 0, &[])
 }
 
-/// The whole document.
-pub fn page(head: &Head, sections: &[Section<'_>], unread: &[Unread]) -> String {
+/// The whole document; so many `older` deaths are left out.
+pub fn page(head: &Head, sections: &[DeathSection<'_>], older: usize, unread: &[Unread]) -> String {
     let title = shown(&head.title);
-    let more = sections.len().saturating_sub(SECTIONS);
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
@@ -166,8 +164,8 @@ pub fn page(head: &Head, sections: &[Section<'_>], unread: &[Unread]) -> String 
                 @if sections.is_empty() {
                     p { "Nothing is known." }
                 }
-                @for section in sections.iter().take(SECTIONS) { (one(section)) }
-                @if more > 0 { p { "And " (more) " older ones, which are not shown here." } }
+                @for section in sections { (one(section)) }
+                @if older > 0 { p { "And " (older) " older ones, which are not shown here." } }
                 @if !unread.is_empty() {
                     h2 { "Not read" }
                     table {
@@ -187,7 +185,7 @@ fn shown(text: &str) -> String {
     text::sanitise(text).into_owned()
 }
 
-fn one(section: &Section<'_>) -> Markup {
+fn one(section: &DeathSection<'_>) -> Markup {
     html! {
         h2 {
             (shown(&section.headline))
@@ -315,7 +313,7 @@ fn or_dash<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "–".to_owned(), |value| value.to_string())
 }
 
-fn limits(levels: &[Level]) -> Markup {
+fn limits(levels: &[LevelLimits]) -> Markup {
     html! {
         h3 { "Limits up the tree, as they are now" }
         table {

@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use super::events::{self, rfc3339};
 use super::harmless;
-use super::page::{Head, Section, levels, page};
+use super::page::{DeathSection, Head, SECTIONS, levels, page};
 use crate::model::{Happening, Model};
 use crate::names;
 use crate::oom::words;
 use crate::text;
-use crate::why::{Cause, Death, Unread};
+use crate::why::{Cause, Certainty, Death, Statement, Unread};
 
 /// For people: a line for each answer, and below it how that is known.
 pub fn text(answers: &[Death]) -> Vec<String> {
@@ -48,7 +48,7 @@ fn cause(answer: &Death) -> String {
             words::line(kill, name, limit.as_deref().unwrap_or(words::UNKNOWN_LIMIT))
         }
         Cause::Oom => format!("OOM kill  {name}  its owner says so, nothing tells the victim"),
-        Cause::Program(by) => format!("killed by {by}  {name}"),
+        Cause::Killer(killer) => format!("killed by {killer}  {name}"),
         Cause::Signal(9) => {
             format!("killed  {name}  by SIGKILL: an OOM kill, or anybody who may kill it")
         }
@@ -57,8 +57,9 @@ fn cause(answer: &Death) -> String {
     }
 }
 
+/// An answer of `ringfence why --json`.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct DeathReport<'a> {
     time: Option<String>,
     name: &'a str,
     cgroup: Option<&'a str>,
@@ -66,21 +67,9 @@ struct Answer<'a> {
     by: Option<&'static str>,
     signal: Option<i32>,
     exit: Option<i32>,
-    certainty: &'static str,
-    evidence: Vec<Fact<'a>>,
+    certainty: Certainty,
+    evidence: &'a [Statement],
     kill: Option<serde_json::Value>,
-}
-
-#[derive(Serialize)]
-struct Fact<'a> {
-    source: &'static str,
-    text: &'a str,
-}
-
-#[derive(Serialize)]
-struct NotRead<'a> {
-    not_read: &'static str,
-    text: &'a str,
 }
 
 /// For programs: an object for each answer, then one for each source that could not be read.
@@ -89,15 +78,11 @@ pub fn json(answers: &[Death], unread: &[Unread]) -> Vec<String> {
         let (cause, by, signal, exit) = match &answer.cause {
             Cause::Kernel(_) => ("oom_kill", Some("kernel"), Some(9), None),
             Cause::Oom => ("oom_kill", None, Some(9), None),
-            Cause::Program(by) => ("killed", Some(*by), None, None),
+            Cause::Killer(killer) => ("killed", Some(*killer), None, None),
             Cause::Signal(signal) => ("killed", None, Some(*signal), None),
             Cause::Exit(code) => ("ended", None, None, Some(*code)),
         };
-        let evidence = answer.evidence.iter().map(|of| Fact {
-            source: of.source.key(),
-            text: &of.text,
-        });
-        serde_json::to_string(&Answer {
+        serde_json::to_string(&DeathReport {
             time: answer.at.map(rfc3339),
             name: &answer.name,
             cgroup: answer.cgroup.as_deref(),
@@ -105,17 +90,12 @@ pub fn json(answers: &[Death], unread: &[Unread]) -> Vec<String> {
             by,
             signal,
             exit,
-            certainty: answer.certainty().words(),
-            evidence: evidence.collect(),
+            certainty: answer.certainty(),
+            evidence: &answer.evidence,
             kill: kill(answer),
         })
     });
-    let unread = unread.iter().map(|unread| {
-        serde_json::to_string(&NotRead {
-            not_read: unread.source.key(),
-            text: &unread.why,
-        })
-    });
+    let unread = unread.iter().map(serde_json::to_string);
     let lines = answers.chain(unread);
     lines
         .filter_map(|line| Some(harmless(&line.ok()?)))
@@ -141,14 +121,15 @@ fn past(answer: &Death) -> Option<(Model, Happening)> {
 
 /// For a ticket: an HTML page. `mount` is where cgroup v2 is mounted.
 pub fn html(head: &Head, answers: &[Death], unread: &[Unread], mount: Option<&Path>) -> String {
+    let (answers, older) = answers.split_at(answers.len().min(SECTIONS));
     let models: Vec<Option<Model>> = answers
         .iter()
         .map(|answer| past(answer).map(|(model, _)| model))
         .collect();
-    let sections: Vec<Section<'_>> = answers
+    let sections: Vec<DeathSection<'_>> = answers
         .iter()
         .zip(&models)
-        .map(|(answer, model)| Section {
+        .map(|(answer, model)| DeathSection {
             headline: cause(answer),
             certainty: Some(answer.certainty().words()),
             evidence: &answer.evidence,
@@ -158,5 +139,5 @@ pub fn html(head: &Head, answers: &[Death], unread: &[Unread], mount: Option<&Pa
                 .map_or_else(Vec::new, |(mount, path)| levels(mount, path)),
         })
         .collect();
-    page(head, &sections, unread)
+    page(head, &sections, older.len(), unread)
 }

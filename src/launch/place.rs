@@ -22,7 +22,7 @@ use super::lock;
 use super::mask;
 use super::plan::{Plan, random_hex};
 use super::storage::{self, Writes};
-use crate::kernel::cgroup::hierarchy::Hierarchy;
+use crate::kernel::cgroup::hierarchy::mount_point;
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::error::Error as KernelError;
 use crate::kernel::remove::{What, remove_all};
@@ -383,8 +383,7 @@ fn scratch_base() -> Result<PathBuf> {
 
 /// The same, for who starts nothing.
 pub(super) fn sweep_left() {
-    let hierarchy = Hierarchy::discover(Path::new("/proc"));
-    let mount = hierarchy.ok().and_then(|hierarchy| hierarchy.mount);
+    let mount = mount_point(Path::new("/proc"));
     for base in SCRATCH.map(PathBuf::from) {
         if let Some(mount) = &mount
             && base.is_dir()

@@ -3,6 +3,7 @@
 //! `journalctl` reads it, as its format is its own. <https://www.freedesktop.org/software/systemd/man/latest/journalctl.html>
 
 use std::borrow::Cow;
+use std::io::{BufRead as _, BufReader, Read};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
@@ -19,8 +20,55 @@ pub const KILLERS: [&str; 6] = [
     "_UID=0",
 ];
 
-/// `journalctl`, ready for arguments about which entries: an [`Entry`] as JSON on each line.
-pub fn journalctl() -> Command {
+/// A longer line is none of the entries looked for.
+const LONGEST: u64 = 64 << 10;
+
+/// `journalctl`, for the entries of some fields that were written since a time, the oldest first: [`entries`] reads its output.
+pub fn written_since(since: SystemTime, fields: &[&str]) -> Command {
+    let since = since.duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = since.unwrap_or_default().as_secs();
+    let mut command = journalctl();
+    command.arg(format!("--since=@{seconds}")).args(fields);
+    command
+}
+
+/// The same for those that are written from now on. It ends with who started it, also where that is killed.
+pub fn follow(fields: &[&str]) -> Command {
+    let journalctl = journalctl();
+    // Else it would live until it had something to say.
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "--"])
+        .arg(journalctl.get_program())
+        .args(journalctl.get_args())
+        .args(["--follow", "--lines=0"])
+        .args(fields);
+    for (name, value) in journalctl.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    command
+}
+
+/// The entries that `journalctl` prints, until it ends.
+pub fn entries(output: impl Read) -> impl Iterator<Item = JournalEntry> {
+    let mut lines = BufReader::new(output);
+    let mut line = Vec::new();
+    std::iter::from_fn(move || {
+        loop {
+            line.clear();
+            let read = lines.by_ref().take(LONGEST).read_until(b'\n', &mut line);
+            if read.ok()? == 0 {
+                return None;
+            }
+            if let Ok(entry) = serde_json::from_slice(&line) {
+                return Some(entry);
+            }
+        }
+    })
+}
+
+/// An entry as JSON on each line.
+fn journalctl() -> Command {
     let mut command = Command::new("journalctl");
     command
         .args(["--quiet", "--no-pager", "--all", "--output=json", "--merge"])
@@ -31,7 +79,7 @@ pub fn journalctl() -> Command {
 
 /// One entry, what matters of it.
 #[derive(Debug, Deserialize)]
-pub struct Entry {
+pub struct JournalEntry {
     #[serde(rename = "__REALTIME_TIMESTAMP")]
     written: String,
     #[serde(rename = "_SOURCE_MONOTONIC_TIMESTAMP")]
@@ -71,7 +119,7 @@ impl Text {
     }
 }
 
-impl Entry {
+impl JournalEntry {
     /// When it was written.
     pub fn written(&self) -> Option<SystemTime> {
         let micros = self.written.parse().ok()?;
@@ -90,19 +138,22 @@ impl Entry {
     }
 
     /// The kill that one of the [`KILLERS`] says it does; `None` of anything else.
-    pub fn killed(&self) -> Option<Killed> {
+    pub fn killed(&self) -> Option<ProgramKill> {
         let program = self.program.as_ref()?.text()?;
         let text = self.text()?;
-        let killed = |program, what| Killed {
+        let killed = |program, victim| ProgramKill {
             program,
-            what,
+            victim,
             text: text.clone().into_owned(),
         };
         match &*program {
             "systemd-oomd" => {
                 // Killed /system.slice/web.service due to memory pressure for …
                 let (path, _) = text.strip_prefix("Killed ")?.split_once(" due to ")?;
-                Some(killed("systemd-oomd", What::Cgroup(path.to_owned())))
+                Some(killed(
+                    "systemd-oomd",
+                    ProgramVictim::Cgroup(path.to_owned()),
+                ))
             }
             "earlyoom" => {
                 // sending SIGTERM to process 1234 uid 1000 "chrome": oom_score 300, VmRSS 512 MiB, …
@@ -110,22 +161,22 @@ impl Entry {
                 let (pid, rest) = rest.split_once(' ')?;
                 let (_, rest) = rest.split_once('"')?;
                 let (comm, _) = rest.split_once("\": ")?;
-                let what = What::Process {
+                let victim = ProgramVictim::Process {
                     pid: pid.parse().ok()?,
                     comm: comm.to_owned(),
                 };
-                Some(killed("earlyoom", what))
+                Some(killed("earlyoom", victim))
             }
             "kubelet" => {
                 // eviction manager: pod web_shop(uid) is evicted successfully
                 let (_, rest) = text.split_once("eviction manager: pod ")?;
                 let (pod, _) = rest.split_once(" is evicted successfully")?;
                 let (name, uid) = pod.split_once('(').unwrap_or((pod, ""));
-                let what = What::Pod {
+                let victim = ProgramVictim::Pod {
                     name: name.trim_matches('"').to_owned(),
                     uid: uid.trim_end_matches(')').to_owned(),
                 };
-                Some(killed("kubelet", what))
+                Some(killed("kubelet", victim))
             }
             _ => None,
         }
@@ -134,18 +185,18 @@ impl Entry {
 
 /// A kill that a program says it does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Killed {
+pub struct ProgramKill {
     /// Which program.
     pub program: &'static str,
     /// What it kills.
-    pub what: What,
+    pub victim: ProgramVictim,
     /// What it says. Foreign text.
     pub text: String,
 }
 
 /// What a program kills. All of it is foreign text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum What {
+pub enum ProgramVictim {
     /// All in the cgroup of this path from the v2 root.
     Cgroup(String),
     /// One process.
@@ -168,9 +219,9 @@ pub enum What {
 mod tests {
     use super::*;
 
-    fn said(program: &str, message: &str) -> Option<Killed> {
+    fn said(program: &str, message: &str) -> Option<ProgramKill> {
         let message = serde_json::to_string(message).unwrap();
-        let entry: Entry = serde_json::from_str(&format!(
+        let entry: JournalEntry = serde_json::from_str(&format!(
             r#"{{"__REALTIME_TIMESTAMP":"1782907421500000","SYSLOG_IDENTIFIER":"{program}","MESSAGE":{message}}}"#
         ))
         .unwrap();
@@ -186,8 +237,8 @@ mod tests {
         .unwrap();
         let path = "/system.slice/web.service".to_owned();
         assert_eq!(
-            (oomd.program, oomd.what),
-            ("systemd-oomd", What::Cgroup(path))
+            (oomd.program, oomd.victim),
+            ("systemd-oomd", ProgramVictim::Cgroup(path))
         );
         let early = said(
             "earlyoom",
@@ -195,14 +246,14 @@ mod tests {
         )
         .unwrap();
         let comm = "my \"app".to_owned();
-        assert_eq!(early.what, What::Process { pid: 4711, comm });
+        assert_eq!(early.victim, ProgramVictim::Process { pid: 4711, comm });
         let kubelet = said(
             "kubelet",
             "eviction manager: pod web_shop(77-88) is evicted successfully",
         )
         .unwrap();
         let (name, uid) = ("web_shop".to_owned(), "77-88".to_owned());
-        assert_eq!(kubelet.what, What::Pod { name, uid });
+        assert_eq!(kubelet.victim, ProgramVictim::Pod { name, uid });
         for (program, message) in [
             ("systemd-oomd", "Swap is currently not detected"),
             ("earlyoom", "mem avail: 21790 of 23909 MiB (91.14%)"),

@@ -61,12 +61,12 @@ pub enum Fired {
         max: Option<Limit<Bytes>>,
     },
     /// Not the kernel killed, but a program did before memory ran out.
-    Program(Program),
+    Killer(Killer),
 }
 
 /// A program that kills before memory runs out: systemd-oomd, earlyoom, the kubelet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Program {
+pub struct Killer {
     /// What it is called.
     pub name: Cow<'static, str>,
     /// What it said. Foreign text.
@@ -125,14 +125,14 @@ impl OomKill {
     pub fn limit_path(&self) -> Option<&Arc<str>> {
         match &self.fired.as_ref()?.value {
             Fired::Cgroup { path, .. } => Some(path),
-            Fired::Host | Fired::Program(_) => None,
+            Fired::Host | Fired::Killer(_) => None,
         }
     }
 
     /// The program that killed, where it was not the kernel.
-    pub fn program(&self) -> Option<&Program> {
+    pub fn killer(&self) -> Option<&Killer> {
         match &self.fired.as_ref()?.value {
-            Fired::Program(program) => Some(program),
+            Fired::Killer(killer) => Some(killer),
             Fired::Host | Fired::Cgroup { .. } => None,
         }
     }
@@ -148,7 +148,7 @@ impl OomKill {
     pub fn limit(&self) -> Option<Limit<Bytes>> {
         match self.fired.as_ref()?.value {
             Fired::Cgroup { max, .. } => max,
-            Fired::Host | Fired::Program(_) => None,
+            Fired::Host | Fired::Killer(_) => None,
         }
     }
 }

@@ -23,7 +23,7 @@ const GROUP: Duration = Duration::from_secs(1);
 
 /// What the log still has.
 #[derive(Debug, Default)]
-pub struct Past {
+pub struct PastKills {
     /// Each kill, oldest first. [`OomKill::cgroup`] is 0: nothing tells it.
     pub kills: Vec<OomKill>,
     /// When its first record was written, where older ones were overwritten.
@@ -34,7 +34,7 @@ pub struct Past {
 /// `kernel.dmesg_restrict` is on.
 ///
 /// Its clock stands still while the machine sleeps: what was before that gets a time that is too late.
-pub fn read(path: &Path) -> Result<Past> {
+pub fn read(path: &Path) -> Result<PastKills> {
     let mut reader = Reader::open_whole(path)?;
     let mut story = Story::new(booted());
     loop {
@@ -67,9 +67,9 @@ fn booted() -> SystemTime {
 
 /// The kernel's lines of one boot, as the journal has them.
 #[derive(Debug)]
-pub struct Lines(Story);
+pub struct BootLog(Story);
 
-impl Lines {
+impl BootLog {
     /// The first of them.
     pub fn begin() -> Self {
         Self(Story::new(SystemTime::UNIX_EPOCH))
@@ -97,7 +97,7 @@ impl Lines {
 #[derive(Debug)]
 struct Story {
     booted: SystemTime,
-    past: Past,
+    past: PastKills,
     dumps: Dumps,
     /// The kill that the next lines are about.
     open: Option<Open>,
@@ -119,7 +119,7 @@ impl Story {
     fn new(booted: SystemTime) -> Self {
         Self {
             booted,
-            past: Past::default(),
+            past: PastKills::default(),
             dumps: Dumps::new("/proc".into()),
             open: None,
             heard_any: false,
@@ -233,7 +233,7 @@ mod tests {
     use super::*;
     use crate::kernel::unit::Bytes;
 
-    fn past(lines: &[(u64, &str)]) -> Past {
+    fn past(lines: &[(u64, &str)]) -> PastKills {
         let mut story = Story::new(SystemTime::UNIX_EPOCH);
         for (number, (micros, message)) in lines.iter().enumerate() {
             story.hear(&Record {

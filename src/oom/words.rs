@@ -45,15 +45,15 @@ pub fn lines(kill: &OomKill, name: &str, limit: &str) -> Vec<String> {
 
 /// `OOM kill`, which is the kernel's, or `killed by earlyoom`.
 fn by(kill: &OomKill) -> Cow<'static, str> {
-    match kill.program() {
+    match kill.killer() {
         None => "OOM kill".into(),
-        Some(program) => format!("killed by {}", program.name).into(),
+        Some(killer) => format!("killed by {}", killer.name).into(),
     }
 }
 
 /// Those that nothing names.
 fn nameless(kill: &OomKill, name: &str, limit: &str) -> String {
-    if kill.program().is_some() {
+    if kill.killer().is_some() {
         return format!("{}  {name}  {limit}", by(kill));
     }
     let unknown = kill.kills.saturating_sub(kill.victims.len() as u64);
@@ -80,7 +80,7 @@ pub fn about(victim: &Victim, unseen: &str) -> String {
 /// `limit memory.max 64M of leaker`, where that is known; `label` tells what to call a path.
 pub fn limit(kill: &OomKill, label: &dyn Fn(&str) -> String) -> Option<String> {
     Some(match &kill.fired.as_ref()?.value {
-        Fired::Program(program) => program.text.clone(),
+        Fired::Killer(killer) => killer.text.clone(),
         Fired::Host => "the host ran out of memory".to_owned(),
         Fired::Cgroup { path, max } => {
             let max = max.map_or_else(String::new, |max| format!(" {}", text::limit(max)));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::killers::Killers;
+use super::killers::KillerListener;
 use super::worker::Worker;
 use super::{Event, Sample};
 use crate::kernel::cgroup::CgroupId;
@@ -65,7 +65,7 @@ pub struct Live {
     /// Every event, in order.
     pub events: mpsc::UnboundedReceiver<Event>,
     control: Controller,
-    _killers: Option<Killers>,
+    _killers: Option<KillerListener>,
 }
 
 impl Live {
@@ -75,7 +75,8 @@ impl Live {
         let (events, heard) = mpsc::unbounded_channel();
         let control = Arc::new(Control::new(options.interval)?);
         let mount = options.hierarchy.mount.as_ref().filter(|_| options.journal);
-        let killers = mount.and_then(|mount| Killers::listen(mount, &options.proc, events.clone()));
+        let killers =
+            mount.and_then(|mount| KillerListener::listen(mount, &options.proc, events.clone()));
         let worker = Worker::new(options, Arc::clone(&control), samples, events)?;
         thread::Builder::new()
             .name("sampler".into())

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use serde::Deserialize;
 
-use super::{Cause, Death, Evidence, Source, Told};
+use super::{Cause, Death, Findings, Origin, Statement};
 use crate::file;
 
 /// Where it keeps its state, the usual way and as a snap.
@@ -71,8 +71,8 @@ impl State {
 }
 
 /// Reads all containers below `root`, usually `/`.
-pub fn read(root: &Path) -> Told {
-    let mut told = Told::default();
+pub fn read(root: &Path) -> Findings {
+    let mut told = Findings::default();
     for place in PLACES {
         let place = root.join(place);
         let entries = match std::fs::read_dir(&place) {
@@ -80,7 +80,8 @@ pub fn read(root: &Path) -> Told {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => {
                 let why = format!("{}: {error}", place.display());
-                told.unread.extend(Told::unread(Source::Docker, why).unread);
+                told.unread
+                    .extend(Findings::unread(Origin::Docker, why).unread);
                 continue;
             }
         };
@@ -104,8 +105,8 @@ fn death(id: &str, text: &[u8]) -> Option<Death> {
         commands: Vec::new(),
         cgroup: None,
         cause: end.cause,
-        evidence: vec![Evidence {
-            source: Source::Docker,
+        evidence: vec![Statement {
+            source: Origin::Docker,
             text: end.text,
         }],
     })
@@ -144,11 +145,11 @@ mod tests {
     #[test]
     fn nothing_is_there_or_may_not_be_read() {
         let root = tempfile::tempdir().unwrap();
-        assert_eq!(read(root.path()), Told::default());
+        assert_eq!(read(root.path()), Findings::default());
         let container = root.path().join(PLACES[0]).join("0123456789abcdef");
         std::fs::create_dir_all(&container).unwrap();
         // Garbage is no container.
         std::fs::write(container.join("config.v2.json"), "garbage").unwrap();
-        assert_eq!(read(root.path()), Told::default());
+        assert_eq!(read(root.path()), Findings::default());
     }
 }

@@ -1,32 +1,32 @@
 //! What systemd's journal has: the kernel's lines, of earlier boots too, and what user space killers and systemd said.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read as _};
+use std::io::Read as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::SystemTime;
 
-use super::{Cause, Death, Evidence, Source, Told};
+use super::{Cause, Death, Findings, Origin, Statement};
 use crate::names::local::Names;
-use crate::oom::journal::{Entry, KILLERS, What, journalctl};
-use crate::oom::past::Lines;
+use crate::oom::journal::{JournalEntry, KILLERS, ProgramVictim, entries, written_since};
+use crate::oom::past::BootLog;
 
 /// `SD_MESSAGE_UNIT_OUT_OF_MEMORY`: "A process of this unit has been killed by the OOM killer."
 const OUT_OF_MEMORY: &str = "fe6faa94e7774663a0da52717891d8ef";
 /// `SD_MESSAGE_UNIT_OOMD_KILL`: "systemd-oomd killed N process(es) in this unit."
 const OOMD_KILL: &str = "d989611b15e44c9dbf31e3c81256e4ed";
-/// What is read of one entry. A longer line is none of those looked for.
-const LONGEST: u64 = 64 << 10;
+/// How much of what `journalctl` complains of is read, in bytes.
+const COMPLAINT: u64 = 64 << 10;
 /// How many entries are read at most.
 const ENTRIES: usize = 1 << 20;
 
 /// Reads what was written since a time: the kernel's lines, then what programs said.
-pub fn read(root: &Path, since: SystemTime, names: &mut Names) -> Told {
+pub fn read(root: &Path, since: SystemTime, names: &mut Names) -> Findings {
     let is_there = ["var/log/journal", "run/log/journal"].map(|place| root.join(place).exists());
     if !is_there.contains(&true) {
-        return Told::unread(Source::Journal, "there is none on this host");
+        return Findings::unread(Origin::Journal, "there is none on this host");
     }
-    let mut told = Told::default();
+    let mut told = Findings::default();
     let mut kernel = Kernel::default();
     let read = query(since, &["_TRANSPORT=kernel"], |entry| kernel.hear(entry));
     told.deaths.extend(kernel.deaths(names));
@@ -35,7 +35,7 @@ pub fn read(root: &Path, since: SystemTime, names: &mut Names) -> Told {
         Ok(_) => None,
         Err(why) => Some(why),
     };
-    let unread = why.map(|why| Told::unread(Source::KernelInJournal, why).unread);
+    let unread = why.map(|why| Findings::unread(Origin::KernelLogInJournal, why).unread);
     told.unread.extend(unread.into_iter().flatten());
     let ids = [OUT_OF_MEMORY, OOMD_KILL].map(|id| format!("MESSAGE_ID={id}"));
     // Of root: anybody may write an entry with any id.
@@ -45,7 +45,7 @@ pub fn read(root: &Path, since: SystemTime, names: &mut Names) -> Told {
         told.deaths.extend(by_program(entry, names));
     }) {
         told.unread
-            .extend(Told::unread(Source::Journal, why).unread);
+            .extend(Findings::unread(Origin::Journal, why).unread);
     }
     told
 }
@@ -53,40 +53,30 @@ pub fn read(root: &Path, since: SystemTime, names: &mut Names) -> Told {
 /// Calls `hear` with each entry; the error is a sentence.
 fn query(
     since: SystemTime,
-    wanted: &[&str],
-    mut hear: impl FnMut(&Entry),
+    fields: &[&str],
+    mut hear: impl FnMut(&JournalEntry),
 ) -> Result<usize, String> {
-    let since = since
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    let mut child = journalctl()
-        .arg(format!("--since=@{}", since.as_secs()))
-        .args(wanted)
+    let mut child = written_since(since, fields)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| format!("journalctl: {error}"))?;
     let mut heard = 0;
-    if let Some(stdout) = child.stdout.take() {
-        let mut lines = BufReader::new(stdout);
-        let mut line = Vec::new();
-        while heard < ENTRIES {
-            line.clear();
-            let read = lines.by_ref().take(LONGEST).read_until(b'\n', &mut line);
-            if read.is_err() || line.is_empty() {
-                break;
-            }
-            heard += 1;
-            if let Ok(entry) = serde_json::from_slice(&line) {
-                hear(&entry);
-            }
-        }
+    for entry in child
+        .stdout
+        .take()
+        .into_iter()
+        .flat_map(entries)
+        .take(ENTRIES)
+    {
+        heard += 1;
+        hear(&entry);
     }
     let said = |child: &mut std::process::Child| {
         let mut text = String::new();
         let stderr = child.stderr.take();
-        stderr.map(|stderr| stderr.take(LONGEST).read_to_string(&mut text));
+        stderr.map(|stderr| stderr.take(COMPLAINT).read_to_string(&mut text));
         text.trim().to_owned()
     };
     // One that has more to say waits for its reader.
@@ -101,37 +91,37 @@ fn query(
 
 /// The kernel's lines, boot by boot.
 #[derive(Default)]
-struct Kernel(BTreeMap<String, Lines>);
+struct Kernel(BTreeMap<String, BootLog>);
 
 impl Kernel {
-    fn hear(&mut self, entry: &Entry) {
+    fn hear(&mut self, entry: &JournalEntry) {
         let told = || Some((entry.written()?, entry.since_boot()?, entry.text()?));
         if let Some((written, since_boot, text)) = told() {
             let lines = self
                 .0
                 .entry(entry.boot.clone())
-                .or_insert_with(Lines::begin);
+                .or_insert_with(BootLog::begin);
             // The reports of 6.1 are one record of many lines, here and in the log.
             lines.hear(written, since_boot, &text);
         }
     }
 
     fn deaths(self, names: &mut Names) -> impl Iterator<Item = Death> {
-        let kills = self.0.into_values().flat_map(Lines::kills);
-        kills.map(|kill| Death::by_kernel(Source::KernelInJournal, kill, names))
+        let kills = self.0.into_values().flat_map(BootLog::kills);
+        kills.map(|kill| Death::by_kernel(Origin::KernelLogInJournal, kill, names))
     }
 }
 
 /// What a program said of a kill; `None` of anything else.
-fn by_program(entry: &Entry, names: &mut Names) -> Option<Death> {
+fn by_program(entry: &JournalEntry, names: &mut Names) -> Option<Death> {
     let at = entry.written();
-    let evidence = Evidence {
-        source: Source::Journal,
+    let evidence = Statement {
+        source: Origin::Journal,
         text: entry.text()?.into_owned(),
     };
     let cause = match entry.id.as_deref() {
         Some(OUT_OF_MEMORY) => Some(Cause::Oom),
-        Some(OOMD_KILL) => Some(Cause::Program("systemd-oomd")),
+        Some(OOMD_KILL) => Some(Cause::Killer("systemd-oomd")),
         _ => None,
     };
     if let Some(cause) = cause {
@@ -139,7 +129,7 @@ fn by_program(entry: &Entry, names: &mut Names) -> Option<Death> {
         return Some(Death::of_unit(unit, names, at, cause, evidence));
     }
     let killed = entry.killed()?;
-    let cause = Cause::Program(killed.program);
+    let cause = Cause::Killer(killed.program);
     let called = |name: String, aliases, commands| Death {
         at,
         name,
@@ -149,16 +139,16 @@ fn by_program(entry: &Entry, names: &mut Names) -> Option<Death> {
         cause: cause.clone(),
         evidence: vec![evidence.clone()],
     };
-    Some(match killed.what {
-        What::Cgroup(path) => {
+    Some(match killed.victim {
+        ProgramVictim::Cgroup(path) => {
             let death = Death::of_unit(&path, names, at, cause.clone(), evidence.clone());
             Death {
                 cgroup: Some(path.into()),
                 ..death
             }
         }
-        What::Process { comm, .. } => called(comm.clone(), Vec::new(), vec![comm]),
-        What::Pod { name, uid } => called(name, vec![uid], Vec::new()),
+        ProgramVictim::Process { comm, .. } => called(comm.clone(), Vec::new(), vec![comm]),
+        ProgramVictim::Pod { name, uid } => called(name, vec![uid], Vec::new()),
     })
 }
 
@@ -168,7 +158,7 @@ mod tests {
 
     use super::*;
 
-    fn entry(fields: &str) -> Entry {
+    fn entry(fields: &str) -> JournalEntry {
         let text =
             format!(r#"{{"__REALTIME_TIMESTAMP":"1782907421500000","_BOOT_ID":"b1",{fields}}}"#);
         serde_json::from_str(&text).unwrap()
@@ -190,7 +180,7 @@ mod tests {
             "Killed /system.slice/web.service due to memory pressure for /system.slice being 70% > 50%",
         )
         .unwrap();
-        assert_eq!(oomd.cause, Cause::Program("systemd-oomd"));
+        assert_eq!(oomd.cause, Cause::Killer("systemd-oomd"));
         assert_eq!(
             (&*oomd.name, oomd.cgroup.as_deref()),
             ("web.service", Some("/system.slice/web.service"))
@@ -202,7 +192,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             (early.cause, &*early.name),
-            (Cause::Program("earlyoom"), "my app")
+            (Cause::Killer("earlyoom"), "my app")
         );
         let pod = of(
             "kubelet",
@@ -211,7 +201,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             (pod.cause, &*pod.name),
-            (Cause::Program("kubelet"), "web_shop")
+            (Cause::Killer("kubelet"), "web_shop")
         );
         let fields = format!(
             r#""MESSAGE_ID":"{OUT_OF_MEMORY}","UNIT":"web.service","MESSAGE":"web.service: A process of this unit has been killed by the OOM killer.""#

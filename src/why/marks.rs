@@ -2,27 +2,27 @@
 
 use std::path::Path;
 
-use super::{Cause, Death, Evidence, Source, Told};
+use super::{Cause, Death, Findings, Origin, Statement};
 use crate::kernel::cgroup::subtree::{cgroups, oomd_kills};
 use crate::names::local::Names;
 
 /// Looks at every cgroup below `mount`.
-pub fn read(mount: &Path, names: &mut Names) -> Told {
+pub fn read(mount: &Path, names: &mut Names) -> Findings {
     let marked = cgroups(mount).into_iter().filter_map(|cgroup| {
         let kills = oomd_kills(&cgroup)?;
         let path = Path::new("/").join(cgroup.strip_prefix(mount).ok()?);
         Some(death(&path.to_string_lossy(), kills, names))
     });
-    Told {
+    Findings {
         deaths: marked.collect(),
         unread: Vec::new(),
     }
 }
 
 fn death(path: &str, kills: u64, names: &mut Names) -> Death {
-    let cause = Cause::Program("systemd-oomd");
-    let evidence = Evidence {
-        source: Source::OomdMark,
+    let cause = Cause::Killer("systemd-oomd");
+    let evidence = Statement {
+        source: Origin::OomdMark,
         text: format!("user.oomd_kill {kills}"),
     };
     Death {

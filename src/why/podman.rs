@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use serde::Deserialize;
 
 use super::docker::{End, State};
-use super::{Cause, Death, Evidence, Source, Told};
+use super::{Cause, Death, Findings, Origin, Statement};
 use crate::file;
 use crate::kernel::process::bounded::output;
 
@@ -43,8 +43,8 @@ struct Answer {
 }
 
 /// Reads all containers of the system's podman below `root`, usually `/`.
-pub fn read(root: &Path) -> Told {
-    let mut told = Told::default();
+pub fn read(root: &Path) -> Findings {
+    let mut told = Findings::default();
     let places = STORAGE.iter().flat_map(|storage| {
         DRIVERS
             .iter()
@@ -60,7 +60,8 @@ pub fn read(root: &Path) -> Told {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => {
                 let why = format!("{}: {error}", list.display());
-                told.unread.extend(Told::unread(Source::Podman, why).unread);
+                told.unread
+                    .extend(Findings::unread(Origin::Podman, why).unread);
                 continue;
             }
         };
@@ -149,8 +150,8 @@ fn death(container: &Container, end: End) -> Death {
         commands: Vec::new(),
         cgroup: None,
         cause: end.cause,
-        evidence: vec![Evidence {
-            source: Source::Podman,
+        evidence: vec![Statement {
+            source: Origin::Podman,
             text: end.text,
         }],
     }
@@ -176,14 +177,14 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         };
-        assert_eq!(read(root.path()), Told::default());
+        assert_eq!(read(root.path()), Findings::default());
         let containers = "var/lib/containers/storage/overlay-containers";
         write(
             &format!("{containers}/containers.json"),
             &format!(r#"[{{"id":"{ID}","names":["web"]}},{{"id":"../x"}},{{"id":"77"}}]"#),
         );
         // None of them has ended.
-        assert_eq!(read(root.path()), Told::default());
+        assert_eq!(read(root.path()), Findings::default());
         write(&format!("run/libpod/exits/{ID}"), "137");
         let one = || {
             let mut told = read(root.path());
@@ -205,6 +206,6 @@ mod tests {
         write(&format!("run/libpod/persist/{ID}/exit"), "3\n");
         assert_eq!(one().cause, Cause::Exit(3));
         write(&format!("run/libpod/persist/{ID}/exit"), "garbage");
-        assert_eq!(read(root.path()), Told::default());
+        assert_eq!(read(root.path()), Findings::default());
     }
 }

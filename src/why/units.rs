@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use super::{Cause, Death, Evidence, Source, Told};
+use super::{Cause, Death, Findings, Origin, Statement};
 use crate::names::local::Names;
 
 /// What is asked of each unit.
@@ -17,9 +17,9 @@ const PROPERTIES: &str =
 const EXITED: i32 = libc::CLD_EXITED;
 
 /// Asks the manager that runs the host; says nothing where systemd does not.
-pub fn read(root: &Path, names: &mut Names) -> Told {
+pub fn read(root: &Path, names: &mut Names) -> Findings {
     if !root.join("run/systemd/system").exists() {
-        return Told::default();
+        return Findings::default();
     }
     let output = Command::new("systemctl")
         .args([
@@ -35,14 +35,14 @@ pub fn read(root: &Path, names: &mut Names) -> Told {
         .output();
     let output = match output {
         Ok(output) => output,
-        Err(error) => return Told::unread(Source::Systemd, format!("systemctl: {error}")),
+        Err(error) => return Findings::unread(Origin::Systemd, format!("systemctl: {error}")),
     };
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        return Told::unread(Source::Systemd, format!("systemctl: {}", said.trim()));
+        return Findings::unread(Origin::Systemd, format!("systemctl: {}", said.trim()));
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    Told {
+    Findings {
         deaths: text
             .split("\n\n")
             .filter_map(|unit| death(unit, names))
@@ -68,8 +68,8 @@ fn death(properties: &str, names: &mut Names) -> Option<Death> {
         _ => return None,
     };
     let how = if exited { "exit code" } else { "signal" };
-    let evidence = Evidence {
-        source: Source::Systemd,
+    let evidence = Statement {
+        source: Origin::Systemd,
         text: match status {
             Some(status) => format!("Result={result}, {how} {status}"),
             None => format!("Result={result}"),

@@ -1,13 +1,13 @@
 //! What ringfence wrote down of its own workloads: kills, with all that was known then, and how each ended.
 
-use super::{Cause, Death, Evidence, Source, Told};
+use super::{Cause, Death, Findings, Origin, Statement};
 use crate::launch::state::{Record, Shelf, Status};
 use crate::names::local::Names;
 
 /// Reads the records of whoever asks.
-pub fn read(names: &mut Names) -> Told {
+pub fn read(names: &mut Names) -> Findings {
     match Shelf::own() {
-        Ok(shelf) => Told {
+        Ok(shelf) => Findings {
             deaths: shelf
                 .all()
                 .iter()
@@ -15,7 +15,7 @@ pub fn read(names: &mut Names) -> Told {
                 .collect(),
             unread: Vec::new(),
         },
-        Err(error) => Told::unread(Source::Ringfence, format!("{error:#}")),
+        Err(error) => Findings::unread(Origin::Ringfence, format!("{error:#}")),
     }
 }
 
@@ -23,7 +23,7 @@ fn deaths(record: &Record, names: &mut Names) -> Vec<Death> {
     let path = record.cgroup.to_string_lossy();
     let kills = record.oom_kills.iter();
     let mut deaths: Vec<Death> = kills
-        .map(|kill| Death::by_kernel(Source::Ringfence, kill.clone(), names))
+        .map(|kill| Death::by_kernel(Origin::Ringfence, kill.clone(), names))
         .collect();
     let end = match &record.status {
         Status::Ended { code, at, why } => {
@@ -37,8 +37,8 @@ fn deaths(record: &Record, names: &mut Names) -> Vec<Death> {
                 commands: Vec::new(),
                 cgroup: Some((*path).into()),
                 cause: Cause::of_exit((*code).into()),
-                evidence: vec![Evidence {
-                    source: Source::Ringfence,
+                evidence: vec![Statement {
+                    source: Origin::Ringfence,
                     text: format!("exit code {code}{why}"),
                 }],
             })

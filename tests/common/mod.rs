@@ -15,7 +15,7 @@ use ringfence::kernel::io::Device;
 use ringfence::kernel::kmsg::dump::{Asked, Candidate, Choice};
 use ringfence::kernel::unit::{Bytes, Limit, Micros, Reading};
 use ringfence::model::{Model, Note, Severity};
-use ringfence::oom::{Fact, Fired, Means, OomKill, Program, Victim};
+use ringfence::oom::{Fact, Fired, Killer, Means, OomKill, Victim};
 use ringfence::sample::{CgroupSample, Event, HostSample, Presence, Sample};
 use serde::Deserialize;
 
@@ -404,8 +404,8 @@ fn events(step: &Step, cgroups: &BTreeMap<String, CgroupSample>) -> Vec<Result<E
                 _ if oom.program.is_some() => {
                     let (name, text) = oom.program.clone().unwrap();
                     let name = name.into();
-                    let program = Program { name, text };
-                    Some(Fact::new(Fired::Program(program), Means::Journal))
+                    let program = Killer { name, text };
+                    Some(Fact::new(Fired::Killer(program), Means::Journal))
                 }
                 _ if oom.host => Some(Fact::new(Fired::Host, Means::KernelLog)),
                 Some(path) => {

@@ -8,12 +8,12 @@ use std::time::{Duration, SystemTime};
 use crate::command::top::KMSG;
 use crate::model::{Happening, Model, What, tree};
 use crate::oom::OomKill;
-use crate::oom::past::{self, Past};
+use crate::oom::past::{self, PastKills};
 
 /// The kills of before, until they are told.
 #[derive(Debug)]
 pub struct Before {
-    past: Past,
+    past: PastKills,
     wanted: Range<SystemTime>,
     root: Option<String>,
     /// Victims of the moment when listening began, and when they were killed: they may come a second time.

@@ -34,6 +34,11 @@ impl fmt::Display for Mode {
     }
 }
 
+/// Where cgroup v2 is mounted; `None` where it is not, or where that cannot be read. `proc` is `/proc`, or a fixture.
+pub fn mount_point(proc: &Path) -> Option<PathBuf> {
+    Hierarchy::discover(proc).ok()?.mount
+}
+
 /// The host's cgroup arrangement as this process sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hierarchy {

@@ -150,13 +150,13 @@ fn entry(incident: &Incident, model: &Model, width: u16, theme: &Theme) -> Line<
     let name_width = if width >= 60 { 16 } else { 10 };
     let mut about = match incident.kill.victims.first() {
         Some(victim) => text::sanitise(&words::about(victim, "")).into_owned(),
-        None => match incident.kill.program() {
+        None => match incident.kill.killer() {
             Some(_) => text::sanitise(&incident.limit).into_owned(),
             None => "victim unknown".to_owned(),
         },
     };
-    if let Some(program) = incident.kill.program() {
-        about = format!("by {}: {about}", program.name);
+    if let Some(killer) = incident.kill.killer() {
+        about = format!("by {}: {about}", killer.name);
     }
     if incident.kill.kills > 1 {
         about = format!("{} killed: {about}", incident.kill.kills);

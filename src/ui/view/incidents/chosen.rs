@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
-use crate::export::incident::{Detail, details};
+use crate::export::incident::{KillDetail, details};
 use crate::model::incident::BEFORE;
 use crate::model::{Incident, Model, field};
 use crate::ui::keymap::Action;
@@ -103,7 +103,7 @@ fn more(lines: usize, state: &State) -> String {
     format!("… {lines} more lines{key}")
 }
 
-fn lines(details: &[Detail], width: u16, theme: &Theme) -> Vec<Line<'static>> {
+fn lines(details: &[KillDetail], width: u16, theme: &Theme) -> Vec<Line<'static>> {
     let room = usize::from(width).saturating_sub(ABOUT);
     let mut lines = Vec::new();
     for detail in details {
