@@ -29,7 +29,7 @@ use crate::vm::MachineArgs;
 use choice::{IN_DEBIAN, is_meant, suites};
 use guests::{PanicOnPurpose, Report};
 use tally::Tally;
-use times::{BUILD, Times};
+use times::{BUILD, SlowestTests, Times};
 
 /// What a launcher is to keep, by number: the tests of `vm_launch` begin with `b01` to `b60`.
 const BEHAVIOURS: u32 = 60;
@@ -114,6 +114,7 @@ pub fn run(args: &Args) -> Result<i32> {
         kernels: &args.kernels,
         tally: Tally::default(),
         times: Times::default(),
+        slowest: SlowestTests::default(),
     };
 
     // One build for this host and for all guests.
@@ -152,6 +153,7 @@ struct Test<'a> {
     kernels: &'a [Kernel],
     tally: Tally,
     times: Times,
+    slowest: SlowestTests,
 }
 
 impl Test<'_> {
@@ -177,7 +179,7 @@ impl Test<'_> {
     fn summary(&self, args: &Args) -> Result<i32> {
         let tally = &self.tally;
         println!();
-        print!("{}", self.times);
+        print!("{}{}", self.times, self.slowest);
         for skipped in &tally.skipped {
             println!("skipped: {skipped}");
         }
@@ -352,6 +354,9 @@ impl Test<'_> {
         });
         let mut interrupted = None;
         for (guest, report) in reports {
+            for (test, time) in &report.test_times {
+                self.slowest.add(&guest, test, *time);
+            }
             for (what, time) in &report.times {
                 self.times.add(&guest, what, *time);
             }

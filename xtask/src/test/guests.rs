@@ -23,6 +23,8 @@ pub struct Report {
     pub tally: Tally,
     /// Suites and boots.
     pub times: Vec<(String, Duration)>,
+    /// Tests, each with its suite.
+    pub test_times: Vec<(String, Duration)>,
     /// The exit code, where someone interrupted it.
     pub interrupted: Option<i32>,
 }
@@ -117,6 +119,7 @@ pub fn run(
     Report {
         tally: progress.tally,
         times: progress.times,
+        test_times: progress.test_times,
         interrupted,
     }
 }
@@ -167,6 +170,7 @@ struct Progress {
     tally: Tally,
     running: Option<RunningSuite>,
     times: Vec<(String, Duration)>,
+    test_times: Vec<(String, Duration)>,
     ended: Vec<String>,
     boot_since: Option<Instant>,
 }
@@ -208,6 +212,9 @@ impl Progress {
             return Line::Shown;
         }
         if let Some(RunningSuite { name, since, tally }) = self.running.take() {
+            let tests = tally.test_times.iter();
+            let with_suite = |(test, time): &(String, _)| (format!("{name} {test}"), *time);
+            self.test_times.extend(tests.map(with_suite));
             self.times.push((name.clone(), since.elapsed()));
             self.ended.push(name);
             self.tally.add(None, tally);
@@ -293,6 +300,8 @@ mod tests {
     fn suite_without_its_closing_line_is_not_counted() {
         let progress = progress(&[
             "xtask-suite-begins vm_a",
+            "running 1 test",
+            "test deep::one ... ok",
             RESULT,
             "xtask-suite-ended vm_a 0",
             "xtask-suite-begins vm_b",
@@ -305,6 +314,10 @@ mod tests {
         assert!(!running.tally.failing);
         let suites = ["vm_a", "vm_b"].map(str::to_owned);
         assert_eq!(progress.next(&suites).unwrap(), "vm_b");
+        let [(test, _)] = &progress.test_times[..] else {
+            panic!("{:?}", progress.test_times)
+        };
+        assert_eq!(test, "vm_a deep::one");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
+use std::time::{Duration, Instant};
 
 /// The line that a suite in a guest begins with: this and its name.
 pub const SUITE_BEGINS: &str = "xtask-suite-begins ";
@@ -40,6 +41,10 @@ pub struct Tally {
     running: Option<String>,
     /// What the watchdog of a suite that took too long said.
     watchdog: Vec<String>,
+    /// When the last test ended, or the first one began.
+    since: Option<Instant>,
+    /// How long each test took, where tests run one at a time.
+    pub test_times: Vec<(String, Duration)>,
     /// Behaviours by number: how many tests of each passed, and how many did not.
     behaviours: BTreeMap<u32, (u32, u32)>,
 }
@@ -76,6 +81,8 @@ impl Tally {
             let name = name.clone();
             self.running = None;
             self.test_ended(&name, line == "ok");
+        } else if line.starts_with("running ") && line.trim_end_matches('s').ends_with(" test") {
+            self.since = Some(Instant::now());
         } else if line == "failures:" {
             self.listed.clear();
         } else if let Some(name) = line.strip_prefix("    ") {
@@ -90,6 +97,12 @@ impl Tally {
     }
 
     fn test_ended(&mut self, name: &str, passed: bool) {
+        let now = Instant::now();
+        let time = self
+            .since
+            .replace(now)
+            .map_or(Duration::ZERO, |since| now - since);
+        self.test_times.push((name.to_owned(), time));
         self.failing |= !passed;
         for number in numbers(name) {
             let (good, bad) = self.behaviours.entry(number).or_default();

@@ -29,6 +29,35 @@ impl Times {
     }
 }
 
+/// How many of the slowest tests are shown.
+const SLOWEST: usize = 15;
+
+/// The tests of the guests that took longest.
+#[derive(Debug, Default)]
+pub struct SlowestTests(Vec<(Duration, String)>);
+
+impl SlowestTests {
+    /// Adds a test, which has its suite before its name.
+    pub fn add(&mut self, guest: &str, test: &str, time: Duration) {
+        self.0.push((time, format!("{test} ({guest})")));
+        self.0.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
+        self.0.truncate(SLOWEST);
+    }
+}
+
+/// A line each, the slowest first.
+impl fmt::Display for SlowestTests {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.0.is_empty() {
+            writeln!(out, "\nslowest tests:")?;
+        }
+        for (time, test) in &self.0 {
+            writeln!(out, "{:>5.0} s  {test}", time.as_secs_f64())?;
+        }
+        Ok(())
+    }
+}
+
 /// A table in whole seconds: builds and boots first, then the suites by name.
 impl fmt::Display for Times {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,6 +94,24 @@ impl fmt::Display for Times {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slowest_tests_come_first() {
+        let mut slowest = SlowestTests::default();
+        assert_eq!(slowest.to_string(), "");
+        for second in 0..=SLOWEST as u64 {
+            slowest.add(
+                "kernel 6.1",
+                &format!("vm_up t{second}"),
+                Duration::from_secs(second),
+            );
+        }
+        let text = slowest.to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2 + SLOWEST);
+        assert_eq!(lines[2], "   15 s  vm_up t15 (kernel 6.1)");
+        assert!(!text.contains("t0 "));
+    }
 
     #[test]
     fn times_are_a_table_of_suites_by_place() {
