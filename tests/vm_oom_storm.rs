@@ -129,18 +129,20 @@ impl Told {
     }
 }
 
+/// `events`, which lacks what `hide`, a script, takes away.
+fn without(hide: &str) -> Events {
+    let command = format!("{hide} exec \"$0\" events --json");
+    let mut unshare = Command::new("unshare");
+    Events::of(unshare.args(["-m", "sh", "-c", &command]).arg(binary()))
+}
+
 /// A storm over so many cgroups, watched through `hide`, a script that takes means away.
 /// With groups or not: the kernel counts the first victim of a group once or twice, as it happens, so counters
 /// alone cannot tell.
 fn storm(cgroups: usize, groups: bool, hide: &str) -> Told {
     let _host = Host::new();
     let storm = Storm::new();
-    let command = format!("{hide} exec \"$0\" events --json");
-    let mut events = Events::of(
-        Command::new("unshare")
-            .args(["-m", "sh", "-c", &command])
-            .arg(binary()),
-    );
+    let mut events = without(hide);
     let mut trace = Reader::open(Path::new("/")).unwrap();
     // What it does not know yet when the first sample is taken was before its time.
     sleep(Duration::from_secs(2));
@@ -246,6 +248,36 @@ fn a_log_that_was_overwritten_loses_no_kill_and_is_said_once() {
         .iter()
         .filter(|text| text.starts_with("the kernel log was overwritten before it was read"));
     assert_eq!(overwritten.count(), 1, "{notices:?}");
+}
+
+/// The counters of the one above have the kill, and whoever was removed before is not taken for the one in which it was.
+#[test]
+fn kills_in_cgroups_that_nobody_saw_are_told_of_these() {
+    let _host = Host::new();
+    let storm = Storm::new();
+    let mut events = without(&format!("{NO_LOG}{NO_TRACE}"));
+    sleep(Duration::from_secs(2));
+    for number in 0..6 {
+        // Every second one comes and goes while nobody looks.
+        let is_seen = number % 2 == 0;
+        if !is_seen {
+            events.signal(Signal::SIGSTOP);
+        }
+        storm.one(number, 1);
+        events.signal(Signal::SIGCONT);
+        let mut told = Told::default();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while told.kills < EACH && Instant::now() < deadline {
+            for line in events.take(Duration::from_millis(500)) {
+                told.take(&serde_json::from_str(&line).unwrap());
+            }
+        }
+        let expected = BTreeMap::from([(format!("/storm/s{number}"), EACH)]);
+        assert_eq!(told.by_cgroup, expected, "{told:?}");
+        let inferred = told.cgroups.get("inferred");
+        assert!(is_seen || inferred == Some(&EACH), "{told:?}");
+    }
+    events.interrupt();
 }
 
 const NO_LOG: &str = "mount -t tmpfs none /dev;";

@@ -22,8 +22,10 @@ pub use nix::sys::inotify::WatchDescriptor;
 /// What one notification says.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A child of this name came or went: look.
-    Child(WatchDescriptor, OsString),
+    /// A child of this name came: look.
+    Created(WatchDescriptor, OsString),
+    /// A child of this name went: look.
+    Removed(WatchDescriptor, OsString),
     /// The file of this name has something new.
     File(WatchDescriptor, OsString),
     /// Notifications were lost: look at everything.
@@ -68,12 +70,13 @@ impl Watcher {
                 Err(errno) => return Err(errno),
             };
             for event in events {
-                let tree = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_DELETE;
                 if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
                     changes.push(Change::Overflow);
                 } else if let Some(name) = event.name {
-                    changes.push(if event.mask.intersects(tree) {
-                        Change::Child(event.wd, name)
+                    changes.push(if event.mask.contains(AddWatchFlags::IN_CREATE) {
+                        Change::Created(event.wd, name)
+                    } else if event.mask.contains(AddWatchFlags::IN_DELETE) {
+                        Change::Removed(event.wd, name)
                     } else {
                         Change::File(event.wd, name)
                     });
@@ -215,9 +218,11 @@ mod tests {
         assert_eq!(watcher.changes(), Ok(vec![]));
         std::fs::create_dir(root.path().join("a")).unwrap();
         std::fs::write(root.path().join("memory.max"), "max").unwrap();
+        std::fs::remove_dir(root.path().join("a")).unwrap();
         wait(&[watcher.as_fd()], Duration::from_secs(5));
         let changes = watcher.changes().unwrap();
-        assert_eq!(changes[0], Change::Child(watch, "a".into()));
+        assert_eq!(changes[0], Change::Created(watch, "a".into()));
+        assert_eq!(changes.last(), Some(&Change::Removed(watch, "a".into())));
         assert!(changes.contains(&Change::File(watch, "memory.max".into())));
     }
 

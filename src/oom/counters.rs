@@ -23,6 +23,9 @@ pub struct Counters {
     read: bool,
     /// When its own limit last led to the OOM killer.
     pub ran_out_at: Option<Instant>,
+    /// The step of the engine at which a cgroup was last known for each kill that is counted: who had died by then has
+    /// nothing to do with the next.
+    pub explained_at: u64,
     /// When the pids of its processes were last looked up.
     pub refreshed_at: Option<Instant>,
 }
@@ -48,6 +51,7 @@ impl Counters {
             fresh,
             read: false,
             ran_out_at: None,
+            explained_at: 0,
             refreshed_at: None,
         }
     }

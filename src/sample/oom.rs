@@ -62,6 +62,8 @@ pub struct Oom {
     pids: Vec<u32>,
     /// When [`settle`](Self::settle) was last called.
     settled: Option<Instant>,
+    /// Counts looks and deaths, to know which came first.
+    step: u64,
 }
 
 /// A counted kill that waits for the log.
@@ -107,6 +109,8 @@ struct Grave {
     path: Arc<str>,
     memory_max: Option<Limit<Bytes>>,
     died: Instant,
+    /// The step at which that was noticed.
+    step: u64,
 }
 
 impl Oom {
@@ -123,6 +127,7 @@ impl Oom {
             owed: HashMap::new(),
             pids: Vec::new(),
             settled: None,
+            step: 0,
         }
     }
 
@@ -157,11 +162,31 @@ impl Oom {
     pub fn died(&mut self, tree: &Tree, id: CgroupId, last: Option<&CgroupSample>, now: Instant) {
         let Some(node) = tree.node(id) else { return };
         let memory_max = last.and_then(|row| row.memory_max.value().copied());
+        self.remember(id, Arc::clone(&node.path), memory_max, now);
+        self.unexplained.remove(&id);
+        // What it counted and nobody read is in its ancestors' counters.
+        self.dirty.extend(tree.lineage(id).skip(1));
+    }
+
+    /// Remembers a cgroup that was made, and gone before anybody looked.
+    pub fn missed(&mut self, path: Arc<str>, now: Instant) {
+        self.remember(CgroupId(0), path, None, now);
+    }
+
+    fn remember(
+        &mut self,
+        cgroup: CgroupId,
+        path: Arc<str>,
+        memory_max: Option<Limit<Bytes>>,
+        now: Instant,
+    ) {
+        self.step += 1;
         self.graves.push_back(Grave {
-            cgroup: id,
-            path: Arc::clone(&node.path),
+            cgroup,
+            path,
             memory_max,
             died: now,
+            step: self.step,
         });
         while self
             .graves
@@ -171,9 +196,6 @@ impl Oom {
         {
             self.graves.pop_front();
         }
-        self.unexplained.remove(&id);
-        // What it counted and nobody read is in its ancestors' counters.
-        self.dirty.extend(tree.lineage(id).skip(1));
     }
 
     /// Looks at the counters of one cgroup, as part of a sweep or because of a notification. A cgroup
@@ -197,11 +219,14 @@ impl Oom {
         if look.at_limit {
             self.remember_processes(tree, id, now);
         }
-        // Above a target, most cgroups below are not looked at: what they count is no riddle.
-        if tree
-            .node(id)
-            .is_some_and(|node| node.counters.unexplained() > 0 && tree.is_whole(node))
-        {
+        self.step += 1;
+        let Some((node, _)) = tree.node_mut(id) else {
+            return;
+        };
+        if node.counters.unexplained() == 0 {
+            node.counters.explained_at = self.step;
+        } else if tree.node(id).is_some_and(|node| tree.is_whole(node)) {
+            // Above a target, most cgroups below are not looked at: what they count is no riddle.
             self.unexplained.entry(id).or_insert(now);
         }
     }

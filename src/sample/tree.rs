@@ -198,6 +198,17 @@ impl Tree {
         true
     }
 
+    /// The path of a child that was made, and gone before anybody looked; `None` where one of this name is known or there.
+    pub fn missed_child(&self, parent: CgroupId, name: &OsStr) -> Option<Arc<str>> {
+        let node = self.nodes.get(&parent)?;
+        let mut known = node.children.range((name.to_owned(), CgroupId(0))..);
+        let is_known = known.next().is_some_and(|(of, _)| of == name);
+        let is_missed = !is_known
+            && self.wants_child(node, name)
+            && node.handle.child_id(&self.reader, name).is_none();
+        is_missed.then(|| node.child_path(name))
+    }
+
     fn living_child(&self, node: &Node, name: &OsStr) -> Option<CgroupId> {
         node.children
             .range((name.to_owned(), CgroupId(0))..)
@@ -271,12 +282,8 @@ impl Tree {
             handle.close(&mut self.reader);
             return;
         }
-        let path = format!(
-            "{}/{}",
-            node.path.trim_end_matches('/'),
-            name.to_string_lossy()
-        );
-        self.insert(handle, Some(parent), path.into(), name.to_owned(), fresh);
+        let path = node.child_path(name);
+        self.insert(handle, Some(parent), path, name.to_owned(), fresh);
         self.add_below(id, fresh);
     }
 
@@ -407,6 +414,12 @@ impl Tree {
 }
 
 impl Node {
+    /// The path of its child of this name. Foreign text.
+    fn child_path(&self, name: &OsStr) -> Arc<str> {
+        let path = self.path.trim_end_matches('/');
+        format!("{path}/{}", name.to_string_lossy()).into()
+    }
+
     /// Looks again for files that were not there.
     pub fn look_for_files(&mut self, reader: &mut Reader) {
         self.handle.forget_absent();
@@ -453,6 +466,10 @@ mod tests {
         make("c/below");
         assert!(tree.must_poll(tree.node(c).unwrap()));
         assert!(tree.reconcile(c) && tree.by_path("/c/below").is_some());
+        // Who came and went in between has a path only.
+        let missed = |name: &str| tree.missed_child(tree.root, OsStr::new(name));
+        assert_eq!(missed("e").as_deref(), Some("/e"));
+        assert_eq!(missed("a"), None);
         // What goes leaves its watch to the next.
         tree.bury(a);
         make("d");

@@ -71,8 +71,11 @@ impl Oom {
         if now < since + GRACE {
             return false;
         }
+        let explained_at = node.counters.explained_at;
         let recent = |grave: &Grave| {
-            grave.path.starts_with(&prefix) && now.duration_since(grave.died) < DIED_WITHIN
+            grave.path.starts_with(&prefix)
+                && grave.step > explained_at
+                && now.duration_since(grave.died) < DIED_WITHIN
         };
         let (cgroup, path, max) = self.grave(recent).map_or((id, own_path, None), |grave| {
             (grave.cgroup, grave.path, grave.memory_max)

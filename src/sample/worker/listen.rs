@@ -24,11 +24,18 @@ impl Worker {
         let mut populated = Vec::new();
         for change in changes {
             match change {
-                Change::Child(watch, name) => {
-                    if let Some(parent) = tree.by_watch(watch)
-                        && tree.look_at_child(parent, &name)
-                    {
-                        self.timing.want_early(now);
+                Change::Created(watch, name) => {
+                    if let Some(parent) = tree.by_watch(watch) {
+                        self.look_at_child(tree, parent, &name, now);
+                        // Else a kill in it would be taken for one in whoever went before.
+                        if let Some(path) = tree.missed_child(parent, &name) {
+                            self.oom.missed(path, now);
+                        }
+                    }
+                }
+                Change::Removed(watch, name) => {
+                    if let Some(parent) = tree.by_watch(watch) {
+                        self.look_at_child(tree, parent, &name, now);
                     }
                 }
                 Change::File(watch, name) => {
@@ -57,6 +64,12 @@ impl Worker {
         self.mourn(tree, now);
         for text in std::mem::take(&mut tree.notices) {
             self.notice(text);
+        }
+    }
+
+    fn look_at_child(&mut self, tree: &mut Tree, parent: CgroupId, name: &OsStr, now: Instant) {
+        if tree.look_at_child(parent, name) {
+            self.timing.want_early(now);
         }
     }
 
