@@ -26,7 +26,7 @@ const INTERVAL: Duration = Duration::from_millis(250);
 /// How long after a kill another one is waited for: two that are near to each other are told in either order.
 const LATER: Duration = Duration::from_millis(600);
 /// Whose memory grows until one is killed.
-const GROWS: &str = "--size 64m --rate 4m";
+const GROWS: &str = "--size 64m --rate 8m";
 
 /// Processes: what each has, and its `oom_score_adj`.
 type Processes<'a> = &'a [(&'a str, i32)];
