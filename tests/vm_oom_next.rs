@@ -222,7 +222,8 @@ fn who_is_named_at_the_limit_of_the_one_above_is_killed() {
     };
     let mut shell = large.start(&script(&[("--size 16m", 0)]));
     // Who does not grow is beside it, and the largest.
-    let round = Round::run(&own, &[(GROWS, 0)]);
+    // Slower than the others, so that its growth is seen, too.
+    let round = Round::run(&own, &[("--size 64m --rate 4m", 0)]);
     assert!(round.is_right(), "{:?} {:?}", round.said, round.kill);
     let (next, _) = round.said.unwrap();
     assert_eq!(&*next.of, "/above");
