@@ -1,8 +1,8 @@
 //! `cargo xtask test`: every suite, each where it belongs, and one line that sums them up.
 //!
 //! Suites in `tests/vm_*.rs` want to limit and to kill, so they run as root on a real cgroup v2: this
-//! host's where it is usable, else in a guest of each kernel, both at once. Those about systemd and podman run in the
-//! Debian guest, wherever we are: they change units and reload systemd. All others run on this host.
+//! host's where it is usable, else in a guest of each kernel. Those about systemd and podman run in the Debian guest,
+//! wherever we are: they change units and reload systemd. All guests run at once. All other suites run on this host.
 
 mod choice;
 mod guests;
@@ -21,7 +21,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cargo::{self, Built};
 use crate::guest::Added;
-use crate::host;
+use crate::host::{self, Native};
 use crate::interrupt;
 use crate::kernel::Kernel;
 use crate::setup;
@@ -37,6 +37,9 @@ const BEHAVIOURS: u32 = 60;
 /// One test at a time: they share the guest's two slow processors, its kernel log and its one cgroup of
 /// workloads, and several of them look at all of that.
 const GUEST_THREADS: &str = "--test-threads=1";
+
+/// xtask's own tests of guests wait for them more than they work.
+const OWN_THREADS: &str = "--test-threads=4";
 
 const HOST: &str = "host";
 
@@ -130,7 +133,8 @@ pub fn run(args: &Args) -> Result<i32> {
     };
     let native = built.iter().filter(|built| !built.name.starts_with("vm_"));
     for program in native {
-        test.on_host(&suite_name(program), &program.path, &host::workspace_dir())?;
+        let suite = suite_name(program);
+        test.on_host(&suite, &program.path, &host::workspace_dir(), None)?;
     }
     test.others(&wanted)?;
     if let Some(code) = test.on_kernels(&built, &on_kernel, &in_debian)? {
@@ -145,6 +149,14 @@ fn suite_name(built: &Built) -> String {
         "test" => built.name.clone(),
         kind => kind.to_owned(),
     }
+}
+
+/// A guest, and the suites that run in it.
+struct Guest<'a> {
+    machine: MachineArgs,
+    suites: &'a [String],
+    /// Why there.
+    why: String,
 }
 
 /// A run of all suites, and what came of it so far.
@@ -214,7 +226,9 @@ impl Test<'_> {
             let folder = host::workspace_dir().join("xtask");
             for program in cargo::build_own_tests(&selection)? {
                 if program.is_test {
-                    self.on_host(&format!("xtask {}", program.name), &program.path, &folder)?;
+                    let suite = format!("xtask {}", program.name);
+                    let threads = (program.name == "vm").then_some(OWN_THREADS);
+                    self.on_host(&suite, &program.path, &folder, threads)?;
                 }
             }
         }
@@ -222,12 +236,19 @@ impl Test<'_> {
     }
 
     /// One test program on this host.
-    fn on_host(&mut self, suite: &str, program: &Path, folder: &Path) -> Result<()> {
+    fn on_host(
+        &mut self,
+        suite: &str,
+        program: &Path,
+        folder: &Path,
+        threads: Option<&str>,
+    ) -> Result<()> {
         println!("\n     Running {suite}");
         let mut command = host::dying_with_us(program)?;
         command
             .current_dir(folder)
             .envs(self.run.environment().filter_map(|set| set.split_once('=')))
+            .args(threads)
             .args(self.run.arguments);
         self.watch(suite, &mut command)
     }
@@ -261,88 +282,81 @@ impl Test<'_> {
         on_kernel: &[String],
         in_debian: &[String],
     ) -> Result<Option<i32>> {
-        if !on_kernel.is_empty()
-            && let Some(code) = self.on_real_kernel(built, on_kernel)?
-        {
-            return Ok(Some(code));
-        }
-        if in_debian.is_empty() {
-            return Ok(None);
-        }
-        if let Err(error) = setup::ensure_debian() {
-            eprintln!("xtask: {error:#}");
-            self.tally.close("suites in the Debian guest", false);
-            return Ok(None);
-        }
-        let kernels = if self.kernels.is_empty() {
-            &Kernel::ALL[..1]
-        } else {
-            self.kernels
-        };
-        let machines = kernels.iter().map(|&kernel| MachineArgs {
-            debian: true,
-            ..MachineArgs::with_kernel(kernel)
-        });
-        Ok(self.in_guests(built, in_debian, machines.collect(), "they reload systemd"))
-    }
-
-    fn on_real_kernel(&mut self, built: &[Built], suites: &[String]) -> Result<Option<i32>> {
-        let why = match host::native_cgroup() {
-            Ok(native) if self.kernels.is_empty() => {
-                println!("kernel suites: on this host, which has cgroup v2");
-                let ringfence = cargo::build_ringfence()?;
-                for program in built.iter().filter(|built| suites.contains(&built.name)) {
-                    let mut test = native.command(&program.path);
-                    test.env("RINGFENCE", &ringfence)
-                        .envs(self.run.environment().filter_map(|set| set.split_once('=')))
-                        .arg(GUEST_THREADS)
-                        .args(self.run.arguments);
-                    self.watch(&program.name, &mut test)?;
+        let mut guests = Vec::new();
+        if !on_kernel.is_empty() {
+            match host::native_cgroup() {
+                Ok(native) if self.kernels.is_empty() => self.natively(built, on_kernel, native)?,
+                on_host => {
+                    let why = on_host.err().unwrap_or_else(|| "as asked".to_owned());
+                    let kernels = either(self.kernels, &Kernel::ALL);
+                    guests.extend(kernels.iter().map(|&kernel| Guest {
+                        machine: MachineArgs::with_kernel(kernel),
+                        suites: on_kernel,
+                        why: why.clone(),
+                    }));
                 }
-                return Ok(None);
             }
-            Ok(_) => "as asked".to_owned(),
-            Err(why) => why,
-        };
-        let kernels = if self.kernels.is_empty() {
-            &Kernel::ALL[..]
-        } else {
-            self.kernels
-        };
-        let machines = kernels
-            .iter()
-            .map(|&kernel| MachineArgs::with_kernel(kernel));
-        Ok(self.in_guests(built, suites, machines.collect(), &why))
+        }
+        if !in_debian.is_empty() {
+            match setup::ensure_debian() {
+                Ok(()) => {
+                    let kernels = either(self.kernels, &Kernel::ALL[..1]);
+                    guests.extend(kernels.iter().map(|&kernel| Guest {
+                        machine: MachineArgs {
+                            debian: true,
+                            ..MachineArgs::with_kernel(kernel)
+                        },
+                        suites: in_debian,
+                        why: "they reload systemd".to_owned(),
+                    }));
+                }
+                Err(error) => {
+                    eprintln!("xtask: {error:#}");
+                    self.tally.close("suites in the Debian guest", false);
+                }
+            }
+        }
+        Ok(self.in_guests(built, guests))
     }
 
-    /// Suites in guests, all of them at once. Returns an exit code when someone interrupted them.
-    fn in_guests(
-        &mut self,
-        built: &[Built],
-        suites: &[String],
-        mut machines: Vec<MachineArgs>,
-        why: &str,
-    ) -> Option<i32> {
-        let programs = built.iter().filter(|built| suites.contains(&built.name));
-        let added: Vec<Added> = programs
-            .map(|built| Added {
-                host: built.path.clone(),
-                guest: format!("/tests/{}", built.name).into(),
-            })
-            .collect();
-        let several = machines.len() > 1;
+    fn natively(&mut self, built: &[Built], suites: &[String], native: Native) -> Result<()> {
+        println!("kernel suites: on this host, which has cgroup v2");
+        let ringfence = cargo::build_ringfence()?;
+        for program in built.iter().filter(|built| suites.contains(&built.name)) {
+            let mut test = native.command(&program.path);
+            test.env("RINGFENCE", &ringfence)
+                .envs(self.run.environment().filter_map(|set| set.split_once('=')))
+                .arg(GUEST_THREADS)
+                .args(self.run.arguments);
+            self.watch(&program.name, &mut test)?;
+        }
+        Ok(())
+    }
+
+    /// Runs guests, all of them at once. Returns an exit code when someone interrupted them.
+    fn in_guests(&mut self, built: &[Built], mut guests: Vec<Guest<'_>>) -> Option<i32> {
+        let several = guests.len() > 1;
         let run = &self.run;
         let reports: Vec<(String, Report)> = thread::scope(|scope| {
-            let runs: Vec<_> = machines
+            let runs: Vec<_> = guests
                 .iter_mut()
-                .map(|machine| {
+                .map(|guest| {
+                    let Guest {
+                        machine,
+                        suites,
+                        why,
+                    } = guest;
                     let debian = if machine.debian { "Debian, " } else { "" };
-                    let guest = format!("{debian}kernel {}", machine.kernel);
-                    println!("kernel suites: in the virtual machine, {guest}: {why}");
-                    machine.added.clone_from(&added);
+                    let name = format!("{debian}kernel {}", machine.kernel);
+                    println!("kernel suites: in the virtual machine, {name}: {why}");
+                    let programs = built.iter().filter(|built| suites.contains(&built.name));
+                    machine.added.extend(programs.map(|built| Added {
+                        host: built.path.clone(),
+                        guest: format!("/tests/{}", built.name).into(),
+                    }));
                     scope.spawn(move || {
-                        let report = guests::run(machine, &guest, suites, several, run);
-                        (guest, report)
+                        let report = guests::run(machine, &name, suites, several, run);
+                        (name, report)
                     })
                 })
                 .collect();
@@ -365,6 +379,11 @@ impl Test<'_> {
         }
         interrupted
     }
+}
+
+/// What was asked for, or all where nothing was.
+fn either<'a>(asked: &'a [Kernel], all: &'a [Kernel]) -> &'a [Kernel] {
+    if asked.is_empty() { all } else { asked }
 }
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
