@@ -26,7 +26,7 @@ const INTERVAL: Duration = Duration::from_millis(250);
 /// How long after a kill another one is waited for: two that are near to each other are told in either order.
 const LATER: Duration = Duration::from_millis(600);
 /// Whose memory grows until one is killed.
-const GROWS: &str = "--size 64m --rate 8m";
+const GROWS: &str = "--size 64m --rate 4m";
 
 /// Processes: what each has, and its `oom_score_adj`.
 type Processes<'a> = &'a [(&'a str, i32)];
@@ -222,8 +222,7 @@ fn who_is_named_at_the_limit_of_the_one_above_is_killed() {
     };
     let mut shell = large.start(&script(&[("--size 16m", 0)]));
     // Who does not grow is beside it, and the largest.
-    // Slower than the others, so that its growth is seen, too.
-    let round = Round::run(&own, &[("--size 64m --rate 4m", 0)]);
+    let round = Round::run(&own, &[(GROWS, 0)]);
     assert!(round.is_right(), "{:?} {:?}", round.said, round.kill);
     let (next, _) = round.said.unwrap();
     assert_eq!(&*next.of, "/above");
