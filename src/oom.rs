@@ -2,8 +2,8 @@
 //! says about the cgroup, the limit and the victims.
 //!
 //! Whoever watches feeds it: the launcher for the leaf of its workload ([`leaf`]), the sampler for the whole tree.
-//! [`past`] is what the kernel log still has of before, and
-//! [`journal`] what systemd's journal has, also of programs that kill before the kernel must. [`words`] is how all of them tell it.
+//! [`past`] is what the kernel log still has of before, and [`journal`] what systemd's journal has, also of programs that
+//! kill before the kernel must. [`words`] is how all of them tell it.
 
 mod counters;
 mod fact;

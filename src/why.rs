@@ -165,12 +165,23 @@ impl Cause {
 impl Findings {
     /// Nothing, and why.
     pub fn unread(source: Origin, why: impl Into<String>) -> Self {
+        let mut findings = Self::default();
+        findings.add_unread(source, why);
+        findings
+    }
+
+    /// Something else could not be read.
+    fn add_unread(&mut self, source: Origin, why: impl Into<String>) {
+        let why = why.into();
+        self.unread.push(Unread { source, why });
+    }
+}
+
+impl FromIterator<Death> for Findings {
+    fn from_iter<T: IntoIterator<Item = Death>>(deaths: T) -> Self {
         Self {
-            deaths: Vec::new(),
-            unread: vec![Unread {
-                source,
-                why: why.into(),
-            }],
+            deaths: deaths.into_iter().collect(),
+            unread: Vec::new(),
         }
     }
 }

@@ -113,8 +113,5 @@ fn kernel_log(names: &mut Names) -> Findings {
     };
     let kills = past.kills.into_iter();
     let deaths = kills.map(|kill| Death::by_kernel(Origin::KernelLog, kill, names));
-    Findings {
-        deaths: deaths.collect(),
-        unread: Vec::new(),
-    }
+    deaths.collect()
 }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Fact, Means};
 use crate::kernel::cgroup::CgroupId;
-use crate::kernel::kmsg::OomProcess;
-use crate::kernel::kmsg::dump::Choice;
+use crate::kernel::kmsg::dump::{Choice, Exhausted};
+use crate::kernel::kmsg::{OomProcess, OomSummary};
 use crate::kernel::memory::MemoryStat;
 use crate::kernel::unit::{Bytes, Limit};
 
@@ -62,6 +62,23 @@ pub enum Fired {
     },
     /// Not the kernel killed, but a program did before memory ran out.
     Killer(Killer),
+}
+
+impl Fired {
+    /// As the kernel log says it, with the limit as it was then; `exhausted` is what the report says of a cgroup that ran
+    /// out.
+    pub(super) fn logged<'a>(
+        summary: &OomSummary,
+        exhausted: impl FnOnce(&str) -> Option<&'a Exhausted>,
+    ) -> Self {
+        match &summary.oom_memcg {
+            None => Self::Host,
+            Some(path) => Self::Cgroup {
+                path: path.as_str().into(),
+                max: exhausted(path).and_then(|cgroup| Some(Limit::At(cgroup.limit?))),
+            },
+        }
+    }
 }
 
 /// A program that kills before memory runs out: systemd-oomd, earlyoom, the kubelet.

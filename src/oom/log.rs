@@ -11,7 +11,6 @@ use crate::kernel::kmsg::dump::{Choice, Dump, Dumps, Exhausted};
 use crate::kernel::kmsg::{OomLine, OomProcess, OomSummary, OomVictim, Record};
 use crate::kernel::task;
 use crate::kernel::trace::{Attached, Marked};
-use crate::kernel::unit::Limit;
 
 /// How long a line waits for the others and for a counter.
 const FORGET_AFTER: Duration = Duration::from_secs(1);
@@ -82,12 +81,8 @@ impl Told {
 pub fn fired(told: &[Told]) -> Option<Fact<Fired>> {
     let is_hosts = |told: &Told| told.verdict.as_ref().is_some_and(|verdict| !verdict.memcg);
     let summary = told.iter().find_map(|told| told.summary.as_ref());
-    let fired = match summary.map(|summary| summary.oom_memcg.as_deref()) {
-        Some(Some(path)) => Fired::Cgroup {
-            path: path.into(),
-            max: exhausted(told, path).and_then(|of| Some(Limit::At(of.limit?))),
-        },
-        Some(None) => Fired::Host,
+    let fired = match summary {
+        Some(summary) => Fired::logged(summary, |path| exhausted(told, path)),
         None if told.iter().any(is_hosts) => Fired::Host,
         // Summaries are rate-limited.
         None => return None,

@@ -16,7 +16,6 @@ use crate::kernel::error::Result;
 use crate::kernel::kmsg::dump::{Dump, Dumps};
 use crate::kernel::kmsg::reader::{Next, Reader};
 use crate::kernel::kmsg::{OomLine, OomSummary, OomVictim, Record};
-use crate::kernel::unit::Limit;
 
 /// All members of a group are told of within this time.
 const GROUP: Duration = Duration::from_secs(1);
@@ -154,13 +153,7 @@ impl Story {
         let dump = dump.filter(|dump| dump.is_about(&summary));
         let exhausted = dump.as_ref().and_then(|dump| dump.cgroup.as_ref());
         let of = |path: &str| exhausted.filter(|cgroup| cgroup.path == path);
-        let fired = match &summary.oom_memcg {
-            None => Fired::Host,
-            Some(path) => Fired::Cgroup {
-                path: path.as_str().into(),
-                max: of(path).and_then(|cgroup| cgroup.limit).map(Limit::At),
-            },
-        };
+        let fired = Fired::logged(&summary, of);
         let memory_stat = of(&summary.task_memcg).and_then(|cgroup| cgroup.stat);
         let kill = OomKill {
             fired: Some(Fact::new(fired, Means::KernelLog)),
@@ -231,7 +224,7 @@ impl Story {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::unit::Bytes;
+    use crate::kernel::unit::{Bytes, Limit};
 
     fn past(lines: &[(u64, &str)]) -> PastKills {
         let mut story = Story::new(SystemTime::UNIX_EPOCH);

@@ -80,8 +80,7 @@ pub fn read(root: &Path) -> Findings {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => {
                 let why = format!("{}: {error}", place.display());
-                told.unread
-                    .extend(Findings::unread(Origin::Docker, why).unread);
+                told.add_unread(Origin::Docker, why);
                 continue;
             }
         };

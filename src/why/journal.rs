@@ -35,8 +35,9 @@ pub fn read(root: &Path, since: SystemTime, names: &mut Names) -> Findings {
         Ok(_) => None,
         Err(why) => Some(why),
     };
-    let unread = why.map(|why| Findings::unread(Origin::KernelLogInJournal, why).unread);
-    told.unread.extend(unread.into_iter().flatten());
+    if let Some(why) = why {
+        told.add_unread(Origin::KernelLogInJournal, why);
+    }
     let ids = [OUT_OF_MEMORY, OOMD_KILL].map(|id| format!("MESSAGE_ID={id}"));
     // Of root: anybody may write an entry with any id.
     let mut wanted = vec![&*ids[0], &*ids[1], "_UID=0", "+"];
@@ -44,8 +45,7 @@ pub fn read(root: &Path, since: SystemTime, names: &mut Names) -> Findings {
     if let Err(why) = query(since, &wanted, |entry| {
         told.deaths.extend(by_program(entry, names));
     }) {
-        told.unread
-            .extend(Findings::unread(Origin::Journal, why).unread);
+        told.add_unread(Origin::Journal, why);
     }
     told
 }

@@ -13,10 +13,7 @@ pub fn read(mount: &Path, names: &mut Names) -> Findings {
         let path = Path::new("/").join(cgroup.strip_prefix(mount).ok()?);
         Some(death(&path.to_string_lossy(), kills, names))
     });
-    Findings {
-        deaths: marked.collect(),
-        unread: Vec::new(),
-    }
+    marked.collect()
 }
 
 fn death(path: &str, kills: u64, names: &mut Names) -> Death {

@@ -60,8 +60,7 @@ pub fn read(root: &Path) -> Findings {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => {
                 let why = format!("{}: {error}", list.display());
-                told.unread
-                    .extend(Findings::unread(Origin::Podman, why).unread);
+                told.add_unread(Origin::Podman, why);
                 continue;
             }
         };

@@ -42,13 +42,8 @@ pub fn read(root: &Path, names: &mut Names) -> Findings {
         return Findings::unread(Origin::Systemd, format!("systemctl: {}", said.trim()));
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    Findings {
-        deaths: text
-            .split("\n\n")
-            .filter_map(|unit| death(unit, names))
-            .collect(),
-        unread: Vec::new(),
-    }
+    let units = text.split("\n\n");
+    units.filter_map(|unit| death(unit, names)).collect()
 }
 
 /// `None` of what did not fail.

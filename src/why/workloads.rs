@@ -7,14 +7,11 @@ use crate::names::local::Names;
 /// Reads the records of whoever asks.
 pub fn read(names: &mut Names) -> Findings {
     match Shelf::own() {
-        Ok(shelf) => Findings {
-            deaths: shelf
-                .all()
-                .iter()
-                .flat_map(|record| deaths(record, names))
-                .collect(),
-            unread: Vec::new(),
-        },
+        Ok(shelf) => {
+            let records = shelf.all();
+            let deaths = records.iter().flat_map(|record| deaths(record, names));
+            deaths.collect()
+        }
         Err(error) => Findings::unread(Origin::Ringfence, format!("{error:#}")),
     }
 }
