@@ -6,7 +6,7 @@ mod support;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use support::{Host, Workload, binary, wait_until};
+use support::{Host, binary, load, wait_until};
 
 fn ringfence(arguments: &[&str]) -> String {
     let done = Command::new(binary()).args(arguments).output().unwrap();
@@ -21,11 +21,6 @@ fn objects(arguments: &[&str]) -> Vec<Value> {
 }
 
 /// Ends it at once.
-fn end(workload: Workload) {
-    workload.write("cgroup.kill", "1");
-    workload.finish();
-}
-
 fn suggestion<'a>(advice: &'a Value, knob: &str) -> &'a Value {
     let all = advice["suggestions"].as_array().unwrap();
     let found = all.iter().find(|one| one["knob"] == knob);
@@ -35,10 +30,7 @@ fn suggestion<'a>(advice: &'a Value, knob: &str) -> &'a Value {
 #[test]
 fn who_has_no_limits_is_named_and_lives_well_with_those_suggested() {
     let host = Host::new();
-    let load = format!(
-        "echo ready; exec {} load memory --size 24m",
-        binary().display()
-    );
+    let load = load("memory --size 24m");
     let careless = host.start("careless", &[], &load);
     let idle = host.start("idle", &[], "echo ready; exec sleep 99");
     let memory = || std::fs::read_to_string(careless.leaf.join("memory.current")).unwrap();
@@ -83,17 +75,14 @@ fn who_has_no_limits_is_named_and_lives_well_with_those_suggested() {
         (&after[0]["oom_kills"], &after[0]["suggestions"]),
         (&json!(0), &json!([]))
     );
-    end(careless);
-    end(idle);
+    careless.kill();
+    idle.kill();
 }
 
 #[test]
 fn who_is_held_back_or_killed_is_to_have_more() {
     let host = Host::new();
-    let busy = format!(
-        "echo ready; exec {} load cpu --percent 100",
-        binary().display()
-    );
+    let busy = load("cpu --percent 100");
     let throttled = host.start(
         "busy",
         &["--cpus", "0.2", "-m", "32m", "--pids-limit", "32"],
@@ -132,7 +121,7 @@ fn who_is_held_back_or_killed_is_to_have_more() {
     let max = std::fs::read_to_string(throttled.leaf.join("cpu.max")).unwrap();
     let quota: u64 = max.split(' ').next().unwrap().parse().unwrap();
     assert!((90_000..=200_000).contains(&quota), "{max}");
-    end(throttled);
+    throttled.kill();
 
     // A child was killed, and the others live on.
     let script = "echo ready; sleep 1; tail /dev/zero; sleep 99";
@@ -150,7 +139,7 @@ fn who_is_held_back_or_killed_is_to_have_more() {
         reason.starts_with("OOM-killed once; its limit is 16M; working set at most "),
         "{reason}"
     );
-    end(survivor);
+    survivor.kill();
 
     let script = "echo ready; tail /dev/zero & wait; sleep 99";
     let killed = host.start("killed", &["-m", "16m"], script);

@@ -36,7 +36,7 @@ fn its_own_limit_and_a_child_that_is_chosen() {
         "(echo 500 >/proc/self/oom_score_adj; exec tail /dev/zero) & echo $! >{}; wait; sleep 2",
         pid.display()
     );
-    let mut shell = own.start(&script);
+    let shell = own.start(&script);
     let kill = kill_in(&mut events, "/above/own");
     let victim = &kill["victims"][0];
     assert_eq!(victim["pid"].to_string(), read(&pid));
@@ -79,8 +79,7 @@ fn its_own_limit_and_a_child_that_is_chosen() {
     assert_eq!(kill["asked"]["comm"], "tail");
     assert_eq!(kill["asked"]["pid"], victim["pid"]);
     events.interrupt();
-    own.write("cgroup.kill", "1");
-    shell.wait().unwrap();
+    own.kill(shell);
 }
 
 #[test]
@@ -106,13 +105,12 @@ fn the_limit_of_an_ancestor_and_a_sibling_that_pays() {
         .unwrap();
     let current = || read(sibling.join("memory.current")).parse::<u64>().unwrap();
     wait_until("what it holds", || current() > 20 << 20);
-    let mut asker = own.start("exec head -c 18m /dev/zero | tail");
+    let asker = own.start("exec head -c 18m /dev/zero | tail");
     let kill = kill_in(&mut events, "/above/sibling");
     assert_eq!(kill["limit"], limit("/above", false, 32 << 20));
     assert_eq!(kill["victims"][0]["pid"], holder.id());
     events.interrupt();
-    own.write("cgroup.kill", "1");
-    asker.wait().unwrap();
+    own.kill(asker);
     let mut holder = holder;
     holder.wait().unwrap();
 }
@@ -184,12 +182,10 @@ fn throttling_alone_kills_nobody() {
     own.write("memory.max", "64M");
     let events = Events::start(&["--json"]);
     let shell = own.start("exec head -c 24m /dev/zero | tail -c 24m >/dev/null");
-    let mut shell = shell;
     let throttled = || own.count("memory.events", "high") > 0;
     wait_until("throttling", throttled);
     std::thread::sleep(Duration::from_secs(2));
-    own.write("cgroup.kill", "1");
-    shell.wait().unwrap();
+    own.kill(shell);
     let said = events.interrupt();
     assert!(
         said.iter().all(|line| !line.contains("oom_kill")),

@@ -87,7 +87,7 @@ fn a_child_that_dies_at_an_ancestors_limit_leaves_survivors() {
     let mut events = Events::start(&["above/own", "--json"]);
     fs::create_dir(own.above.join("other")).unwrap();
     let other = Events::start(&["above/other", "--json"]);
-    let mut shell = own.start(&survivor("while :; do sleep 1; done"));
+    let shell = own.start(&survivor("while :; do sleep 1; done"));
     let kill = events.object("the kill", |line| is(line, "oom_kill", "own"));
     assert_eq!(
         (&kill["limit"]["path"], &kill["limit"]["own"]),
@@ -99,8 +99,7 @@ fn a_child_that_dies_at_an_ancestors_limit_leaves_survivors() {
         (&json!("survived"), &json!(null))
     );
     assert!(outcome["left"].as_u64().unwrap() > 0, "{outcome}");
-    own.write("cgroup.kill", "1");
-    shell.wait().unwrap();
+    own.kill(shell);
     events.interrupt();
     // That the limit above both is near concerns both.
     let said = other.interrupt();

@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use support::dashboard::Dashboard;
-use support::{Host, PAGE_CACHE, Workload, binary};
+use support::{Host, PAGE_CACHE, binary, load};
 
 /// What a row says of the time that is left, in seconds: `14 s`, `~14 s`, `>2 min`.
 fn time_left(contents: &str, name: &str) -> Option<f64> {
@@ -32,20 +32,12 @@ fn time_left(contents: &str, name: &str) -> Option<f64> {
     })
 }
 
-fn end(workload: Workload) {
-    workload.write("cgroup.kill", "1");
-    workload.finish();
-}
-
 #[test]
 fn the_countdown_reaches_the_kill() {
     let host = Host::new();
     let mut dashboard = Dashboard::start(&["top", "--interval", "0.5"]);
     dashboard.wait_for("● live");
-    let load = format!(
-        "echo ready; exec {} load memory --size 96m --rate 2m",
-        binary().display()
-    );
+    let load = load("memory --size 96m --rate 2m");
     let leaker = host.start("leaker", &["-m", "48m"], &load);
     let began = Instant::now();
     // When what was said.
@@ -132,8 +124,8 @@ fn neither_a_sawtooth_nor_page_cache_has_a_countdown() {
     assert!(falls >= 3, "no sawtooth: {teeth:?}");
     dashboard.keys("q");
     assert!(dashboard.end().success());
-    end(saw);
-    end(cache);
+    saw.kill();
+    cache.kill();
     // Its first tooth grows as a leak does: nobody can know.
     let late: Vec<_> = alarms
         .iter()

@@ -20,7 +20,7 @@ use ringfence::sample::Event;
 use ringfence::sample::live::{Interest, Live, Options};
 use support::dashboard::Dashboard;
 use support::own::Own;
-use support::{Host, binary, extent};
+use support::{Host, binary, extent, load};
 
 const INTERVAL: Duration = Duration::from_millis(250);
 /// How long after a kill another one is waited for: two that are near to each other are told in either order.
@@ -92,7 +92,7 @@ impl Round {
         let mut model = Model::new(0);
         let mut wanted = None;
         let mut looks: Vec<Look> = Vec::new();
-        let mut shell = own.start(&script(processes));
+        let shell = own.start(&script(processes));
         let began = Instant::now();
         let mut kills: Vec<(Instant, OomKill)> = Vec::new();
         while kills.first().is_none_or(|(at, _)| at.elapsed() < LATER) {
@@ -120,8 +120,7 @@ impl Round {
             assert!(began.elapsed() < Duration::from_mins(1), "no kill");
             sleep(Duration::from_millis(5));
         }
-        own.write("cgroup.kill", "1");
-        shell.wait().unwrap();
+        own.kill(shell);
         let logged_at =
             |kill: &OomKill| kill.logged_at.as_ref().map_or(Duration::MAX, |at| at.value);
         let first = kills.into_iter().min_by_key(|(_, kill)| logged_at(kill));
@@ -220,7 +219,7 @@ fn who_is_named_at_the_limit_of_the_one_above_is_killed() {
         above: own.above.clone(),
         dir: beside,
     };
-    let mut shell = large.start(&script(&[("--size 16m", 0)]));
+    let shell = large.start(&script(&[("--size 16m", 0)]));
     // Who does not grow is beside it, and the largest.
     let round = Round::run(&own, &[(GROWS, 0)]);
     assert!(round.is_right(), "{:?} {:?}", round.said, round.kill);
@@ -230,8 +229,7 @@ fn who_is_named_at_the_limit_of_the_one_above_is_killed() {
     let grown = round.grown.unwrap();
     assert_ne!(grown.pid, next.pid);
     assert!(grown.to.0 > grown.from.0 + (2 << 20), "{grown:?}");
-    large.write("cgroup.kill", "1");
-    shell.wait().unwrap();
+    large.kill(shell);
 }
 
 #[test]
@@ -264,10 +262,7 @@ fn of_two_that_race_one_is_named() {
 #[test]
 fn the_dashboard_names_it() {
     let host = Host::new();
-    let load = format!(
-        "echo ready; exec {} load memory --size 28m",
-        binary().display()
-    );
+    let load = load("memory --size 28m");
     let leaker = host.start("leaker", &["-m", "32m"], &load);
     let pid = leaker.pids()[0];
     let mut dashboard = Dashboard::start(&["top", "--interval", "0.5"]);
@@ -278,6 +273,5 @@ fn the_dashboard_names_it() {
     eprintln!("{}", dashboard.contents());
     dashboard.keys("q");
     assert!(dashboard.end().success());
-    leaker.write("cgroup.kill", "1");
-    leaker.finish();
+    leaker.kill();
 }

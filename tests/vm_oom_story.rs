@@ -80,7 +80,7 @@ fn a_child_that_died_at_an_ancestors_limit_leaves_its_parent_behind() {
     own.write("memory.max", "64M");
     let mut dashboard = Dashboard::start(&["top", "--interval", "0.5"]);
     dashboard.wait_for(" own ");
-    let mut shell = own.start(&survivor("while :; do sleep 1; done"));
+    let shell = own.start(&survivor("while :; do sleep 1; done"));
     dashboard.wait_for("✖ OOM kill  own");
     dashboard.keys("4");
     wait_for_story(
@@ -93,6 +93,5 @@ fn a_child_that_died_at_an_ancestors_limit_leaves_its_parent_behind() {
         ],
     );
     leave(dashboard);
-    own.write("cgroup.kill", "1");
-    shell.wait().unwrap();
+    own.kill(shell);
 }

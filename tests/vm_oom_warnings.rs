@@ -11,20 +11,10 @@ use std::time::Duration;
 use serde_json::Value;
 use support::dashboard::Dashboard;
 use support::events::Events;
-use support::{Host, PAGE_CACHE, Workload, binary};
+use support::{Host, PAGE_CACHE, binary, load};
 
 fn is(line: &Value, kind: &str, name: &str, sign: &str) -> bool {
     line["kind"] == kind && line["name"] == name && line["sign"] == sign
-}
-
-/// A load that is started by a workload.
-fn load(arguments: &str) -> String {
-    format!("echo ready; exec {} load {arguments}", binary().display())
-}
-
-fn end(workload: Workload) {
-    workload.write("cgroup.kill", "1");
-    workload.finish();
 }
 
 fn parsed(lines: &[String]) -> Vec<Value> {
@@ -115,7 +105,7 @@ fn memory_high_holds_back_and_that_is_over_when_it_is_raised() {
         is(line, "cleared", "held", "memory_pressure")
     });
     assert_eq!(over["gone"], false);
-    end(held);
+    held.kill();
     let rest = parsed(&events.interrupt());
     assert!(
         !rest.iter().any(|line| line["sign"] == "memory"),
@@ -135,7 +125,7 @@ fn page_cache_that_fills_a_limit_is_well() {
         since > 10,
         "it met its limit {since} times, {before} times before"
     );
-    end(cache);
+    cache.kill();
     let said = parsed(&events.interrupt());
     let signs = ["memory", "memory_max", "memory_high"];
     let wrong = said
@@ -162,7 +152,7 @@ fn who_may_not_have_a_trigger_is_told_so_and_of_the_average() {
         is(line, "warning", "held", "memory_pressure")
     });
     assert_eq!(waits["seconds"], 10);
-    end(held);
+    held.kill();
     // Said once.
     let rest = parsed(&events.interrupt());
     let again = |line: &&Value| {
@@ -231,7 +221,7 @@ fn forks_refused_and_a_quota_are_warned_of_once_and_over() {
     let quota = events.object("a warning", |line| is(line, "warning", "busy", "cpu_max"));
     assert_eq!(quota["limit"], 0.2);
     assert!(quota["share"].as_u64().unwrap() >= 50, "{quota}");
-    end(busy);
+    busy.kill();
     let over = events.object("its end", |line| is(line, "cleared", "busy", "cpu_max"));
     assert_eq!(over["gone"], true);
     // Where the limit is above, it is told of who meets it.
@@ -241,7 +231,7 @@ fn forks_refused_and_a_quota_are_warned_of_once_and_over() {
     });
     assert_eq!(refused["limit"], 8);
     assert!(refused["per_second"].as_u64().unwrap() >= 1, "{refused}");
-    end(forker);
+    forker.kill();
     let rest = parsed(&events.interrupt());
     let again = rest
         .iter()
@@ -280,6 +270,6 @@ fn what_others_change_is_told_and_what_was_ordered_here_is_not() {
     assert!(!contents.contains("held  frozen"), "{contents}");
     dashboard.keys("q");
     assert!(dashboard.end().success());
-    end(held);
+    held.kill();
     events.interrupt();
 }

@@ -400,20 +400,21 @@ fn events(step: &Step, cgroups: &BTreeMap<String, CgroupSample>) -> Vec<Result<E
             choice: choice(oom),
             kills: oom.kills.unwrap_or(1),
             total: None,
-            fired: match &oom.limit_path {
-                _ if oom.program.is_some() => {
-                    let (name, text) = oom.program.clone().unwrap();
-                    let name = name.into();
-                    let program = Killer { name, text };
-                    Some(Fact::new(Fired::Killer(program), Means::Journal))
+            fired: match (&oom.program, &oom.limit_path) {
+                (Some((name, text)), _) => {
+                    let killer = Killer {
+                        name: name.clone().into(),
+                        text: text.clone(),
+                    };
+                    Some(Fact::new(Fired::Killer(killer), Means::Journal))
                 }
                 _ if oom.host => Some(Fact::new(Fired::Host, Means::KernelLog)),
-                Some(path) => {
+                (None, Some(path)) => {
                     let max = oom.limit.as_deref().map(limit);
                     let path = path.as_str().into();
                     Some(Fact::new(Fired::Cgroup { path, max }, Means::KernelLog))
                 }
-                None => None,
+                (None, None) => None,
             },
             victims: oom
                 .victims

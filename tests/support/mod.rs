@@ -214,6 +214,12 @@ impl Workload {
         line.trim_end().to_owned()
     }
 
+    /// Kills it, and waits for the launcher's end.
+    pub fn kill(self) {
+        self.write("cgroup.kill", "1");
+        self.finish();
+    }
+
     /// Waits for the launcher's end.
     pub fn finish(mut self) -> Done {
         let mut stdout = String::new();
@@ -346,6 +352,11 @@ impl Drop for Sysctl {
     fn drop(&mut self) {
         let _ = fs::write(&self.path, &self.before);
     }
+}
+
+/// A script for a workload: it says that it is ready, and becomes a load.
+pub fn load(arguments: &str) -> String {
+    format!("echo ready; exec {} load {arguments}", binary().display())
 }
 
 /// The binary under test. These tests change the host they run on, so a plain `cargo test` must not run them.

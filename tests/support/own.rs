@@ -64,6 +64,12 @@ impl Own {
         let enter = format!("echo $$ > {}/cgroup.procs; {script}", self.dir.display());
         Command::new("sh").args(["-c", &enter]).spawn().unwrap()
     }
+
+    /// Kills all that is in it, and waits for the end of the shell that it was started by.
+    pub fn kill(&self, mut shell: Child) {
+        self.write("cgroup.kill", "1");
+        shell.wait().unwrap();
+    }
 }
 
 impl Drop for Own {

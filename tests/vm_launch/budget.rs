@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::Pid;
 
-use crate::support::{Host, SLICE, Supervisor, binary, end_of, mount, read, wait_until};
+use crate::support::{Host, SLICE, Supervisor, binary, end_of, load, mount, read, wait_until};
 
 const READY: &str = "echo ready; exec sleep 100";
 
@@ -469,10 +469,7 @@ fn b41_a_frozen_workload_can_be_killed() {
 #[test]
 fn b32_a_limit_below_usage_is_refused_unless_forced() {
     let host = Host::new();
-    let load = format!(
-        "echo ready; exec {} load memory --size 24m",
-        binary().display()
-    );
+    let load = load("memory --size 24m");
     let workload = host.start("full", &["-m", "64m"], &load);
     wait_until("its memory", || {
         workload
@@ -541,6 +538,5 @@ fn b42_pressure_is_read() {
         .split_whitespace()
         .find_map(|word| word.strip_prefix('c')?.parse::<u32>().ok());
     assert!(pressure.is_some_and(|share| share > 20), "{table}");
-    workload.write("cgroup.kill", "1");
-    workload.finish();
+    workload.kill();
 }

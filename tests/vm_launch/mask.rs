@@ -130,8 +130,7 @@ fn workloads_do_not_see_each_others_writes() {
         host.sh(&["--unmask", "/var/lib/ringfence"], script).stdout,
         "0\n"
     );
-    writer.write("cgroup.kill", "1");
-    writer.finish();
+    writer.kill();
 }
 
 #[test]

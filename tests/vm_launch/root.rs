@@ -206,8 +206,7 @@ fn a_kept_layer_is_there_again_and_one_workloads_only() {
         125,
         &["takes the writes of another workload", "--layer-dir"],
     );
-    holder.write("cgroup.kill", "1");
-    holder.finish();
+    holder.kill();
     assert_eq!(host.sh(&flags, "cat /kept").ok(), "kept");
 }
 

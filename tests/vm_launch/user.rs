@@ -45,14 +45,12 @@ fn root_inside_is_nobody_outside_and_no_other_workloads_root() {
     let other = ids(&second, "Uid:")[0];
     assert!(other.abs_diff(root) >= 65536, "{root} {other}");
     for workload in [first, second] {
-        workload.write("cgroup.kill", "1");
-        workload.finish();
+        workload.kill();
     }
     // One of the same name has the same again.
     let again = host.start("first", &[], "echo; exec sleep 99");
     assert_eq!(ids(&again, "Uid:")[0], root);
-    again.write("cgroup.kill", "1");
-    again.finish();
+    again.kill();
 }
 
 #[test]
