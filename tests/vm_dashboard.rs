@@ -193,6 +193,21 @@ fn signals_give_the_terminal_back() {
     }
 }
 
+/// Line 0 and column 0 do not exist, yet what is pasted, or printed by others on the same terminal, may say so.
+#[test]
+fn mouse_and_cursor_in_column_0_end_nothing() {
+    let _host = Host::new();
+    let mut dashboard = Dashboard::start(&["top"]);
+    dashboard.wait_for("● live");
+    for report in ["\x1b[M   ", "\x1b[<0;0;0M", "\x1b[32;0;0M", "\x1b[0;0R"] {
+        dashboard.keys(report);
+    }
+    dashboard.keys("?");
+    dashboard.wait_for("help");
+    dashboard.keys("\x03");
+    assert!(dashboard.end().success());
+}
+
 #[test]
 fn the_plain_table_ends_quietly_with_its_reader() {
     let _host = Host::new();
