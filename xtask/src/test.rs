@@ -2,7 +2,8 @@
 //!
 //! Suites in `tests/vm_*.rs` want to limit and to kill, so they run as root on a real cgroup v2: this
 //! host's where it is usable, else in a guest of each kernel. Those about systemd and podman run in the Debian guest,
-//! wherever we are: they change units and reload systemd. All guests run at once. All other suites run on this host.
+//! wherever we are: they change units and reload systemd. All guests run at once. All other suites run on this host; the
+//! one that tests xtask's own guests runs beside the other guests.
 
 mod choice;
 mod guests;
@@ -14,7 +15,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -35,11 +36,11 @@ use times::{BUILD, SlowestTests, Times};
 const BEHAVIOURS: u32 = 60;
 
 /// One test at a time: they share the guest's two slow processors, its kernel log and its one cgroup of
-/// workloads, and several of them look at all of that.
-const GUEST_THREADS: &str = "--test-threads=1";
+/// workloads, and several of them look at all of that. xtask's own tests of guests share this host's with all guests.
+const ONE_AT_A_TIME: &str = "--test-threads=1";
 
-/// xtask's own tests of guests wait for them more than they work.
-const OWN_THREADS: &str = "--test-threads=4";
+/// xtask's own suite of guests.
+const OWN_GUESTS: &str = "vm";
 
 const HOST: &str = "host";
 
@@ -133,11 +134,17 @@ pub fn run(args: &Args) -> Result<i32> {
     };
     let native = built.iter().filter(|built| !built.name.starts_with("vm_"));
     for program in native {
-        let suite = suite_name(program);
-        test.on_host(&suite, &program.path, &host::workspace_dir(), None)?;
+        let suite = test.on_host(suite_name(program), &program.path, &host::workspace_dir())?;
+        test.watch(suite)?;
     }
-    test.others(&wanted)?;
-    if let Some(code) = test.on_kernels(&built, &on_kernel, &in_debian)? {
+    if wanted("doc") {
+        test.watch(HostSuite {
+            name: "doc".to_owned(),
+            command: cargo::doc_tests(),
+        })?;
+    }
+    let own = if wanted("xtask") { test.own()? } else { None };
+    if let Some(code) = test.on_kernels(&built, &on_kernel, &in_debian, own)? {
         return Ok(code);
     }
     test.summary(args)
@@ -211,68 +218,51 @@ impl Test<'_> {
         Ok(i32::from(tally.failed > 0))
     }
 
-    /// The examples of the documentation, and xtask's own tests.
-    fn others(&mut self, wanted: &impl Fn(&str) -> bool) -> Result<()> {
-        if wanted("doc") {
-            self.watch("doc", &mut cargo::doc_tests())?;
+    /// xtask's own tests. Returns those of guests, which have not been run yet.
+    fn own(&mut self) -> Result<Option<HostSuite>> {
+        let mut selection = vec!["--bins"];
+        // Where the virtual machine is not used, it is not fetched to be tested either.
+        if host::native_cgroup().is_err() {
+            Kernel::ALL.into_iter().try_for_each(setup::ensure)?;
+            selection.extend(["--test", OWN_GUESTS]);
         }
-        if wanted("xtask") {
-            let mut selection = vec!["--bins"];
-            // Where the virtual machine is not used, it is not fetched to be tested either.
-            if host::native_cgroup().is_err() {
-                Kernel::ALL.into_iter().try_for_each(setup::ensure)?;
-                selection.extend(["--test", "vm"]);
+        let folder = host::workspace_dir().join("xtask");
+        let mut of_guests = None;
+        for program in cargo::build_own_tests(&selection)? {
+            if !program.is_test {
+                continue;
             }
-            let folder = host::workspace_dir().join("xtask");
-            for program in cargo::build_own_tests(&selection)? {
-                if program.is_test {
-                    let suite = format!("xtask {}", program.name);
-                    let threads = (program.name == "vm").then_some(OWN_THREADS);
-                    self.on_host(&suite, &program.path, &folder, threads)?;
-                }
+            let name = format!("xtask {}", program.name);
+            let mut suite = self.on_host(name, &program.path, &folder)?;
+            if program.name == OWN_GUESTS {
+                suite.command.arg(ONE_AT_A_TIME);
+                of_guests = Some(suite);
+            } else {
+                self.watch(suite)?;
             }
         }
-        Ok(())
+        Ok(of_guests)
     }
 
-    /// One test program on this host.
-    fn on_host(
-        &mut self,
-        suite: &str,
-        program: &Path,
-        folder: &Path,
-        threads: Option<&str>,
-    ) -> Result<()> {
-        println!("\n     Running {suite}");
+    /// The suite of a test program of this host.
+    fn on_host(&self, name: String, program: &Path, folder: &Path) -> Result<HostSuite> {
         let mut command = host::dying_with_us(program)?;
         command
             .current_dir(folder)
             .envs(self.run.environment().filter_map(|set| set.split_once('=')))
-            .args(threads)
             .args(self.run.arguments);
-        self.watch(suite, &mut command)
+        Ok(HostSuite { name, command })
     }
 
-    /// Runs a command, shows what it prints, and counts.
-    fn watch(&mut self, suite: &str, command: &mut Command) -> Result<()> {
-        let since = Instant::now();
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("start {}", command.get_program().display()))?;
-        let stdout = child.stdout.take().context("no pipe from the tests")?;
-        for line in BufReader::new(stdout).split(b'\n') {
-            let mut line = line.context("read what the tests print")?;
-            if self.tally.take(String::from_utf8_lossy(&line).trim_end()) {
-                line.push(b'\n');
-                io::stdout().write_all(&line)?;
-            }
-        }
-        // A suite that crashed has no closing line of its own.
-        self.tally.close(suite, child.wait()?.success());
-        self.times.add(HOST, suite, since.elapsed());
+    /// Runs a suite of this host, and counts.
+    fn watch(&mut self, suite: HostSuite) -> Result<()> {
+        self.count(suite.run(Shown::AsItComes)?);
         Ok(())
+    }
+
+    fn count(&mut self, report: HostReport) {
+        self.times.add(HOST, &report.name, report.time);
+        self.tally.add(None, report.tally);
     }
 
     /// Suites that limit and kill. Returns an exit code when someone interrupted them.
@@ -281,6 +271,7 @@ impl Test<'_> {
         built: &[Built],
         on_kernel: &[String],
         in_debian: &[String],
+        beside: Option<HostSuite>,
     ) -> Result<Option<i32>> {
         let mut guests = Vec::new();
         if !on_kernel.is_empty() {
@@ -316,28 +307,38 @@ impl Test<'_> {
                 }
             }
         }
-        Ok(self.in_guests(built, guests))
+        self.in_guests(built, guests, beside)
     }
 
     fn natively(&mut self, built: &[Built], suites: &[String], native: Native) -> Result<()> {
         println!("kernel suites: on this host, which has cgroup v2");
         let ringfence = cargo::build_ringfence()?;
         for program in built.iter().filter(|built| suites.contains(&built.name)) {
-            let mut test = native.command(&program.path);
-            test.env("RINGFENCE", &ringfence)
+            let mut command = native.command(&program.path);
+            command
+                .env("RINGFENCE", &ringfence)
                 .envs(self.run.environment().filter_map(|set| set.split_once('=')))
-                .arg(GUEST_THREADS)
+                .arg(ONE_AT_A_TIME)
                 .args(self.run.arguments);
-            self.watch(&program.name, &mut test)?;
+            self.watch(HostSuite {
+                name: program.name.clone(),
+                command,
+            })?;
         }
         Ok(())
     }
 
-    /// Runs guests, all of them at once. Returns an exit code when someone interrupted them.
-    fn in_guests(&mut self, built: &[Built], mut guests: Vec<Guest<'_>>) -> Option<i32> {
-        let several = guests.len() > 1;
+    /// Runs guests, and a suite of this host beside them, all at once. Returns an exit code when someone interrupted them.
+    fn in_guests(
+        &mut self,
+        built: &[Built],
+        mut guests: Vec<Guest<'_>>,
+        beside: Option<HostSuite>,
+    ) -> Result<Option<i32>> {
+        let several = guests.len() + usize::from(beside.is_some()) > 1;
         let run = &self.run;
-        let reports: Vec<(String, Report)> = thread::scope(|scope| {
+        let (reports, beside) = thread::scope(|scope| {
+            let beside = beside.map(|suite| scope.spawn(|| suite.run(Shown::AtTheEnd)));
             let runs: Vec<_> = guests
                 .iter_mut()
                 .map(|guest| {
@@ -360,12 +361,12 @@ impl Test<'_> {
                     })
                 })
                 .collect();
-            let ended = runs.into_iter().map(|run| match run.join() {
-                Ok(report) => report,
-                Err(panic) => std::panic::resume_unwind(panic),
-            });
-            ended.collect()
+            let reports: Vec<(String, Report)> = runs.into_iter().map(joined).collect();
+            (reports, beside.map(joined).transpose())
         });
+        if let Some(report) = beside? {
+            self.count(report);
+        }
         let mut interrupted = None;
         for (guest, report) in reports {
             for (test, time) in &report.test_times {
@@ -377,8 +378,72 @@ impl Test<'_> {
             self.tally.add(Some(&guest), report.tally);
             interrupted = interrupted.or(report.interrupted);
         }
-        interrupted
+        Ok(interrupted)
     }
+}
+
+/// A suite of this host.
+struct HostSuite {
+    name: String,
+    command: Command,
+}
+
+/// What it gave.
+struct HostReport {
+    name: String,
+    tally: Tally,
+    time: Duration,
+}
+
+impl HostSuite {
+    /// Runs it and shows what it prints: each line as it comes, or all of it at the end, where others print, too.
+    fn run(mut self, shown: Shown) -> Result<HostReport> {
+        let since = Instant::now();
+        let mut child = self
+            .command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("start {}", self.command.get_program().display()))?;
+        let stdout = child.stdout.take().context("no pipe from the tests")?;
+        let mut tally = Tally::default();
+        let mut held = format!("\n     Running {}\n", self.name).into_bytes();
+        let mut stdout = BufReader::new(stdout);
+        loop {
+            if shown == Shown::AsItComes {
+                io::stdout().write_all(&std::mem::take(&mut held))?;
+            }
+            let mut line = Vec::new();
+            let read = stdout.read_until(b'\n', &mut line);
+            if read.context("read what the tests print")? == 0 {
+                break;
+            }
+            if tally.take(String::from_utf8_lossy(&line).trim_end()) {
+                held.extend(line);
+            }
+        }
+        io::stdout().write_all(&held)?;
+        // A suite that crashed has no closing line of its own.
+        tally.close(&self.name, child.wait()?.success());
+        Ok(HostReport {
+            name: self.name,
+            tally,
+            time: since.elapsed(),
+        })
+    }
+}
+
+/// When the output of a suite is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    AsItComes,
+    AtTheEnd,
+}
+
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// What was asked for, or all where nothing was.

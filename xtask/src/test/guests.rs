@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::tally::{self, Tally};
-use super::{GUEST_THREADS, Run, lock};
+use super::{ONE_AT_A_TIME, Run, lock};
 use crate::session::{GuestDied, Streams};
 use crate::vm::{self, Ended, MachineArgs};
 
@@ -133,7 +133,7 @@ fn command(suites: &[String], panic: bool, run: &Run) -> Vec<OsString> {
     };
     let script = format!(
         "for suite in {}; do echo; echo {}$suite; echo \"     Running $suite on $(uname -r)\"; {panic}\
-         /usr/lib/xtask/suite.sh {} /tests/$suite {GUEST_THREADS} \"$@\"; echo \"{} $suite $?\"; done",
+         /usr/lib/xtask/suite.sh {} /tests/$suite {ONE_AT_A_TIME} \"$@\"; echo \"{} $suite $?\"; done",
         suites.join(" "),
         tally::SUITE_BEGINS,
         run.suite_timeout.as_secs(),
