@@ -38,6 +38,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::kernel::cgroup::CgroupId;
+use crate::kernel::clock;
 use crate::kernel::memory::MemoryStat;
 use crate::kernel::unit::Reading;
 use crate::names;
@@ -303,6 +304,8 @@ impl Model {
     }
 
     fn add_incident(&mut self, incident: Incident) {
+        self.incidents
+            .retain(|known| !known.is_past_of(&incident.kill));
         let notes: Vec<Note> = oom::notes(&incident).collect();
         incident::push(&mut self.incidents, incident);
         for note in notes {
@@ -409,15 +412,20 @@ impl Model {
 
     /// A time of day for people: `12:03:41`, in the model's time zone.
     pub fn clock(&self, time: SystemTime) -> String {
-        let seconds = time
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
-        let local = seconds.saturating_add_signed(self.utc_offset.into()) % 86_400;
-        format!(
-            "{:02}:{:02}:{:02}",
-            local / 3600,
-            local / 60 % 60,
-            local % 60
-        )
+        clock::local(time, self.utc_offset).split_off("2026-07-31T".len())
+    }
+
+    /// The same with its date, where that is not the one of the newest sample: `2026-07-31 12:03:41`.
+    pub fn date_and_clock(&self, time: SystemTime) -> String {
+        let day = |time| {
+            clock::local(time, self.utc_offset)
+                .split_once('T')
+                .map(|(day, _)| day.to_owned())
+        };
+        let today = self.sample.as_ref().and_then(|sample| day(sample.time));
+        match day(time) {
+            day if today.is_none() || day == today => self.clock(time),
+            _ => clock::local(time, self.utc_offset).replace('T', " "),
+        }
     }
 }

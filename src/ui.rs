@@ -52,6 +52,7 @@ use crate::export::page;
 use crate::kernel::clock;
 use crate::kernel::watch::is_over;
 use crate::model::{Model, Note, Severity};
+use crate::oom::past::PastKills;
 use crate::sample::live::{Interest, Live};
 use feed::{Feed, News};
 use settings::Settings;
@@ -80,18 +81,21 @@ pub struct Options {
 }
 
 /// Shows the dashboard on the terminal until the user leaves, a signal comes, or the duration is over.
-/// `control` carries out what the user changes; `notes` adds lines to the event log. The terminal is as before when this returns, and the model that
-/// is given back knows the peaks.
+/// `control` carries out what the user changes; `notes` adds lines to the event log; `past` is what the kernel log had
+/// before, where it can be read. The terminal is as before when this returns, and the model that is given back knows the
+/// peaks.
 pub fn dashboard(
     live: Live,
     mut control: Worker,
     options: &Options,
     notes: Option<Receiver<Note>>,
+    past: Option<PastKills>,
 ) -> anyhow::Result<Model> {
     let model = runtime()?.block_on(async {
         // It may wait for the user's command at the end: the terminal is given back before.
         let mut feed = Feed::new(live, notes, options, Says::Nothing)?;
         let mut terminal = Terminal::enter().context("cannot take over the terminal")?;
+        feed.past = past;
         watch(&mut terminal, &mut feed, &mut control, options).await
     });
     control.finish(|| eprintln!("ringfence: finishing what was begun"));
@@ -187,6 +191,7 @@ async fn watch(
     let mut state = State::new(area, options.interval);
     let environment = |name: &str| std::env::var(name).ok();
     state.begin(options, Depth::of(environment), environment);
+    state.log_reach = feed.log_reach();
     // Where it was started; relative, should that not be known.
     let mut saves = save::Saves::new(std::env::current_dir().unwrap_or_default());
     let mut model = Model::new(clock::utc_offset());

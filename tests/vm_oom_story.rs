@@ -8,7 +8,7 @@ use std::fs;
 
 use support::dashboard::Dashboard;
 use support::own::{Own, survivor};
-use support::{Host, binary};
+use support::{Host, Sysctl, binary};
 
 /// Opens the time line and waits until the newest kill is told so.
 fn wait_for_story(dashboard: &mut Dashboard, words: &[&str]) {
@@ -34,8 +34,8 @@ fn a_workload_that_grew_died_at_its_own_limit_and_was_started_again() {
     let binary = binary();
     let supervisor = host.supervise(&spec.replace("BINARY", &binary.to_string_lossy()));
     dashboard.wait_for("✖ OOM kill  leaker");
-    // The first, however many follow.
-    dashboard.keys("4G");
+    // Chosen, it stays so, however many follow.
+    dashboard.keys("4jk");
     wait_for_story(
         &mut dashboard,
         &[
@@ -94,4 +94,56 @@ fn a_child_that_died_at_an_ancestors_limit_leaves_its_parent_behind() {
     );
     leave(dashboard);
     own.kill(shell);
+}
+
+#[test]
+fn kills_of_before_the_dashboard_was_opened_are_listed_below_those_that_follow() {
+    let host = Host::new();
+    let leak = |name: &str| {
+        let flags = ["--name", name, "--memory", "16m"];
+        let done = host.run(&flags, &["tail", "/dev/zero"]);
+        assert_eq!(done.code, 137, "{done:?}");
+    };
+    leak("early");
+    let mut dashboard = Dashboard::start(&["top", "--interval", "0.5"]);
+    dashboard.wait_for("● live");
+    assert!(!dashboard.contents().contains("✖ OOM kill  early"));
+    dashboard.keys("4");
+    wait_for_story(
+        &mut dashboard,
+        &[
+            "✖ early ",
+            "cgroup   /ringfence.slice/early  (kernel log)",
+            "why      limit memory.max 16M of early, its own",
+            "after    what came then was not watched",
+            "not seen before it was killed",
+        ],
+    );
+    leak("late");
+    dashboard.wait_for("✖ late ");
+    let screen = dashboard.contents();
+    let line = |name: &str| {
+        let name = format!("✖ {name} ");
+        let lines = screen.lines().enumerate();
+        let found: Vec<usize> = lines
+            .filter(|(_, line)| line.contains(&name))
+            .map(|(at, _)| at)
+            .collect();
+        assert_eq!(found.len(), 1, "{name}: {screen}");
+        found[0]
+    };
+    assert_eq!(line("early"), line("late") + 1);
+    leave(dashboard);
+}
+
+#[test]
+fn who_may_not_read_the_kernel_log_is_told_who_may_know_of_kills_before() {
+    let _restricted = Sysctl::set("kernel.dmesg_restrict", "1");
+    let mut dashboard = Dashboard::start_as_user(&["top", "--interval", "0.5"]);
+    dashboard.wait_for("● live");
+    dashboard.keys("4");
+    dashboard.wait_for(
+        "no OOM kill since the dashboard was opened; of those before, `ringfence why` may know",
+    );
+    leave(dashboard);
 }

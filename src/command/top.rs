@@ -13,6 +13,7 @@ use crate::control::worker::Worker;
 use crate::file;
 use crate::kernel::cgroup::hierarchy::Hierarchy;
 use crate::model::{Model, Note, Thresholds};
+use crate::oom::past;
 use crate::sample::live::{self, Live};
 use crate::ui;
 use crate::ui::settings::Settings;
@@ -113,7 +114,9 @@ pub fn watch(
         settings: watch.settings.clone(),
     };
     let model = if watch.on_screen() {
-        ui::dashboard(live, Worker::start(mount)?, &options, notes)?
+        // While the first sample is taken.
+        let past = past::read(Path::new(KMSG)).ok();
+        ui::dashboard(live, Worker::start(mount)?, &options, notes, past)?
     } else {
         ui::plain(live, &options, notes, &mut io::stdout().lock())?
     };

@@ -245,7 +245,10 @@ impl<'a> OomKill<'a> {
             candidates: choice.map(|choice| {
                 let candidates = choice.candidates.iter();
                 candidates
-                    .map(|of| Candidate::new(of, &kill.victims))
+                    .map(|of| Candidate {
+                        of,
+                        killed: kill.has_killed(of.pid),
+                    })
                     .collect()
             }),
             more_candidates: choice.map(|choice| choice.more_candidates),
@@ -354,13 +357,6 @@ struct Candidate<'a> {
     #[serde(flatten)]
     of: &'a dump::Candidate,
     killed: bool,
-}
-
-impl<'a> Candidate<'a> {
-    fn new(of: &'a dump::Candidate, victims: &[Victim]) -> Self {
-        let killed = victims.iter().any(|victim| victim.pid == of.pid);
-        Self { of, killed }
-    }
 }
 
 #[derive(Serialize)]

@@ -143,10 +143,10 @@ fn choice(incident: &Incident) -> Vec<KillDetail> {
         let words = format!("{pid}{} wanted memory", text::sanitise(&asked.comm));
         details.push(KillDetail::new("asked", words, from));
     }
-    let is_killed = |pid| kill.victims.iter().any(|victim| victim.pid == pid);
     let shown = choice.candidates.iter().take(LINES);
     let begin = details.len();
-    details.extend(shown.map(|of| KillDetail::new("", candidate(of, is_killed(of.pid)), None)));
+    details
+        .extend(shown.map(|of| KillDetail::new("", candidate(of, kill.has_killed(of.pid)), None)));
     if let Some(first) = details.get_mut(begin) {
         first.about = "choice";
         first.from = from;

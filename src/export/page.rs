@@ -282,7 +282,6 @@ fn victims(victims: &[Victim]) -> Markup {
 }
 
 fn candidates(choice: &Choice, kill: &OomKill) -> Markup {
-    let is_killed = |pid| kill.victims.iter().any(|victim| victim.pid == pid);
     html! {
         @if let Some(asked) = &choice.asked {
             p { (shown(&asked.comm)) " (pid " (or_dash(asked.pid)) ") wanted memory." }
@@ -295,7 +294,7 @@ fn candidates(choice: &Choice, kill: &OomKill) -> Markup {
             @for of in &choice.candidates {
                 tr {
                     td .number { (of.pid) }
-                    td .killed[is_killed(of.pid)] { (shown(&of.comm)) }
+                    td .killed[kill.has_killed(of.pid)] { (shown(&of.comm)) }
                     td .number { (of.uid) }
                     (number(of.badness.rss)) (number(of.badness.swap)) (number(of.badness.page_tables))
                     td .number {

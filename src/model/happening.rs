@@ -48,6 +48,16 @@ impl Model {
         }
     }
 
+    /// Takes in the kills that the kernel log has from before anybody watched, oldest first; none of them twice, should it
+    /// have been told since.
+    pub fn past_kills<'a>(&mut self, kills: impl IntoIterator<Item = &'a OomKill>) {
+        for kill in kills {
+            if !self.incidents.iter().any(|known| known.is_about(kill)) {
+                self.past(kill);
+            }
+        }
+    }
+
     /// The incident of a number, while it is kept.
     pub fn incident(&self, number: u64) -> Option<&Incident> {
         let at = self

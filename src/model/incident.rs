@@ -27,6 +27,9 @@ pub const INCIDENTS: usize = 200;
 /// How many victims are kept of all incidents but the newest.
 const VICTIMS: usize = 32;
 
+/// So far apart two sources may tell of one kill; later, its pid is another's.
+const ONE_KILL: Duration = Duration::from_secs(5);
+
 /// One or more kills in one cgroup, with what came before and after.
 #[derive(Debug, Clone)]
 pub struct Incident {
@@ -64,7 +67,8 @@ impl Incident {
         row: Option<&Row>,
         label: &dyn Fn(&str) -> String,
     ) -> Self {
-        let likely = || row.filter(|_| !kill.is_the_hosts()).and_then(likely_limit);
+        let is_of_a_limit = !kill.is_the_hosts() && kill.killer().is_none();
+        let likely = || row.filter(|_| is_of_a_limit).and_then(likely_limit);
         Self {
             number,
             at,
@@ -100,6 +104,21 @@ impl Incident {
         known
             .map(|fired| Fact::new(&fired.value, fired.from))
             .or_else(|| Some(Fact::new(self.likely.as_ref()?, Means::Inferred)))
+    }
+
+    /// Whether it is this kill, told from another source: they have a victim in common, and about their time.
+    pub(super) fn is_about(&self, kill: &OomKill) -> bool {
+        let apart = match self.kill.time.duration_since(kill.time) {
+            Ok(apart) => apart,
+            Err(error) => error.duration(),
+        };
+        let mut victims = self.kill.victims.iter();
+        apart < ONE_KILL && victims.any(|victim| kill.has_killed(victim.pid))
+    }
+
+    /// The same, where nothing but the kernel log of before was known of it.
+    pub(super) fn is_past_of(&self, kill: &OomKill) -> bool {
+        self.over && self.is_about(kill)
     }
 
     /// Whether the first process of a pid namespace was among the victims: the kernel then kills
@@ -168,4 +187,44 @@ fn example(group: Option<bool>) -> Incident {
     Incident::new(1, Duration::from_secs(100), &kill, None, &|path| {
         path.to_owned()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Model;
+    use super::*;
+    use crate::kernel::unit::Bytes;
+    use crate::oom::Victim;
+    use crate::sample::Event;
+
+    #[test]
+    fn a_kill_of_before_is_kept_once_where_it_is_told_again() {
+        let kill = |second: u64, from| OomKill {
+            time: std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(second),
+            victims: vec![Victim {
+                pid: 7,
+                inner_pid: None,
+                comm: "a".to_owned(),
+                anon: Bytes(0),
+                file: Bytes(0),
+                shmem: Bytes(0),
+                uid: None,
+                oom_score_adj: None,
+                from,
+            }],
+            ..example(None).kill
+        };
+        let (logged, live) = (kill(100, Means::KernelLog), kill(101, Means::Tracepoint));
+        let sources = |model: &Model| -> Vec<Means> {
+            let incidents = model.incidents();
+            incidents.map(|of| of.kill.victims[0].from).collect()
+        };
+        let mut model = Model::default();
+        model.past_kills([&kill(50, Means::KernelLog), &logged]);
+        model.event(&Event::OomKill(Box::new(live)));
+        // Who was there has the better story; what was long before is another process.
+        assert_eq!(sources(&model), [Means::Tracepoint, Means::KernelLog]);
+        model.past_kills([&logged]);
+        assert_eq!(sources(&model), [Means::Tracepoint, Means::KernelLog]);
+    }
 }

@@ -138,6 +138,11 @@ impl Victim {
 }
 
 impl OomKill {
+    /// Whether this process is among the victims that are known.
+    pub fn has_killed(&self, pid: u32) -> bool {
+        self.victims.iter().any(|victim| victim.pid == pid)
+    }
+
     /// The path of the cgroup whose limit was hit, where that is known.
     pub fn limit_path(&self) -> Option<&Arc<str>> {
         match &self.fired.as_ref()?.value {

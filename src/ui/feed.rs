@@ -9,9 +9,12 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
 
 use super::Options;
+use super::state::LogReach;
 use super::watchdog::Watchdog;
 use crate::control::hook::{Hook, Says};
 use crate::model::{Happening, Model, NOTES, Note, What, tree};
+use crate::oom::OomKill;
+use crate::oom::past::PastKills;
 use crate::sample::live::Live;
 use crate::sample::{Event, Sample};
 
@@ -29,6 +32,8 @@ pub struct Feed {
     /// Whether there was a sample.
     has_sample: bool,
     root: Option<Arc<str>>,
+    /// What the kernel log had before, until the first sample: only then the model knows names.
+    pub past: Option<PastKills>,
 }
 
 /// What a loop was woken for.
@@ -74,7 +79,22 @@ impl Feed {
             root: options.root.clone(),
             end: options.duration.map(|duration| Instant::now() + duration),
             has_sample: false,
+            past: None,
         })
+    }
+
+    /// How far back the kernel log goes, which kills of before are read from.
+    pub fn log_reach(&self) -> LogReach {
+        match &self.past {
+            None => LogReach::Unread,
+            Some(past) => past.begins.map_or(LogReach::Boot, LogReach::Since),
+        }
+    }
+
+    /// Whether a kill was in what is shown.
+    fn is_shown(&self, kill: &OomKill) -> bool {
+        let root = self.root.as_deref();
+        root.is_none_or(|root| tree::is_in(&kill.path.value, root))
     }
 
     /// Waits for the next news. Cancelling the wait loses nothing.
@@ -143,7 +163,13 @@ impl Feed {
     /// Takes news into the model and gives what happened; `None` where they are the end.
     pub fn take_in(&mut self, news: News, model: &mut Model) -> Option<Vec<Happening>> {
         Some(match news {
-            News::Sample(sample) => model.fold(sample),
+            News::Sample(sample) => {
+                let happened = model.fold(sample);
+                if let Some(past) = self.past.take() {
+                    model.past_kills(past.kills.iter().filter(|kill| self.is_shown(kill)));
+                }
+                happened
+            }
             News::Event(event) => self.event(&event, model).into_iter().collect(),
             News::Note(note) => {
                 model.note(note);
@@ -163,8 +189,8 @@ impl Feed {
 
     /// Takes an event in, if it is about what is shown, and has the user's command told.
     fn event(&mut self, event: &Event, model: &mut Model) -> Option<Happening> {
-        if let (Event::OomKill(kill), Some(root)) = (event, &self.root)
-            && !tree::is_in(&kill.path.value, root)
+        if let Event::OomKill(kill) = event
+            && !self.is_shown(kill)
         {
             return None;
         }

@@ -4,7 +4,7 @@ mod settle;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ratatui::layout::Rect;
 
@@ -119,6 +119,18 @@ pub struct Excerpt {
     pub top: usize,
 }
 
+/// How far the kernel log reaches back, which kills of before are read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogReach {
+    /// It was not read.
+    #[default]
+    Unread,
+    /// To the boot.
+    Boot,
+    /// To this time: what was older was overwritten.
+    Since(SystemTime),
+}
+
 /// The state of the dashboard.
 #[derive(Debug, Clone, Default)]
 pub struct State {
@@ -140,6 +152,8 @@ pub struct State {
     pub order: Order,
     /// The OOM kills, known by their numbers.
     pub incidents: Listing,
+    /// How far back the kernel log goes.
+    pub log_reach: LogReach,
     /// What is seen of the chosen one.
     pub excerpt: Excerpt,
     /// The panel about the selected cgroup.

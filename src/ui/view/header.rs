@@ -317,6 +317,7 @@ fn hints(state: &State, room: usize) -> String {
             (&[Action::Back], "tree"),
             (&[Action::Up, Action::Down], "choose"),
             (&[Action::Detail], "its cgroup"),
+            (&[Action::SavePage], "save as HTML"),
         ],
     };
     let hints = hints.iter();

@@ -9,11 +9,13 @@ use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
-use super::{pad, put};
+use unicode_width::UnicodeWidthStr as _;
+
+use super::{pad, put, wrap};
 use crate::model::{Incident, Model};
 use crate::oom::words;
 use crate::text;
-use crate::ui::state::State;
+use crate::ui::state::{LogReach, State};
 use crate::ui::theme::Theme;
 
 /// Lines of the time axis: the kills, and the times.
@@ -71,8 +73,12 @@ pub fn last_top(state: &State, model: &Model) -> usize {
 pub(super) fn render(buffer: &mut Buffer, area: Rect, model: &Model, state: &State, theme: &Theme) {
     let incidents: Vec<&Incident> = model.incidents().collect();
     if incidents.is_empty() {
-        let text = "no OOM kill since the dashboard was opened";
-        put(buffer, area, 0, &Line::styled(text, theme.dim));
+        for (line, y) in wrap(&none(model, state), area.width.into(), area.width.into())
+            .into_iter()
+            .zip(0..area.height)
+        {
+            put(buffer, area, y, &Line::styled(line, theme.dim));
+        }
         return;
     }
     let at = state.incidents.at.min(incidents.len() - 1);
@@ -80,8 +86,12 @@ pub(super) fn render(buffer: &mut Buffer, area: Rect, model: &Model, state: &Sta
     let list = list(area, incidents.len());
     let page = usize::from(list.height).max(1);
     let top = state.incidents.top.clamp((at + 1).saturating_sub(page), at);
+    let times = incidents
+        .iter()
+        .map(|incident| when(incident, model).width());
+    let times = times.max().unwrap_or_default();
     for ((n, incident), y) in incidents.iter().enumerate().skip(top).zip(0..list.height) {
-        let line = entry(incident, model, list.width, theme);
+        let line = entry(incident, model, list.width, times, theme);
         put(buffer, list, y, &line);
         if n == at {
             let line = Rect::new(list.x, list.y + y, list.width, 1);
@@ -90,6 +100,21 @@ pub(super) fn render(buffer: &mut Buffer, area: Rect, model: &Model, state: &Sta
     }
     let below = below(area, incidents.len());
     chosen::render(buffer, below, model, incidents[at], state, theme);
+}
+
+/// What is said where there is no kill.
+fn none(model: &Model, state: &State) -> String {
+    let opened = "no OOM kill since the dashboard was opened";
+    match state.log_reach {
+        LogReach::Unread => format!(
+            "{opened}; of those before, `ringfence why` may know, as the kernel log cannot be read here"
+        ),
+        LogReach::Boot => format!("{opened}, and none in the kernel log"),
+        LogReach::Since(begins) => format!(
+            "{opened}, and none in the kernel log, which begins at {}",
+            model.date_and_clock(begins)
+        ),
+    }
 }
 
 /// `┄┄✖┄┄┄✖┄┄┄┄┄`, with the times at its ends; the chosen one is ◆.
@@ -127,25 +152,39 @@ fn axis(
         "◆",
         theme.alarm.add_modifier(Modifier::REVERSED),
     );
-    let begin = model.clock(sample.time.checked_sub(span).unwrap_or(sample.time));
+    let begin = model.date_and_clock(sample.time.checked_sub(span).unwrap_or(sample.time));
     let end = format!("now {}", model.clock(sample.time));
     let line = Rect {
         y: area.y + 1,
         ..area
     };
     if area.height > 1 {
+        let room = usize::from(width).saturating_sub(begin.width());
+        let text = begin + &pad(&end, room, true);
         put(
             buffer,
             Rect { height: 1, ..line },
             0,
-            &Line::styled(begin, theme.dim),
+            &Line::styled(text, theme.dim),
         );
-        let text = pad(&end, usize::from(width).saturating_sub(9), true);
-        buffer.set_string(line.x + 9.min(width), line.y, text, theme.dim);
     }
 }
 
-fn entry(incident: &Incident, model: &Model, width: u16, theme: &Theme) -> Line<'static> {
+/// `12:03:41`, or `2026-07-31` where that is another day.
+fn when(incident: &Incident, model: &Model) -> String {
+    let mut time = model.date_and_clock(incident.kill.time);
+    time.truncate(time.find(' ').unwrap_or(time.len()));
+    time
+}
+
+/// A line of the list, in which times have so many columns.
+fn entry(
+    incident: &Incident,
+    model: &Model,
+    width: u16,
+    times: usize,
+    theme: &Theme,
+) -> Line<'static> {
     let name = text::sanitise(&model.label(&incident.kill.path.value)).into_owned();
     let name_width = if width >= 60 { 16 } else { 10 };
     let mut about = match incident.kill.victims.first() {
@@ -161,9 +200,9 @@ fn entry(incident: &Incident, model: &Model, width: u16, theme: &Theme) -> Line<
     if incident.kill.kills > 1 {
         about = format!("{} killed: {about}", incident.kill.kills);
     }
-    let room = usize::from(width).saturating_sub(11 + name_width + 1);
+    let room = usize::from(width).saturating_sub(times + 3 + name_width + 1);
     Line::from(vec![
-        Span::styled(model.clock(incident.kill.time), theme.dim),
+        Span::styled(pad(&when(incident, model), times, false), theme.dim),
         Span::styled(" ✖ ", theme.alarm),
         Span::raw(pad(&name, name_width, false)),
         Span::raw(" "),

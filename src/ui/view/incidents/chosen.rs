@@ -33,7 +33,7 @@ pub(super) fn render(
     let wide = area.width >= BESIDE;
     let words = words(area);
     let lines = lines(
-        &details(incident, &|time| model.clock(time)),
+        &details(incident, &|time| model.date_and_clock(time)),
         words.width,
         theme,
     );
@@ -92,7 +92,7 @@ fn overflow(lines: &[Line<'_>], area: Rect) -> usize {
 
 /// The last line that can be the first on the screen.
 pub(super) fn last_top(area: Rect, model: &Model, incident: &Incident) -> usize {
-    let details = details(incident, &|time| model.clock(time));
+    let details = details(incident, &|time| model.date_and_clock(time));
     overflow(&lines(&details, words(area).width, &Theme::PLAIN), area)
 }
 
