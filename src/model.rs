@@ -263,7 +263,7 @@ impl Model {
             track.history.mark_oom(at);
         }
         let row = self.index.get(&kill.cgroup).map(|&at| &self.rows[at]);
-        let label = |path: &str| self.label(path).into_owned();
+        let label = |path: &str| self.full_label(path);
         let number = self.next_incident();
         let track = &self.tracks[&kill.path.value];
         let mut incident = Incident::new(number, at.unwrap_or_default(), kill, row, &label);
@@ -284,7 +284,7 @@ impl Model {
     fn killed_by_program(&mut self, kill: &OomKill) -> u64 {
         let at = self.since_boot(kill.time).unwrap_or_default();
         let number = self.next_incident();
-        let label = |path: &str| self.label(path).into_owned();
+        let label = |path: &str| self.full_label(path);
         let row = self.row(&kill.path.value);
         let mut incident = match row {
             Some(row) => {
@@ -358,6 +358,15 @@ impl Model {
             .get(path)
             .and_then(|track| track.called.as_deref());
         called.map_or_else(|| names::identify(path).label, Cow::Borrowed)
+    }
+
+    /// The same where nothing else on the line says in what it is: `web/worker` of what a container or a unit made below
+    /// itself. Foreign text.
+    pub fn full_label(&self, path: &str) -> String {
+        match names::made_by(path) {
+            Some((owner, below)) => format!("{}/{below}", self.label(owner)),
+            None => self.label(path).into_owned(),
+        }
     }
 
     /// Whose memory may meet a limit, and the limits above them: their `memory.stat` is needed for a

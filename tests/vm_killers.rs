@@ -87,6 +87,7 @@ fn systemd_oomd_kills_a_service_under_pressure() {
     }
     eprintln!("{}", dashboard.contents());
     for words in [
+        "✖ thrash.service/",
         "cgroup   /system.slice/thrash.service/job",
         "why      Killed /system.slice/thrash.service/job due to",
     ] {

@@ -39,7 +39,7 @@ impl Model {
     pub fn past(&mut self, kill: &OomKill) -> Happening {
         let number = self.next_incident();
         let at = self.since_boot(kill.time).unwrap_or_default();
-        let label = |path: &str| self.label(path).into_owned();
+        let label = |path: &str| self.full_label(path);
         let incident = Incident::of_past(number, at, kill, &label);
         incident::push(&mut self.incidents, incident);
         Happening {

@@ -153,6 +153,18 @@ pub fn identify(path: &str) -> Identity<'_> {
     }
 }
 
+/// The container, application or unit that made a cgroup below its own, and the path from there, which alone does not
+/// tell people where it is: `/system.slice/cron.service/job` is `job` of `/system.slice/cron.service`.
+pub fn made_by(path: &str) -> Option<(&str, &str)> {
+    let mut level = path;
+    while matches!(identify(level).role, Role::Inside | Role::Other) {
+        level = level.rsplit_once('/')?.0;
+    }
+    let is_group = identify(level).role == Role::Group;
+    let below = path.strip_prefix(level)?.strip_prefix('/')?;
+    (!is_group).then_some((level, below))
+}
+
 /// As much of an id as people say.
 pub fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)

@@ -121,6 +121,34 @@ fn nothing_is_allocated_where_nothing_changes() {
 }
 
 #[test]
+fn what_something_made_below_itself_leads_to_it() {
+    for (path, made) in [
+        (
+            "/system.slice/cron.service/job",
+            Some(("/system.slice/cron.service", "job")),
+        ),
+        ("/docker/0123/a/b", Some(("/docker/0123", "a/b"))),
+        (
+            "/docker/0123/init.scope",
+            Some(("/docker/0123", "init.scope")),
+        ),
+        (
+            "/ringfence.slice/web/worker",
+            Some(("/ringfence.slice/web", "worker")),
+        ),
+        ("/system.slice/cron.service", None),
+        ("/docker/0123", None),
+        ("/system.slice", None),
+        ("/user.slice/odd", None),
+        ("/odd/odder", None),
+        ("/", None),
+        ("", None),
+    ] {
+        assert_eq!(made_by(path), made, "{path}");
+    }
+}
+
+#[test]
 fn it_is_said_in_words() {
     for (path, words) in [
         ("/ringfence.slice/a", "ringfence workload"),

@@ -185,7 +185,7 @@ fn entry(
     times: usize,
     theme: &Theme,
 ) -> Line<'static> {
-    let name = text::sanitise(&model.label(&incident.kill.path.value)).into_owned();
+    let name = text::sanitise(&model.full_label(&incident.kill.path.value)).into_owned();
     let name_width = if width >= 60 { 16 } else { 10 };
     let mut about = match incident.kill.victims.first() {
         Some(victim) => text::sanitise(&words::about(victim, "")).into_owned(),
