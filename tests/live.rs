@@ -310,7 +310,7 @@ fn a_new_container_has_the_name_that_its_owner_keeps() {
     let last = seen.last().unwrap();
     assert_eq!(called(last, &docker).as_deref(), Some("web"));
     assert_eq!(called(last, "/system.slice"), None);
-    // Its tombstone still has it.
+    // Its last row still has it.
     fs::remove_dir_all(root.path().join(docker.trim_start_matches('/'))).unwrap();
     let seen = wait_for(&mut live, |sample| {
         sample

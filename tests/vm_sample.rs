@@ -161,7 +161,7 @@ fn has(sample: &Sample, path: &str) -> bool {
         .any(|row| &*row.path == path && alive(row))
 }
 
-fn tombs(sample: &Sample) -> impl Iterator<Item = &Arc<CgroupSample>> {
+fn vanished(sample: &Sample) -> impl Iterator<Item = &Arc<CgroupSample>> {
     sample
         .cgroups
         .iter()
@@ -259,20 +259,20 @@ fn tree_changes_are_seen_at_once() {
 
     child.remove();
     let removed = Instant::now();
-    let mut seen = wait_for(&mut live, |sample| tombs(sample).count() > 0);
+    let mut seen = wait_for(&mut live, |sample| vanished(sample).count() > 0);
     println!("rmdir seen after {:?}", removed.elapsed());
-    let tomb = tombs(seen.last().unwrap()).next().unwrap().clone();
-    assert_eq!(tomb.id, first.id);
-    assert_eq!(tomb.memory_max, Reading::Value(Limit::At(Bytes(20 * MIB))));
+    let gone = vanished(seen.last().unwrap()).next().unwrap().clone();
+    assert_eq!(gone.id, first.id);
+    assert_eq!(gone.memory_max, Reading::Value(Limit::At(Bytes(20 * MIB))));
     drop(child);
 
     let again = group.child("child");
     seen.extend(wait_for(&mut live, |sample| has(sample, path)));
     let last = seen.last().unwrap();
     assert_ne!(row(last, path).id, first.id);
-    assert_eq!(tombs(last).count(), 0);
+    assert_eq!(vanished(last).count(), 0);
     seen.dedup_by(|a, b| Arc::ptr_eq(a, b));
-    let all: usize = seen.iter().map(|sample| tombs(sample).count()).sum();
+    let all: usize = seen.iter().map(|sample| vanished(sample).count()).sum();
     assert_eq!(all, 1);
     drop(again);
 }
@@ -287,10 +287,10 @@ fn a_name_that_comes_back_between_two_sweeps_is_both() {
     child.remove();
     let child = group.child("child");
     let seen = wait_for(&mut live, |sample| {
-        has(sample, "/rf-swap/child") && tombs(sample).count() > 0
+        has(sample, "/rf-swap/child") && vanished(sample).count() > 0
     });
     let sample = seen.last().unwrap();
-    assert_eq!(tombs(sample).next().unwrap().id, old);
+    assert_eq!(vanished(sample).next().unwrap().id, old);
     assert_ne!(row(sample, "/rf-swap/child").id, old);
     drop(child);
 }
@@ -314,7 +314,7 @@ fn a_storm_of_cgroups_leaves_the_tree_right() {
         }
     }
     let wanted = |sample: &Sample| {
-        sample.cgroups.len() - tombs(sample).count() == 2 + kept.len()
+        sample.cgroups.len() - vanished(sample).count() == 2 + kept.len()
             && kept.iter().all(|child| has(sample, &child.path()))
     };
     let seen = wait_for(&mut live, wanted);

@@ -48,13 +48,13 @@ pub enum Bound {
 /// A remark on a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remark {
-    /// How grave it is.
+    /// How serious it is.
     pub gravity: Gravity,
     /// One sentence, without the knob's name.
     pub text: String,
 }
 
-/// How grave a remark is.
+/// How serious a remark is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Gravity {
     /// Good to know.

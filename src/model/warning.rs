@@ -261,7 +261,7 @@ impl Watch {
     }
 
     /// Clears the warnings of those who are gone.
-    fn bury(&mut self, now: Duration, alive: &HashSet<CgroupId>) -> Vec<Said> {
+    fn clear_removed(&mut self, now: Duration, alive: &HashSet<CgroupId>) -> Vec<Said> {
         let mut said = Vec::new();
         for at in (0..self.standing.len()).rev() {
             if !alive.contains(&self.standing[at].warning.cgroup) {
@@ -309,7 +309,7 @@ impl Model {
             .filter(|cgroup| cgroup.presence == Presence::Alive)
             .map(|cgroup| cgroup.id)
             .collect();
-        said.extend(self.watch.bury(now, &alive));
+        said.extend(self.watch.clear_removed(now, &alive));
         said.into_iter()
             .map(|what| self.say(sample.time, what))
             .collect()

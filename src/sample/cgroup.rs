@@ -19,7 +19,7 @@ pub enum Presence {
     #[default]
     Alive,
     /// It vanished mid-sweep (or since the last one); its readings are the last known ones. Such a
-    /// tombstone is in one sample only.
+    /// row is in one sample only.
     Vanished,
 }
 

@@ -5,7 +5,7 @@
 //!    counters of the cgroups concerned are read at once.
 //! 2. A local counter that rose is a kill in that very cgroup.
 //! 3. A hierarchical counter that rose by more than the local ones below it is a kill in a cgroup that
-//!    vanished before it was read: what is told of victims names it, or it is the last one that died there.
+//!    vanished before it was read: what is told of victims names it, or it is the last one that was removed there.
 //! 4. What is told of victims is joined by cgroup path and pid. It may come before or after the counter, so
 //!    a kill waits for it, for [`GRACE`] at most, or [`LOG_GRACE`].
 //!
@@ -39,8 +39,8 @@ const GRACE: Duration = Duration::from_millis(100);
 const LOG_GRACE: Duration = Duration::from_millis(500);
 /// How long a group that seems whole waits for more of it.
 const GROUP_GRACE: Duration = Duration::from_millis(20);
-/// How long the dead are remembered.
-const REMEMBER_DEAD: Duration = Duration::from_mins(1);
+/// How long removed cgroups are remembered.
+const REMEMBER_REMOVED: Duration = Duration::from_mins(1);
 /// How long a kill that was told without its victim keeps the victim's late line from counting as another.
 const OWED_FOR: Duration = Duration::from_secs(1);
 
@@ -57,12 +57,12 @@ pub struct Oom {
     dirty: BTreeSet<CgroupId>,
     /// Cgroups that counted kills below them that no cgroup was found for yet.
     unexplained: HashMap<CgroupId, Instant>,
-    graves: VecDeque<Grave>,
+    removed: VecDeque<RemovedCgroup>,
     owed: HashMap<Arc<str>, (u64, Instant)>,
     pids: Vec<u32>,
     /// When [`settle`](Self::settle) was last called.
     settled: Option<Instant>,
-    /// Counts looks and deaths, to know which came first.
+    /// Counts looks and removals, to know which came first.
     step: u64,
 }
 
@@ -104,11 +104,12 @@ fn read_procs(node: &mut Node, reader: &mut Reader, pids: &mut Vec<u32>) -> bool
 
 /// A cgroup that is gone.
 #[derive(Debug, Clone)]
-struct Grave {
+struct RemovedCgroup {
     cgroup: CgroupId,
     path: Arc<str>,
     memory_max: Option<Limit<Bytes>>,
-    died: Instant,
+    /// When that was noticed.
+    at: Instant,
     /// The step at which that was noticed.
     step: u64,
 }
@@ -123,7 +124,7 @@ impl Oom {
             pending: Vec::new(),
             dirty: BTreeSet::new(),
             unexplained: HashMap::new(),
-            graves: VecDeque::new(),
+            removed: VecDeque::new(),
             owed: HashMap::new(),
             pids: Vec::new(),
             settled: None,
@@ -159,7 +160,13 @@ impl Oom {
     }
 
     /// Remembers a cgroup that is gone. `last` is its row in the last sample.
-    pub fn died(&mut self, tree: &Tree, id: CgroupId, last: Option<&CgroupSample>, now: Instant) {
+    pub fn cgroup_removed(
+        &mut self,
+        tree: &Tree,
+        id: CgroupId,
+        last: Option<&CgroupSample>,
+        now: Instant,
+    ) {
         let Some(node) = tree.node(id) else { return };
         let memory_max = last.and_then(|row| row.memory_max.value().copied());
         self.remember(id, Arc::clone(&node.path), memory_max, now);
@@ -181,25 +188,25 @@ impl Oom {
         now: Instant,
     ) {
         self.step += 1;
-        self.graves.push_back(Grave {
+        self.removed.push_back(RemovedCgroup {
             cgroup,
             path,
             memory_max,
-            died: now,
+            at: now,
             step: self.step,
         });
         while self
-            .graves
+            .removed
             .front()
-            .is_some_and(|grave| now.duration_since(grave.died) > REMEMBER_DEAD)
-            || self.graves.len() > 4096
+            .is_some_and(|gone| now.duration_since(gone.at) > REMEMBER_REMOVED)
+            || self.removed.len() > 4096
         {
-            self.graves.pop_front();
+            self.removed.pop_front();
         }
     }
 
     /// Looks at the counters of one cgroup, as part of a sweep or because of a notification. A cgroup
-    /// that is gone is buried.
+    /// that is gone is marked as removed.
     pub fn look(&mut self, tree: &mut Tree, id: CgroupId, now: Instant) {
         let Some((node, reader)) = tree.node_mut(id) else {
             return;
@@ -208,7 +215,7 @@ impl Oom {
             return;
         }
         let Ok(look) = node.counters.look(&mut node.handle, reader, now) else {
-            tree.bury(id);
+            tree.mark_removed(id);
             return;
         };
         if look.kills > 0 {
@@ -380,12 +387,12 @@ impl Oom {
             let counted = living(tree, &path)
                 .filter_map(|id| tree.node(id))
                 .any(|node| node.counters.counts());
-            let grave = self.grave(|grave| grave.path == path);
-            let (cgroup, max) = match (tree.by_path(&path), grave) {
+            let gone = self.last_removed(|gone| gone.path == path);
+            let (cgroup, max) = match (tree.by_path(&path), gone) {
                 // A counter has told it, or will at the next look.
                 _ if counted => continue,
                 (Some(id), _) => (id, None),
-                (None, Some(grave)) => (grave.cgroup, grave.memory_max),
+                (None, Some(gone)) => (gone.cgroup, gone.memory_max),
                 // Outside of what is looked at.
                 (None, None) => continue,
             };

@@ -154,8 +154,8 @@ impl Sweep<'_> {
 }
 
 /// The row of a cgroup that is gone: the last that was known of it.
-pub(super) fn tombstone(node: &mut Node, last: Option<&CgroupSample>) -> CgroupSample {
-    node.life = Life::Mourned;
+pub(super) fn vanished(node: &mut Node, last: Option<&CgroupSample>) -> CgroupSample {
+    node.life = Life::Shown;
     let mut row = last.cloned().unwrap_or_else(|| {
         CgroupSample::unread(node.handle.id(), node.parent, Arc::clone(&node.path))
     });

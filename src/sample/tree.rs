@@ -24,7 +24,7 @@ pub(super) struct Node {
     pub parent: Option<CgroupId>,
     pub path: Arc<str>,
     pub depth: usize,
-    /// By name, then identity: a dead child may share its name with its successor.
+    /// By name, then identity: a removed child may share its name with its successor.
     children: BTreeSet<(OsString, CgroupId)>,
     watch: Option<WatchDescriptor>,
     pub life: Life,
@@ -43,9 +43,9 @@ pub(super) struct Node {
 pub(super) enum Life {
     Alive,
     /// Gone, and no sample has said so yet.
-    Dead,
+    Removed,
     /// Gone, and a sample said so.
-    Mourned,
+    Shown,
 }
 
 /// What has to be read again although it is not read at every sweep.
@@ -71,8 +71,8 @@ pub(super) struct Tree {
     by_path: HashMap<Arc<str>, CgroupId>,
     /// Depth first by name; `None` after a change.
     order: Option<Arc<[CgroupId]>>,
-    /// The dead that nobody has taken note of yet.
-    pub died: Vec<CgroupId>,
+    /// The removed ones that nobody has taken note of yet.
+    pub removed: Vec<CgroupId>,
     /// What the user should know, once.
     pub notices: Vec<String>,
     is_watch_limit_said: bool,
@@ -108,7 +108,7 @@ impl Tree {
             by_watch: HashMap::new(),
             by_path: HashMap::new(),
             order: None,
-            died: Vec::new(),
+            removed: Vec::new(),
             notices,
             is_watch_limit_said: false,
         };
@@ -152,7 +152,7 @@ impl Tree {
         std::iter::successors(Some(id), |id| self.nodes.get(id)?.parent)
     }
 
-    /// The cgroup and all below it, the dead included, depth first.
+    /// The cgroup and all below it, the removed ones included, depth first.
     pub fn subtree(&self, id: CgroupId) -> Vec<CgroupId> {
         let mut order = Vec::new();
         let mut stack = vec![id];
@@ -190,7 +190,7 @@ impl Tree {
             return false;
         }
         if let Some(known) = known {
-            self.bury(known);
+            self.mark_removed(known);
         }
         if now.is_some() {
             self.add(parent, name, true);
@@ -368,8 +368,8 @@ impl Tree {
         }
     }
 
-    /// A cgroup is gone, and with it all that was below it.
-    pub fn bury(&mut self, id: CgroupId) {
+    /// Takes note that a cgroup is gone, and with it all that was below it.
+    pub fn mark_removed(&mut self, id: CgroupId) {
         for id in self.subtree(id) {
             let Some(node) = self.nodes.get_mut(&id) else {
                 continue;
@@ -377,8 +377,8 @@ impl Tree {
             if node.life != Life::Alive {
                 continue;
             }
-            node.life = Life::Dead;
-            self.died.push(id);
+            node.life = Life::Removed;
+            self.removed.push(id);
             if self.by_path.get(&node.path) == Some(&id) {
                 self.by_path.remove(&node.path);
             }
@@ -391,13 +391,13 @@ impl Tree {
         }
     }
 
-    /// Forgets the dead that a sample has shown. Says which.
-    pub fn forget_mourned(&mut self, shown: &[CgroupId]) {
+    /// Forgets the removed ones that a sample has shown. Says which.
+    pub fn forget_shown(&mut self, shown: &[CgroupId]) {
         for &id in shown {
             if self
                 .nodes
                 .get(&id)
-                .is_none_or(|node| node.life != Life::Mourned)
+                .is_none_or(|node| node.life != Life::Shown)
             {
                 continue;
             }
@@ -471,7 +471,7 @@ mod tests {
         assert_eq!(missed("e").as_deref(), Some("/e"));
         assert_eq!(missed("a"), None);
         // What goes leaves its watch to the next.
-        tree.bury(a);
+        tree.mark_removed(a);
         make("d");
         assert!(tree.look_at_child(tree.root, OsStr::new("d")));
         assert!(is_watched(&tree, tree.by_path("/d").unwrap()));

@@ -93,7 +93,10 @@ impl Shelf {
             return Vec::new();
         }
         place::sweep_left();
-        let told = left.iter().filter_map(|(dir, _)| bury(dir)).collect();
+        let told = left
+            .iter()
+            .filter_map(|(dir, _)| finish_left(dir))
+            .collect();
         drop(lock);
         told
     }
@@ -299,7 +302,7 @@ fn wait_for_readers(dir: &Path) {
 }
 
 /// The end of a workload whose supervisor was killed, in one sentence.
-fn bury(dir: &Path) -> Option<String> {
+fn finish_left(dir: &Path) -> Option<String> {
     let Ok(mut record) = read(dir) else {
         // Its supervisor did not come to writing.
         let _ = fs::remove_dir_all(dir);

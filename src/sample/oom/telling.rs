@@ -175,7 +175,7 @@ impl Oom {
         pending
             .memory_max
             .filter(|_| *path == pending.path.value)
-            .or_else(|| self.grave(|grave| grave.path == *path)?.memory_max)
+            .or_else(|| self.last_removed(|gone| gone.path == *path)?.memory_max)
     }
 }
 

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{GRACE, Grave, Oom};
+use super::{GRACE, Oom, RemovedCgroup};
 use crate::kernel::cgroup::CgroupId;
 use crate::oom::{Fact, Means};
 use crate::sample::tree::{Life, Tree};
 
-/// Longer ago than this, a dead cgroup has nothing to do with a kill that is counted now.
-const DIED_WITHIN: Duration = Duration::from_secs(5);
+/// Longer ago than this, a removed cgroup has nothing to do with a kill that is counted now.
+const REMOVED_WITHIN: Duration = Duration::from_secs(5);
 
 impl Oom {
     /// Finds cgroups for kills that only an ancestor counted.
@@ -28,7 +28,7 @@ impl Oom {
                     self.look(tree, below, now);
                 }
             }
-            while unexplained(tree, id) > 0 && self.blame_the_dead(tree, id, since, now) {}
+            while unexplained(tree, id) > 0 && self.blame_removed(tree, id, since, now) {}
             if unexplained(tree, id) == 0 {
                 self.unexplained.remove(&id);
             }
@@ -36,7 +36,7 @@ impl Oom {
     }
 
     /// Finds a vanished cgroup below `id` for kills that only `id` counted. Says whether it found one.
-    fn blame_the_dead(
+    fn blame_removed(
         &mut self,
         tree: &mut Tree,
         id: CgroupId,
@@ -61,8 +61,8 @@ impl Oom {
                 .then(|| Fact::new(Arc::clone(path), kill.means()))
         });
         if let Some(path) = named {
-            let grave = self.grave(|grave| grave.path == path.value);
-            let (cgroup, max) = grave.map_or((id, None), |grave| (grave.cgroup, grave.memory_max));
+            let gone = self.last_removed(|gone| gone.path == path.value);
+            let (cgroup, max) = gone.map_or((id, None), |gone| (gone.cgroup, gone.memory_max));
             self.count(tree, cgroup, path, max, id, 1, now);
             self.join();
             return true;
@@ -72,23 +72,28 @@ impl Oom {
             return false;
         }
         let explained_at = node.counters.explained_at;
-        let recent = |grave: &Grave| {
-            grave.path.starts_with(&prefix)
-                && grave.step > explained_at
-                && now.duration_since(grave.died) < DIED_WITHIN
+        let recent = |gone: &RemovedCgroup| {
+            gone.path.starts_with(&prefix)
+                && gone.step > explained_at
+                && now.duration_since(gone.at) < REMOVED_WITHIN
         };
-        let (cgroup, path, max) = self.grave(recent).map_or((id, own_path, None), |grave| {
-            (grave.cgroup, grave.path, grave.memory_max)
-        });
+        let (cgroup, path, max) = self
+            .last_removed(recent)
+            .map_or((id, own_path, None), |gone| {
+                (gone.cgroup, gone.path, gone.memory_max)
+            });
         let kills = unexplained(tree, id);
         let path = Fact::new(path, Means::Inferred);
         self.count(tree, cgroup, path, max, id, kills, now);
         true
     }
 
-    /// The last that died and fits.
-    pub(super) fn grave(&self, fits: impl Fn(&Grave) -> bool) -> Option<Grave> {
-        self.graves.iter().rev().find(|grave| fits(grave)).cloned()
+    /// The last cgroup that was removed and fits.
+    pub(super) fn last_removed(
+        &self,
+        fits: impl Fn(&RemovedCgroup) -> bool,
+    ) -> Option<RemovedCgroup> {
+        self.removed.iter().rev().find(|gone| fits(gone)).cloned()
     }
 }
 

@@ -53,7 +53,7 @@ impl Worker {
         for id in populated {
             self.oom.remember_processes(tree, id, now);
         }
-        self.mourn(tree, now);
+        self.take_removed(tree, now);
         for text in self.sources.read(&mut self.oom, tree, now) {
             self.notice(text);
         }
@@ -61,7 +61,7 @@ impl Worker {
         for kill in self.oom.settle(tree, now) {
             let _ = self.events.send(Event::OomKill(Box::new(kill)));
         }
-        self.mourn(tree, now);
+        self.take_removed(tree, now);
         for text in std::mem::take(&mut tree.notices) {
             self.notice(text);
         }
@@ -133,13 +133,13 @@ impl Worker {
     }
 
     /// Takes note of the cgroups that are gone.
-    pub(super) fn mourn(&mut self, tree: &mut Tree, now: Instant) {
-        for id in std::mem::take(&mut tree.died) {
+    pub(super) fn take_removed(&mut self, tree: &mut Tree, now: Instant) {
+        for id in std::mem::take(&mut tree.removed) {
             let last = self
                 .previous
                 .as_ref()
                 .and_then(|previous| previous.cgroup(id));
-            self.oom.died(tree, id, last, now);
+            self.oom.cgroup_removed(tree, id, last, now);
             self.timing.want_early(now);
         }
     }

@@ -8,7 +8,7 @@ use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::hierarchy::read_words;
 use crate::kernel::host;
 use crate::kernel::unit::{Limit, Reading};
-use crate::sample::sweep::{Sweep, tombstone};
+use crate::sample::sweep::{Sweep, vanished};
 use crate::sample::tree::{Life, Tree};
 use crate::sample::{CgroupSample, HostSample, Sample};
 
@@ -45,8 +45,8 @@ impl Worker {
                 rows.push(row);
             }
         }
-        self.mourn(tree, Instant::now());
-        tree.forget_mourned(&shown);
+        self.take_removed(tree, Instant::now());
+        tree.forget_shown(&shown);
         self.namer.name(&mut rows);
         if let Some(text) = self.stalls.follow(tree, &rows, started) {
             self.notice(text);
@@ -89,10 +89,10 @@ impl Worker {
                 let same = last.filter(|last| ***last == row);
                 return Some(same.map_or_else(|| Arc::new(row), Arc::clone));
             }
-            tree.bury(id);
+            tree.mark_removed(id);
         }
         let (node, _) = tree.node_mut(id)?;
-        (node.life == Life::Dead).then(|| tombstone(node, last.map(Arc::as_ref)).into())
+        (node.life == Life::Removed).then(|| vanished(node, last.map(Arc::as_ref)).into())
     }
 
     /// Whoever lives below a memory limit may be killed before we can ask for his inner pid: asks where
