@@ -222,7 +222,7 @@ impl Tracer {
 
 fn every_call_fails_once(flags: &[&str], whose: Whose) {
     let host = Host::new();
-    let step = extent(19, 1);
+    let step = extent(29, 1);
     let mut seen: BTreeMap<i64, usize> = BTreeMap::new();
     let mut ways: BTreeMap<String, usize> = BTreeMap::new();
     let mut put_right = 0;
