@@ -285,7 +285,7 @@ const NO_TRACE: &str = "umount /sys/kernel/tracing;";
 
 #[test]
 fn a_thousand_with_the_log_and_the_tracepoint() {
-    let told = storm(extent(40, 200), true, "");
+    let told = storm(extent(60, 200), true, "");
     // Whose victims were reaped before anybody looked, nothing says, as the log holds summaries back.
     let named = told.pids.len() as u64;
     assert!(named > told.kills / 4 * 3, "{named} victims are named");

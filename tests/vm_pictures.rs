@@ -55,7 +55,7 @@ fn each_view_is_saved_by_key() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut dashboard = Dashboard::start_in(folder.path(), &["demo", "--theme", "dark"]);
     dashboard.resize(30, 120);
-    // So many kills that its charts tell something.
+    // For pictures that are kept, so many that the charts tell something.
     let kills = std::env::var("RINGFENCE_KILLS").map_or(1, |kills| kills.parse().expect("kills"));
     let events = "/sys/fs/cgroup/ringfence.slice/leaker/memory.events";
     let deadline = Instant::now() + Duration::from_secs(30 + 30 * kills);

@@ -281,13 +281,14 @@ fn what_cannot_start_is_said_and_nothing_is_left() {
 #[test]
 fn leaving_the_dashboard_stops_the_workloads_and_says_how_they_fared() {
     let host = Host::new();
+    // The leaker waits, so that its first restart is not pushed off the event log at once by those that follow.
     let file = file(
         "[workload.spinner]\ncommand = ['sh', '-c', 'while :; do :; done']\ncpus = 0.2\nmemory = '16m'\n\
-         [workload.leaker]\ncommand = ['tail', '/dev/zero']\nmemory = '24m'\nrestart = 'on-failure'\n",
+         [workload.leaker]\ncommand = ['sh', '-c', 'sleep 5; exec tail /dev/zero']\nmemory = '24m'\nrestart = 'on-failure'\n",
     );
     let mut dashboard = Dashboard::start(&["up", file.path().to_str().expect("utf-8")]);
     dashboard.wait("the kill and the restart", |screen| {
-        screen.contains("✖ OOM kill  leaker  pid ") && screen.contains("leaker  starts again in ")
+        screen.contains("✖ OOM kill  leaker  pid ") && screen.contains("leaker  starts again in 1s")
     });
     dashboard.wait_for("● spinner");
     dashboard.keys("q");
