@@ -134,7 +134,7 @@ pub fn run(args: &Args) -> Result<i32> {
     };
     let native = built.iter().filter(|built| !built.name.starts_with("vm_"));
     for program in native {
-        let suite = test.on_host(suite_name(program), &program.path, &host::workspace_dir())?;
+        let suite = test.host_suite(suite_name(program), &program.path, &host::workspace_dir())?;
         test.watch(suite)?;
     }
     if wanted("doc") {
@@ -233,7 +233,7 @@ impl Test<'_> {
                 continue;
             }
             let name = format!("xtask {}", program.name);
-            let mut suite = self.on_host(name, &program.path, &folder)?;
+            let mut suite = self.host_suite(name, &program.path, &folder)?;
             if program.name == OWN_GUESTS {
                 suite.command.arg(ONE_AT_A_TIME);
                 of_guests = Some(suite);
@@ -245,7 +245,7 @@ impl Test<'_> {
     }
 
     /// The suite of a test program of this host.
-    fn on_host(&self, name: String, program: &Path, folder: &Path) -> Result<HostSuite> {
+    fn host_suite(&self, name: String, program: &Path, folder: &Path) -> Result<HostSuite> {
         let mut command = host::dying_with_us(program)?;
         command
             .current_dir(folder)
