@@ -363,10 +363,9 @@ impl Model {
     /// The same where nothing else on the line says in what it is: `web/worker` of what a container or a unit made below
     /// itself. Foreign text.
     pub fn full_label(&self, path: &str) -> String {
-        match names::made_by(path) {
-            Some((owner, below)) => format!("{}/{below}", self.label(owner)),
-            None => self.label(path).into_owned(),
-        }
+        let level = names::named_level(path).map_or(path, |(level, _)| level);
+        let below = path.strip_prefix(level).unwrap_or_default();
+        format!("{}{below}", self.label(level))
     }
 
     /// Whose memory may meet a limit, and the limits above them: their `memory.stat` is needed for a
@@ -421,20 +420,19 @@ impl Model {
 
     /// A time of day for people: `12:03:41`, in the model's time zone.
     pub fn clock(&self, time: SystemTime) -> String {
-        clock::local(time, self.utc_offset).split_off("2026-07-31T".len())
+        clock::local(time, self.utc_offset).1
     }
 
-    /// The same with its date, where that is not the one of the newest sample: `2026-07-31 12:03:41`.
+    /// The date of a time that is not of the newest sample's day: `2026-07-31`, in the model's time zone.
+    pub fn other_day(&self, time: SystemTime) -> Option<String> {
+        let day = |time| clock::local(time, self.utc_offset).0;
+        let today = day(self.sample.as_ref()?.time);
+        Some(day(time)).filter(|day| *day != today)
+    }
+
+    /// The same as [`clock`](Self::clock), with its date where that is another one: `2026-07-31 12:03:41`.
     pub fn date_and_clock(&self, time: SystemTime) -> String {
-        let day = |time| {
-            clock::local(time, self.utc_offset)
-                .split_once('T')
-                .map(|(day, _)| day.to_owned())
-        };
-        let today = self.sample.as_ref().and_then(|sample| day(sample.time));
-        match day(time) {
-            day if today.is_none() || day == today => self.clock(time),
-            _ => clock::local(time, self.utc_offset).replace('T', " "),
-        }
+        let day = self.other_day(time);
+        day.map_or_else(String::new, |day| day + " ") + &self.clock(time)
     }
 }

@@ -13,7 +13,6 @@ pub mod units;
 pub mod workloads;
 
 use std::borrow::Cow;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -22,7 +21,6 @@ use serde::Serialize;
 use crate::kernel::cgroup::is_in;
 use crate::names;
 use crate::names::local::Names;
-use crate::names::owner::Role;
 use crate::oom::OomKill;
 
 /// What is told of one death within this time is of one death: an exit is written down after the kill.
@@ -334,15 +332,8 @@ struct Called {
 impl Called {
     /// By its path from the v2 root, or by its unit. In a container, that container is meant; in a unit, that unit.
     fn new(path: &str, names: &mut Names) -> Self {
-        let levels = Path::new(path).ancestors().filter_map(Path::to_str);
-        let owned =
-            levels
-                .map(|level| (level, names::identify(level)))
-                .find(|(level, identity)| {
-                    // A slice only holds what died.
-                    identity.id.is_some() && (*level == path || identity.role != Role::Group)
-                });
-        let (path, identity) = owned.unwrap_or_else(|| (path, names::identify(path)));
+        let (path, identity) =
+            names::named_level(path).unwrap_or_else(|| (path, names::identify(path)));
         let last = path.rsplit('/').next().unwrap_or(path);
         let name = names.of_removed(path, Instant::now());
         Self {

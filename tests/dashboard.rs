@@ -28,7 +28,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ringfence::model::Model;
 use ringfence::sample::CgroupSample;
-use ringfence::ui::state::{Screen, State};
+use ringfence::ui::state::{LogReach, Screen, State};
 use ringfence::ui::tabs::View;
 use ringfence::ui::theme::Theme;
 use ringfence::ui::update::{Effect, Message, update};
@@ -231,6 +231,56 @@ fn incidents_say_all_that_is_known_and_what_is_not() {
             let dashboard = Dashboard::new("incidents", width, height).keys(&format!("4{keys}"));
             insta::assert_snapshot!(
                 format!("incident_{name}_{width}x{height}"),
+                dashboard.screen()
+            );
+        }
+    }
+}
+
+/// A dashboard without kills, three days after the beginning of the scenarios.
+fn three_days_later(width: u16, height: u16) -> Dashboard {
+    let mut dashboard = Dashboard::new("throttled", width, height);
+    let mut sample = dashboard.model.sample().unwrap().clone();
+    sample.time += Duration::from_hours(72);
+    sample.since_boot += Duration::from_hours(72);
+    dashboard.model.fold(Arc::new(sample));
+    dashboard
+}
+
+#[test]
+fn kills_of_another_day_have_their_date() {
+    let known = model("incidents");
+    let mut logged: Vec<_> = known
+        .incidents()
+        .map(|of| of.kill.clone())
+        .take(2)
+        .collect();
+    logged.reverse();
+    logged[1].time += Duration::from_hours(70);
+    for (width, height) in SIZES {
+        let mut dashboard = three_days_later(width, height);
+        dashboard.model.past_kills(&logged);
+        let dashboard = dashboard.keys("4j");
+        insta::assert_snapshot!(format!("past_kills_{width}x{height}"), dashboard.screen());
+    }
+}
+
+#[test]
+fn where_there_is_no_kill_it_says_how_far_back_it_knows() {
+    for (width, height) in SIZES {
+        let mut dashboard = three_days_later(width, height).keys("4");
+        let now = dashboard.model.sample().unwrap().time;
+        for (name, reach) in [
+            ("unread", LogReach::Unread),
+            ("boot", LogReach::Boot),
+            (
+                "overwritten",
+                LogReach::Since(now - Duration::from_hours(50)),
+            ),
+        ] {
+            dashboard.state.log_reach = reach;
+            insta::assert_snapshot!(
+                format!("no_kills_{name}_{width}x{height}"),
                 dashboard.screen()
             );
         }

@@ -26,19 +26,19 @@ pub fn utc_offset() -> i32 {
 /// The last second of the year 9999, in seconds since 1970: later ones have no date.
 const LATEST: u64 = 253_402_300_799;
 
-/// The date and the time of day on a clock so many seconds ahead of UTC: `2026-07-31T16:23:59`. A time that it cannot
-/// show becomes the next one that it can: 1970 and 9999 are its ends.
-pub fn local(time: SystemTime, utc_offset: i32) -> String {
+/// The date and the time of day on a clock so many seconds ahead of UTC: `2026-07-31` and `16:23:59`. A time that it
+/// cannot show becomes the next one that it can: 1970 and 9999 are its ends.
+pub fn local(time: SystemTime, utc_offset: i32) -> (String, String) {
     let seconds = time
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
         .saturating_add_signed(utc_offset.into())
         .min(LATEST);
     let shifted = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-    let mut text = humantime::format_rfc3339_seconds(shifted).to_string();
+    let mut date = humantime::format_rfc3339_seconds(shifted).to_string();
+    let time = date.split_off("2026-07-31".len());
     // It is no longer UTC.
-    text.pop();
-    text
+    (date, time.trim_matches(['T', 'Z']).to_owned())
 }
 
 #[cfg(test)]
@@ -57,7 +57,8 @@ mod tests {
             (LATEST, 3600, "9999-12-31T23:59:59"),
         ] {
             let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-            assert_eq!(local(time, offset), expected);
+            let (date, time) = local(time, offset);
+            assert_eq!(format!("{date}T{time}"), expected);
         }
     }
 }

@@ -7,6 +7,7 @@
 mod part;
 
 use std::borrow::Cow;
+use std::path::Path;
 
 use self::part::{Above, Part, classify};
 use super::systemd;
@@ -153,16 +154,15 @@ pub fn identify(path: &str) -> Identity<'_> {
     }
 }
 
-/// The container, application or unit that made a cgroup below its own, and the path from there, which alone does not
-/// tell people where it is: `/system.slice/cron.service/job` is `job` of `/system.slice/cron.service`.
-pub fn made_by(path: &str) -> Option<(&str, &str)> {
-    let mut level = path;
-    while matches!(identify(level).role, Role::Inside | Role::Other) {
-        level = level.rsplit_once('/')?.0;
-    }
-    let is_group = identify(level).role == Role::Group;
-    let below = path.strip_prefix(level)?.strip_prefix('/')?;
-    (!is_group).then_some((level, below))
+/// The nearest level of a path that its owner has a name for: the cgroup itself, or the container, application or unit that
+/// made it below its own. A slice only holds what is below it.
+pub fn named_level(path: &str) -> Option<(&str, Identity<'_>)> {
+    let levels = Path::new(path).ancestors().filter_map(Path::to_str);
+    levels
+        .map(|level| (level, identify(level)))
+        .find(|(level, identity)| {
+            identity.id.is_some() && (*level == path || identity.role != Role::Group)
+        })
 }
 
 /// As much of an id as people say.

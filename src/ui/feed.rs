@@ -83,7 +83,7 @@ impl Feed {
         })
     }
 
-    /// How far back the kernel log goes, which kills of before are read from.
+    /// How far back the kernel log goes, which kills of before are read from; known until the first sample.
     pub fn log_reach(&self) -> LogReach {
         match &self.past {
             None => LogReach::Unread,

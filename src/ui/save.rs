@@ -125,10 +125,11 @@ pub fn write(folder: &Path, name: &str, extension: &str, text: &str) -> io::Resu
 
 /// `ringfence-20260731-142359`, in a time zone so many seconds ahead of UTC.
 pub fn name(time: SystemTime, utc_offset: i32) -> String {
-    let time = clock::local(time, utc_offset);
+    let (date, time) = clock::local(time, utc_offset);
     format!(
-        "ringfence-{}",
-        time.replace(['-', ':'], "").replace('T', "-")
+        "ringfence-{}-{}",
+        date.replace('-', ""),
+        time.replace(':', "")
     )
 }
 

@@ -8,7 +8,6 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
-
 use unicode_width::UnicodeWidthStr as _;
 
 use super::{pad, put, wrap};
@@ -73,10 +72,9 @@ pub fn last_top(state: &State, model: &Model) -> usize {
 pub(super) fn render(buffer: &mut Buffer, area: Rect, model: &Model, state: &State, theme: &Theme) {
     let incidents: Vec<&Incident> = model.incidents().collect();
     if incidents.is_empty() {
-        for (line, y) in wrap(&none(model, state), area.width.into(), area.width.into())
-            .into_iter()
-            .zip(0..area.height)
-        {
+        let width = area.width.into();
+        let lines = wrap(&none(model, state), width, width);
+        for (line, y) in lines.into_iter().zip(0..area.height) {
             put(buffer, area, y, &Line::styled(line, theme.dim));
         }
         return;
@@ -107,7 +105,7 @@ fn none(model: &Model, state: &State) -> String {
     let opened = "no OOM kill since the dashboard was opened";
     match state.log_reach {
         LogReach::Unread => format!(
-            "{opened}; of those before, `ringfence why` may know, as the kernel log cannot be read here"
+            "{opened}; the kernel log cannot be read: `ringfence why` may know of older ones"
         ),
         LogReach::Boot => format!("{opened}, and none in the kernel log"),
         LogReach::Since(begins) => format!(
@@ -172,9 +170,8 @@ fn axis(
 
 /// `12:03:41`, or `2026-07-31` where that is another day.
 fn when(incident: &Incident, model: &Model) -> String {
-    let mut time = model.date_and_clock(incident.kill.time);
-    time.truncate(time.find(' ').unwrap_or(time.len()));
-    time
+    let time = incident.kill.time;
+    model.other_day(time).unwrap_or_else(|| model.clock(time))
 }
 
 /// A line of the list, in which times have so many columns.
