@@ -2,23 +2,22 @@
 //!
 //! Suites in `tests/vm_*.rs` want to limit and to kill, so they run as root on a real cgroup v2: this
 //! host's where it is usable, else in a guest of each kernel. Those about systemd and podman run in the Debian guest,
-//! wherever we are: they change units and reload systemd. All guests run at once. All other suites run on this host; the
-//! one that tests xtask's own guests runs beside the other guests.
+//! wherever we are: they change units and reload systemd. Guests run side by side, two of each kernel. All other suites run
+//! on this host; the one that tests xtask's own guests runs beside the other guests.
 
 mod choice;
 mod guests;
+mod host_suite;
+mod jobs;
 mod tally;
 mod times;
 
 use std::ffi::OsString;
-use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::cargo::{self, Built};
 use crate::guest::Added;
@@ -28,7 +27,9 @@ use crate::kernel::Kernel;
 use crate::setup;
 use crate::vm::MachineArgs;
 use choice::{IN_DEBIAN, is_meant, suites};
-use guests::{PanicOnPurpose, Report};
+use guests::PanicOnPurpose;
+use host_suite::{HostReport, HostSuite, Shown};
+use jobs::{Given, Guest, Job};
 use tally::Tally;
 use times::{BUILD, SlowestTests, Times};
 
@@ -158,14 +159,6 @@ fn suite_name(built: &Built) -> String {
     }
 }
 
-/// A guest, and the suites that run in it.
-struct Guest<'a> {
-    machine: MachineArgs,
-    suites: &'a [String],
-    /// Why there.
-    why: String,
-}
-
 /// A run of all suites, and what came of it so far.
 struct Test<'a> {
     run: Run<'a>,
@@ -273,33 +266,44 @@ impl Test<'_> {
         in_debian: &[String],
         beside: Option<HostSuite>,
     ) -> Result<Option<i32>> {
-        let mut guests = Vec::new();
+        let mut jobs = Vec::new();
+        let mut second_halves = Vec::new();
         if !on_kernel.is_empty() {
             match host::native_cgroup() {
                 Ok(native) if self.kernels.is_empty() => self.natively(built, on_kernel, native)?,
                 on_host => {
                     let why = on_host.err().unwrap_or_else(|| "as asked".to_owned());
-                    let kernels = either(self.kernels, &Kernel::ALL);
-                    guests.extend(kernels.iter().map(|&kernel| Guest {
-                        machine: MachineArgs::with_kernel(kernel),
-                        suites: on_kernel,
-                        why: why.clone(),
-                    }));
+                    let halves = halves(on_kernel);
+                    for &kernel in either(self.kernels, &Kernel::ALL) {
+                        let machine = MachineArgs::with_kernel(kernel);
+                        println!(
+                            "kernel suites: in the virtual machine, {}: {why}",
+                            machine.name()
+                        );
+                        let mut guests = halves
+                            .iter()
+                            .filter(|half| !half.is_empty())
+                            .map(|half| Job::Guest(guest(built, &machine, half)));
+                        jobs.extend(guests.next());
+                        second_halves.extend(guests);
+                    }
                 }
             }
         }
         if !in_debian.is_empty() {
             match setup::ensure_debian() {
                 Ok(()) => {
-                    let kernels = either(self.kernels, &Kernel::ALL[..1]);
-                    guests.extend(kernels.iter().map(|&kernel| Guest {
-                        machine: MachineArgs {
+                    for &kernel in either(self.kernels, &Kernel::ALL[..1]) {
+                        let machine = MachineArgs {
                             debian: true,
                             ..MachineArgs::with_kernel(kernel)
-                        },
-                        suites: in_debian,
-                        why: "they reload systemd".to_owned(),
-                    }));
+                        };
+                        println!(
+                            "kernel suites: in the virtual machine, {}: they reload systemd",
+                            machine.name()
+                        );
+                        jobs.push(Job::Guest(guest(built, &machine, in_debian)));
+                    }
                 }
                 Err(error) => {
                     eprintln!("xtask: {error:#}");
@@ -307,7 +311,9 @@ impl Test<'_> {
                 }
             }
         }
-        self.in_guests(built, guests, beside)
+        jobs.extend(beside.map(Job::Host));
+        jobs.extend(second_halves);
+        self.side_by_side(jobs)
     }
 
     fn natively(&mut self, built: &[Built], suites: &[String], native: Native) -> Result<()> {
@@ -328,47 +334,17 @@ impl Test<'_> {
         Ok(())
     }
 
-    /// Runs guests, and a suite of this host beside them, all at once. Returns an exit code when someone interrupted them.
-    fn in_guests(
-        &mut self,
-        built: &[Built],
-        mut guests: Vec<Guest<'_>>,
-        beside: Option<HostSuite>,
-    ) -> Result<Option<i32>> {
-        let several = guests.len() + usize::from(beside.is_some()) > 1;
-        let run = &self.run;
-        let (reports, beside) = thread::scope(|scope| {
-            let beside = beside.map(|suite| scope.spawn(|| suite.run(Shown::AtTheEnd)));
-            let runs: Vec<_> = guests
-                .iter_mut()
-                .map(|guest| {
-                    let Guest {
-                        machine,
-                        suites,
-                        why,
-                    } = guest;
-                    let debian = if machine.debian { "Debian, " } else { "" };
-                    let name = format!("{debian}kernel {}", machine.kernel);
-                    println!("kernel suites: in the virtual machine, {name}: {why}");
-                    let programs = built.iter().filter(|built| suites.contains(&built.name));
-                    machine.added.extend(programs.map(|built| Added {
-                        host: built.path.clone(),
-                        guest: format!("/tests/{}", built.name).into(),
-                    }));
-                    scope.spawn(move || {
-                        let report = guests::run(machine, &name, suites, several, run);
-                        (name, report)
-                    })
-                })
-                .collect();
-            let reports: Vec<(String, Report)> = runs.into_iter().map(joined).collect();
-            (reports, beside.map(joined).transpose())
-        });
-        if let Some(report) = beside? {
-            self.count(report);
-        }
+    /// Runs jobs, and counts. Returns an exit code when someone interrupted them.
+    fn side_by_side(&mut self, jobs: Vec<Job>) -> Result<Option<i32>> {
         let mut interrupted = None;
-        for (guest, report) in reports {
+        for given in jobs::run(jobs, &self.run) {
+            let (guest, report) = match given {
+                Given::Host(report) => {
+                    self.count(report?);
+                    continue;
+                }
+                Given::Guest(guest, report) => (guest, report),
+            };
             for (test, time) in &report.test_times {
                 self.slowest.add(&guest, test, *time);
             }
@@ -382,68 +358,23 @@ impl Test<'_> {
     }
 }
 
-/// A suite of this host.
-struct HostSuite {
-    name: String,
-    command: Command,
-}
-
-/// What it gave.
-struct HostReport {
-    name: String,
-    tally: Tally,
-    time: Duration,
-}
-
-impl HostSuite {
-    /// Runs it and shows what it prints: each line as it comes, or all of it at the end, where others print, too.
-    fn run(mut self, shown: Shown) -> Result<HostReport> {
-        let since = Instant::now();
-        let mut child = self
-            .command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("start {}", self.command.get_program().display()))?;
-        let stdout = child.stdout.take().context("no pipe from the tests")?;
-        let mut tally = Tally::default();
-        let mut held = format!("\n     Running {}\n", self.name).into_bytes();
-        let mut stdout = BufReader::new(stdout);
-        loop {
-            if shown == Shown::AsItComes {
-                io::stdout().write_all(&std::mem::take(&mut held))?;
-            }
-            let mut line = Vec::new();
-            let read = stdout.read_until(b'\n', &mut line);
-            if read.context("read what the tests print")? == 0 {
-                break;
-            }
-            if tally.take(String::from_utf8_lossy(&line).trim_end()) {
-                held.extend(line);
-            }
-        }
-        io::stdout().write_all(&held)?;
-        // A suite that crashed has no closing line of its own.
-        tally.close(&self.name, child.wait()?.success());
-        Ok(HostReport {
-            name: self.name,
-            tally,
-            time: since.elapsed(),
-        })
+/// A guest with the programs of these suites.
+fn guest(built: &[Built], machine: &MachineArgs, suites: &[String]) -> Guest {
+    let programs = built.iter().filter(|built| suites.contains(&built.name));
+    let mut machine = machine.clone();
+    machine.added.extend(programs.map(|built| Added {
+        host: built.path.clone(),
+        guest: format!("/tests/{}", built.name).into(),
+    }));
+    Guest {
+        machine,
+        suites: suites.to_vec(),
     }
 }
 
-/// When the output of a suite is shown.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Shown {
-    AsItComes,
-    AtTheEnd,
-}
-
-fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
-    thread
-        .join()
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+/// Suites for two guests: neighbours, which are about the same and take about as long, go to different ones.
+fn halves(suites: &[String]) -> [Vec<String>; 2] {
+    [1, 0].map(|from| suites.iter().skip(from).step_by(2).cloned().collect())
 }
 
 /// What was asked for, or all where nothing was.

@@ -55,6 +55,12 @@ impl MachineArgs {
             silence: SILENCE.as_secs(),
         }
     }
+
+    /// How reports call it.
+    pub fn name(&self) -> String {
+        let debian = if self.debian { "Debian, " } else { "" };
+        format!("{debian}kernel {}", self.kernel)
+    }
 }
 
 #[derive(Debug, clap::Args)]
