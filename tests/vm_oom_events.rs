@@ -5,14 +5,16 @@ mod support;
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use support::events::{Events, flood_kernel_log};
 use support::own::{Own, survivor};
-use support::{Host, binary, end_of};
+use support::{Host, binary, end_of, wait_until};
 
 /// Keeps 64 MiB in a workload of 32, as often as it may.
 fn leaker() -> String {
@@ -108,6 +110,46 @@ fn a_child_that_dies_at_an_ancestors_limit_leaves_survivors() {
             .all(|line| line.contains(r#""kind":"warning","cgroup":"/above","#)),
         "it is elsewhere: {said:?}"
     );
+}
+
+#[test]
+fn a_kill_is_told_although_its_cgroup_and_the_one_above_came_and_went_unseen() {
+    let host = Host::new();
+    let slice = Path::new("/sys/fs/cgroup/ringfence.slice");
+    let other = Path::new("/sys/fs/cgroup/elsewhere");
+    fs::create_dir(other).unwrap();
+    let everything = Events::start(&["--json", "/"]);
+    let workloads = Events::start(&["--json"]);
+    let elsewhere = Events::start(&["--json", "/elsewhere"]);
+    let send = |signal| {
+        for events in [&everything, &workloads, &elsewhere] {
+            events.signal(signal);
+        }
+    };
+    for n in 0..3 {
+        wait_until("an empty host", || !slice.exists());
+        send(Signal::SIGSTOP);
+        let name = format!("unseen{n}");
+        let done = host.run(&["--name", &name, "-m", "16m"], &["tail", "/dev/zero"]);
+        assert_eq!(done.code, 137, "{done:?}");
+        assert!(!slice.exists());
+        send(Signal::SIGCONT);
+    }
+    for mut events in [everything, workloads] {
+        for n in 0..3 {
+            let name = format!("unseen{n}");
+            let kill = events.object(&name, |line| is(line, "oom_kill", &name));
+            assert_eq!(kill["victims"][0]["comm"], "tail", "{kill}");
+            assert_eq!(kill["limit"]["max"], 16 << 20, "{kill}");
+        }
+        let more = events.interrupt();
+        assert!(
+            !more.iter().any(|line| line.contains("oom_kill")),
+            "told twice: {more:?}"
+        );
+    }
+    assert_eq!(elsewhere.interrupt(), Vec::<String>::new());
+    fs::remove_dir(other).unwrap();
 }
 
 #[test]

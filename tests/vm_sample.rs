@@ -347,10 +347,25 @@ fn without_watches_changes_are_found_by_looking() {
     go(&mut hog);
     let told = kills(&mut live, 1);
     hog.wait().unwrap();
-    fs::write(limit, before).unwrap();
     assert_eq!(&*told[0].0.path.value, a.path());
     assert_eq!(told[0].0.victims.len(), 1);
-    drop((below, a, b));
+    // And a kill in one that no sweep has found yet is told once, before and after it is found.
+    live.set_interval(Duration::from_secs(3));
+    let unseen = b.child("unseen");
+    unseen.set("memory.max", 20 * MIB);
+    let mut hog = run(&unseen, false, HOG);
+    go(&mut hog);
+    hog.wait().unwrap();
+    let told = kills(&mut live, 1);
+    assert_eq!(&*told[0].0.path.value, unseen.path());
+    assert_eq!(told[0].0.victims.len(), 1);
+    wait_for(&mut live, |sample| has(sample, "/rf-watch/b/unseen"));
+    std::thread::sleep(Duration::from_secs(1));
+    while let Ok(event) = live.events.try_recv() {
+        assert!(!matches!(event, Event::OomKill(_)), "told twice: {event:?}");
+    }
+    fs::write(limit, before).unwrap();
+    drop((below, unseen, a, b));
 }
 
 #[test]

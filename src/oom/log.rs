@@ -209,8 +209,13 @@ impl Log {
                     let named = self.memory.then_some(&summary);
                     self.add(self.unheard(summary.pid, named, now))
                 });
-                self.kills[at].dump = dump.filter(|dump| dump.is_about(&summary));
-                self.kills[at].summary = Some(summary);
+                let kill = &mut self.kills[at];
+                // Whom the tracepoint named before may have been gone when its cgroup was looked up.
+                if self.memory {
+                    kill.path = Some(summary.task_memcg.as_str().into());
+                }
+                kill.dump = dump.filter(|dump| dump.is_about(&summary));
+                kill.summary = Some(summary);
                 at
             }
             OomLine::Killed(victim) => {
@@ -376,6 +381,7 @@ mod tests {
         for mut log in [first, last] {
             assert_eq!(log.kills.len(), 1);
             let kill = log.claim(|_| true).unwrap();
+            assert_eq!(kill.path.as_deref(), Some("/a/b"));
             assert_eq!(kill.victim().unwrap().from, Means::KernelLog);
             assert_eq!(kill.told_at().unwrap().from, Means::KernelLog);
         }

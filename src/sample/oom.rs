@@ -317,6 +317,7 @@ impl Oom {
     /// Looks at everything that was touched, joins counters and log, and tells what is ready.
     pub fn settle(&mut self, tree: &mut Tree, now: Instant) -> Vec<OomKill> {
         self.settled = Some(now);
+        self.find_unwatched(tree);
         let mut dirty: Vec<_> = std::mem::take(&mut self.dirty).into_iter().collect();
         // Parents first: see `Counters::look`.
         dirty.sort_by_key(|id| tree.node(*id).map(|node| node.depth));
@@ -333,6 +334,22 @@ impl Oom {
         self.owed
             .retain(|_, (_, since)| now.duration_since(*since) < OWED_FOR);
         ready
+    }
+
+    /// Cgroups that are told of, and that nobody has told were made: they are there before their kill is told, so that it
+    /// is told once.
+    fn find_unwatched(&mut self, tree: &mut Tree) {
+        let unseen = |kill: &Told| {
+            let path = kill.path.as_deref()?;
+            let nearest = living(tree, path).next()?;
+            (tree.by_path(path).is_none() && tree.must_poll(tree.node(nearest)?)).then_some(nearest)
+        };
+        let above: BTreeSet<CgroupId> = self.log.kills.iter().filter_map(unseen).collect();
+        for id in above {
+            if tree.reconcile(id) {
+                self.dirty.extend(tree.subtree(id));
+            }
+        }
     }
 
     /// `/proc` names a victim's cgroup, but the nearest one with the memory controller counts it. Only after a
@@ -364,8 +381,8 @@ impl Oom {
         pending.chain(unexplained).chain(told).filter(open).min()
     }
 
-    /// Where no counter can tell (the root, a cgroup gone from below it, a host without the memory
-    /// controller in v2), the log alone counts.
+    /// Where no counter can tell (the root, a cgroup gone from below it, whether it was ever seen or not, a host without
+    /// the memory controller in v2), the log alone counts.
     fn count_by_log_alone(&mut self, tree: &mut Tree, now: Instant) {
         let log_readable = self.log_readable;
         loop {
@@ -393,7 +410,7 @@ impl Oom {
                 _ if counted => continue,
                 (Some(id), _) => (id, None),
                 (None, Some(gone)) => (gone.cgroup, gone.memory_max),
-                // Outside of what is looked at.
+                (None, None) if tree.is_target(&path) => (CgroupId(0), None),
                 (None, None) => continue,
             };
             self.pending.push(Pending {

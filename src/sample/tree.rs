@@ -122,6 +122,18 @@ impl Tree {
         node.depth >= self.target.len()
     }
 
+    /// Whether a cgroup of this path is, or would be, the target or below it.
+    pub fn is_target(&self, path: &str) -> bool {
+        let mut names = path.split('/').filter(|name| !name.is_empty());
+        // With `..` the kernel shows what is outside of one's own cgroup namespace.
+        let is_outside = names.clone().any(|name| name == "..");
+        !is_outside
+            && self
+                .target
+                .iter()
+                .all(|wanted| names.next().is_some_and(|name| wanted == name))
+    }
+
     fn wants_child(&self, parent: &Node, name: &OsStr) -> bool {
         self.target
             .get(parent.depth)
