@@ -187,10 +187,14 @@ fn nobody_reads_so_the_workload_waits_and_ringfence_stays_small() {
         let pids = fs::read_to_string(procs).unwrap_or_default();
         pids.lines().find(|pid| is_yes(pid)).map(str::to_owned)
     };
-    wait_until("a yes that waits", || {
-        yes().is_some_and(|pid| {
-            fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|at| at.contains("pipe"))
-        })
+    let unread = child.stdout.as_ref().unwrap();
+    // Our pipe first, then the workload's.
+    wait_until("full pipes", || {
+        let is_ours_full = rustix::io::ioctl_fionread(unread).unwrap() >= 60_000;
+        is_ours_full
+            && yes().is_some_and(|pid| {
+                fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|at| at.contains("pipe"))
+            })
     });
     let status = read(format!("/proc/{}/status", child.id()));
     let size = status
