@@ -6,12 +6,11 @@ use std::fs;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::Path;
 
-use nix::sys::wait::waitpid;
 use nix::unistd::{close, read};
 use serde::Serialize;
 
 use super::error::{Error, Result};
-use super::syscall::clone::spawn;
+use super::syscall::clone::{Ending, spawn};
 use super::syscall::pipe;
 
 /// One line of a user namespace's id map.
@@ -119,8 +118,8 @@ impl IdRange {
 }
 
 /// A user namespace with these maps that nobody is in, for mounts to be mapped by. Must be called in a process with one
-/// thread.
-pub fn user_namespace(proc: &Path, maps: &IdMaps) -> Result<OwnedFd> {
+/// thread. Gives, too, who made it.
+pub fn user_namespace(proc: &Path, maps: &IdMaps) -> Result<(OwnedFd, Ending)> {
     let (waits, held) = pipe()?;
     let parents_end = held.as_raw_fd();
     let child = spawn(nix::sched::CloneFlags::CLONE_NEWUSER, None, |_| {
@@ -137,9 +136,8 @@ pub fn user_namespace(proc: &Path, maps: &IdMaps) -> Result<OwnedFd> {
         open.map_err(|error| Error::new("open", path, error))
     });
     drop(held);
-    // It is this process's child, and nobody else has waited for it.
-    let _ = waitpid(child.pid, None);
-    made.map(Into::into)
+    let maker = Ending::from(child);
+    made.map(|namespace| (namespace.into(), maker))
 }
 
 #[cfg(test)]

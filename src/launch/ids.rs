@@ -131,7 +131,7 @@ fn mapping(proc: &Path, maps: &IdMaps, root: &Root) -> Result<OwnedFd, String> {
     if older(&host::names().1, (5, 19)) {
         return Err("this kernel cannot map the layers of an overlay (Linux 5.19 can)".to_owned());
     }
-    let mapping = user_namespace(proc, maps).map_err(|error| error.to_string())?;
+    let (mapping, _maker) = user_namespace(proc, maps).map_err(|error| error.to_string())?;
     root.try_mapped(mapping.as_fd())?;
     Ok(mapping)
 }

@@ -38,9 +38,8 @@ pub fn masked(unmask: &[Unmask]) -> Result<Vec<PathBuf>> {
     for wish in unmask {
         check(wish)?;
     }
-    let found = patterns().flat_map(|pattern| glob_with(pattern, AS_A_SHELL).into_iter().flatten());
-    let mut paths: Vec<PathBuf> = found
-        .flatten()
+    let mut paths: Vec<PathBuf> = patterns()
+        .flat_map(matching)
         .filter(|path| !shows(unmask, path))
         .filter_map(|path| fs::canonicalize(path).ok())
         .collect();
@@ -48,6 +47,15 @@ pub fn masked(unmask: &[Unmask]) -> Result<Vec<PathBuf>> {
     // What is in a masked directory is masked.
     paths.dedup_by(|path, before| path.starts_with(before));
     Ok(paths)
+}
+
+/// What a pattern of the list may lead to. Most are paths, which need not be looked for.
+fn matching(pattern: &str) -> Vec<PathBuf> {
+    if Pattern::escape(pattern) == pattern {
+        return vec![pattern.into()];
+    }
+    let found = glob_with(pattern, AS_A_SHELL).into_iter().flatten();
+    found.flatten().collect()
 }
 
 /// A wish that concerns nothing on the list is a mistake.

@@ -7,7 +7,7 @@
 use std::ffi::CString;
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ use crate::kernel::cgroup::hierarchy::mount_point;
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::error::Error as KernelError;
 use crate::kernel::remove::{What, remove_all};
-use crate::kernel::syscall::mount::{Mapped, Overlay, private_tmpfs};
+use crate::kernel::syscall::mount::{Detached, Mapped, Overlay, private_tmpfs};
 
 /// Where scratch directories are: on disk, or where that cannot be written, in memory.
 pub(super) const SCRATCH: [&str; 2] = ["/var/lib/ringfence/scratch", "/run/ringfence/scratch"];
@@ -56,7 +56,7 @@ pub struct Place {
     removed: bool,
     /// The files that limits were written to, and what the kernel made of them, until the first start.
     written: Vec<(&'static str, Option<Vec<u8>>)>,
-    /// As long as there is a leaf.
+    /// From the first start on, as long as there is a leaf.
     guard: Option<Helper>,
     /// Last, so that the scope is there until the rest is gone.
     _keeper: Option<Helper>,
@@ -88,7 +88,6 @@ impl Place {
         let clean = |_: &Error| remove_empty_slice(&base, &plan.mount.join(SLICE));
         let mut place = claimed.inspect_err(clean)?;
         // From here on, dropping the place cleans up.
-        place.guard = Some(guard::start(&place.leaf)?);
         place.write_limits(plan)?;
         if plan.pasta.is_some() {
             place.beside = Some(Cgroup::create(beside(place.leaf.path()))?);
@@ -149,6 +148,14 @@ impl Place {
         &self.leaf
     }
 
+    /// Has somebody see to it that nothing in the leaf outlives this process.
+    pub fn guard(&mut self) -> Result<()> {
+        if self.guard.is_none() {
+            self.guard = Some(guard::start(&self.leaf)?);
+        }
+        Ok(())
+    }
+
     /// The cgroup of what carries its packets, empty.
     pub fn beside(&self) -> Result<Option<&Cgroup>> {
         let beside = self.beside.as_ref();
@@ -169,7 +176,7 @@ impl Place {
         &mut self,
         plan: &Plan,
         notice: &mut dyn FnMut(String),
-    ) -> Result<(OwnedFd, CString)> {
+    ) -> Result<(Detached, CString)> {
         if self.writes.is_none() {
             self.writes = Some(match &self.kept {
                 Some(_) => Writes::OnDisk,
@@ -195,7 +202,7 @@ impl Place {
         }
     }
 
-    fn overlay(&self, plan: &Plan) -> std::result::Result<(OwnedFd, CString), KernelError> {
+    fn overlay(&self, plan: &Plan) -> std::result::Result<(Detached, CString), KernelError> {
         let writes = self.kept.as_ref().map_or(&self.scratch, |(dir, _)| dir);
         let [upper, work] = ["upper", "work"].map(|name| writes.join(name));
         for dir in [&upper, &work] {

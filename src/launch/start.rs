@@ -143,10 +143,10 @@ pub fn start(
         .map_err(Error::from)
         .and_then(|()| connect(plan, place, child.pid))
         .and_then(|()| place.check_limits())
-        .and_then(|()| {
-            go.write_all(b"g")
-                .map_err(|error| KernelError::new("release", "the child", error).into())
-        });
+        .and_then(|()| release(&mut go))
+        // While it walks its steps.
+        .and_then(|()| place.guard())
+        .and_then(|()| release(&mut go));
     match handshake {
         // Already dead: within a tiny memory limit, for one. The supervisor sees to it, as to any death.
         Err(Error::Kernel(error)) if error.is_gone() || error.errno() == Errno::EPIPE => {}
@@ -165,6 +165,12 @@ pub fn start(
         // Nobody types for who is detached.
         relay: near.map(|near| Relay::new(near, is_attended)),
     })
+}
+
+/// Lets the child go on: first to walk its steps, then to become the program.
+fn release(go: &mut File) -> Result<()> {
+    go.write_all(b"g")
+        .map_err(|error| KernelError::new("release", "the child", error).into())
 }
 
 /// Gives it its network.
@@ -210,7 +216,7 @@ pub fn join(
     // It may be dead already, as any process may be.
     let _ = process::drop_oom_protection(Path::new("/proc"), child.pid.as_raw().cast_unsigned());
     let mut go = File::from(go_write);
-    let _ = go.write_all(b"g");
+    let _ = release(&mut go).and_then(|()| release(&mut go));
     Ok(Starting {
         child,
         _go: go,
@@ -291,7 +297,7 @@ impl ChildSide<'_> {
         Ok(started?)
     }
 
-    /// Reads top to bottom: wait for the word, walk the steps, become the program.
+    /// Reads top to bottom: wait for the word, walk the steps, wait again, become the program.
     fn main(&self, forked: &Forked) -> u8 {
         // If the launcher dies, so does this process, and with it its whole pid namespace.
         let prepared = prctl::set_pdeathsig(Signal::SIGKILL)
@@ -305,11 +311,8 @@ impl ChildSide<'_> {
         if let Err(errno) = prepared {
             return self.fail(PREPARE, errno);
         }
-        match read(&self.go, &mut [0]) {
-            Ok(1) => {}
-            // The end of the pipe: the launcher died before the death signal was set.
-            Ok(_) => return 125,
-            Err(errno) => return self.fail(PREPARE, errno),
+        if let Some(code) = self.wait_for_the_word() {
+            return code;
         }
         // Until exec this is a copy of the launcher, which nobody inside may look into. Up to now there was nobody, but who
         // connects the network has to.
@@ -322,6 +325,10 @@ impl ChildSide<'_> {
         // Who became somebody else has no death signal any more.
         if let Err(errno) = prctl::set_pdeathsig(Signal::SIGKILL) {
             return self.fail(PREPARE, errno);
+        }
+        // Whatever the program does to its death signal, by now somebody else sees to its end.
+        if let Some(code) = self.wait_for_the_word() {
+            return code;
         }
         match self.is_launcher_dead() {
             Ok(false) => {}
@@ -346,6 +353,16 @@ impl ChildSide<'_> {
                 signals.reap(program)
             }
             Err(errno) => self.fail(FORK, errno),
+        }
+    }
+
+    /// Waits until the launcher lets it go on. Gives the exit code where it does not.
+    fn wait_for_the_word(&self) -> Option<u8> {
+        match read(&self.go, &mut [0]) {
+            Ok(1) => None,
+            // The end of the pipe: the launcher died before the death signal was set.
+            Ok(_) => Some(125),
+            Err(errno) => Some(self.fail(PREPARE, errno)),
         }
     }
 

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::sys::stat::stat;
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::kernel::error::{Error, Result};
@@ -18,6 +19,32 @@ pub struct Child {
     pub pid: Pid,
     /// A descriptor of it that becomes readable when it ends.
     pub pidfd: OwnedFd,
+}
+
+/// A child that ends by itself, soon. It is waited for when this is dropped, so that something else can be done meanwhile.
+#[derive(Debug)]
+pub struct Ending(Pid);
+
+impl Ending {
+    /// Waits now.
+    pub fn status(self) -> nix::Result<WaitStatus> {
+        let pid = self.0;
+        std::mem::forget(self);
+        waitpid(pid, None)
+    }
+}
+
+impl From<Child> for Ending {
+    fn from(child: Child) -> Self {
+        Self(child.pid)
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // It is this process's child, and nobody else has waited for it.
+        let _ = waitpid(self.0, None);
+    }
 }
 
 /// The proof that this is a forked child: alone in its copy of the address space.

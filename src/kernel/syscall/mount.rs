@@ -8,7 +8,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::sys::wait::WaitStatus;
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{
@@ -17,7 +17,7 @@ use rustix::mount::{
 };
 use rustix::thread::{capabilities, set_capabilities};
 
-use super::clone::spawn;
+use super::clone::{Ending, spawn};
 use super::close_all_but;
 use super::pass;
 use crate::kernel::error::{Error, Result, errno_from};
@@ -55,6 +55,20 @@ pub struct Mapped<'a> {
     pub writes: Option<(u32, u32)>,
 }
 
+/// A mount that is attached nowhere yet.
+#[derive(Debug)]
+pub struct Detached {
+    mount: OwnedFd,
+    /// Who made it; its mount namespace takes some time to go.
+    _maker: Option<Ending>,
+}
+
+impl AsFd for Detached {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.mount.as_fd()
+    }
+}
+
 impl Overlay<'_> {
     /// Makes it, attached nowhere: it is seen by whoever is given the descriptor, and gone with the last one. Since
     /// 5.2. Must be called in a process with one thread.
@@ -63,9 +77,12 @@ impl Overlay<'_> {
     /// mounted in: in a less privileged copy its submounts are locked, and the kernel refuses.
     ///
     /// <https://docs.kernel.org/filesystems/overlayfs.html>
-    pub fn make(&self) -> Result<OwnedFd> {
+    pub fn make(&self) -> Result<Detached> {
         let made = match (self.mapped, self.mask) {
-            (None, None) => self.make_of(&open_directory),
+            (None, None) => self.make_of(&open_directory).map(|mount| Detached {
+                mount,
+                _maker: None,
+            }),
             // Until 6.15 a layer must be a mount of the maker's namespace, where nobody else should see it.
             (None, Some(_)) => in_mount_namespace(None, || self.make_of(&open_directory)),
             (Some(mapped), _) => {
@@ -155,11 +172,11 @@ fn open_directory(dir: &Path) -> nix::Result<OwnedFd> {
 }
 
 /// Runs `make`, which may need one descriptor of this process, in a child with a copy of the mount namespace that goes with
-/// it, and takes what it gives.
+/// it, and takes the mount that it gives.
 fn in_mount_namespace(
     needs: Option<BorrowedFd<'_>>,
     make: impl FnOnce() -> nix::Result<OwnedFd>,
-) -> nix::Result<OwnedFd> {
+) -> nix::Result<Detached> {
     let (near, far) = pass::pair().map_err(|error| error.errno())?;
     let child = spawn(CloneFlags::CLONE_NEWNS, None, |forked| {
         let none = None::<&Path>;
@@ -171,12 +188,19 @@ fn in_mount_namespace(
             .and_then(|answer| pass::send(far.as_fd(), answer.as_fd()).map_err(errno_from));
         answer.err().map_or(0, |errno| errno as u8)
     });
-    let child = child.map_err(|error| error.errno())?;
-    // Its errno is its exit code.
-    match waitpid(child.pid, None)? {
-        WaitStatus::Exited(_, 0) => pass::receive(&near, false).map_err(errno_from),
-        WaitStatus::Exited(_, errno) => Err(Errno::from_raw(errno)),
-        _ => Err(Errno::ECHILD),
+    let maker = Ending::from(child.map_err(|error| error.errno())?);
+    drop(far);
+    match pass::receive(&near, true).map_err(errno_from) {
+        Ok(mount) => Ok(Detached {
+            mount,
+            _maker: Some(maker),
+        }),
+        // Its errno is its exit code.
+        Err(lost) => Err(match maker.status()? {
+            WaitStatus::Exited(_, 0) => lost,
+            WaitStatus::Exited(_, errno) => Errno::from_raw(errno),
+            _ => Errno::ECHILD,
+        }),
     }
 }
 
