@@ -211,7 +211,7 @@ impl Log {
                 });
                 let kill = &mut self.kills[at];
                 // Whom the tracepoint named before may have been gone when its cgroup was looked up.
-                if self.memory {
+                if kill.path.is_none() && self.memory {
                     kill.path = Some(summary.task_memcg.as_str().into());
                 }
                 kill.dump = dump.filter(|dump| dump.is_about(&summary));
