@@ -545,16 +545,25 @@ fn foreground_workloads_are_known_too() {
     assert_eq!(host.verb(&["ps", "-aq"]).ok(), "");
 }
 
+/// Kills the supervisors of workloads, and waits for their end.
+fn kill_supervisors(host: &Host, names: &[&str]) {
+    let supervisor = |name: &&str| pid(&inspect(host, name)["supervisor"]["pid"]);
+    let supervisors: Vec<_> = names.iter().map(supervisor).collect();
+    for supervisor in supervisors {
+        kill(supervisor, Signal::SIGKILL).unwrap();
+        wait_until("its end", || {
+            !Path::new(&format!("/proc/{supervisor}")).exists()
+        });
+    }
+}
+
 #[test]
 fn a_killed_supervisor_takes_all_with_it_and_the_next_command_says_so() {
     let host = Host::new();
     host.detach("kept", &[], "echo word; exec sleep 1000");
     host.detach("gone", &["--rm"], "sleep 1000");
     wait_for_log(&host, "kept", "word");
-    let supervisors = ["kept", "gone"].map(|name| pid(&inspect(&host, name)["supervisor"]["pid"]));
-    for supervisor in supervisors {
-        kill(supervisor, Signal::SIGKILL).unwrap();
-    }
+    kill_supervisors(&host, &["kept", "gone"]);
     let told = host.verb(&["ps", "-a"]);
     told.fails(0, &["kept: its supervisor was killed"]);
     told.fails(0, &["gone: its supervisor was killed"]);
@@ -575,18 +584,13 @@ fn a_killed_supervisor_takes_all_with_it_and_the_next_command_says_so() {
         .spawn()
         .unwrap();
     thread::sleep(Duration::from_millis(300));
-    kill(
-        pid(&inspect(&host, "kept")["supervisor"]["pid"]),
-        Signal::SIGKILL,
-    )
-    .unwrap();
+    kill_supervisors(&host, &["kept"]);
     let output = waiter.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "137\n");
     host.verb(&["rm", "kept"]).ok();
     // A start is such a command too.
     host.detach("gone", &["--rm"], "sleep 1000");
-    let supervisor = pid(&inspect(&host, "gone")["supervisor"]["pid"]);
-    kill(supervisor, Signal::SIGKILL).unwrap();
+    kill_supervisors(&host, &["gone"]);
     let again = host.sh(&["-d", "--rm", "--name", "gone"], "sleep 1000");
     again.fails(0, &["gone: its supervisor was killed"]);
     assert_eq!(again.stdout, "gone\n");
