@@ -258,10 +258,12 @@ fn who_does_not_listen_is_killed_after_the_grace() {
     // PID 1 without a handler cannot notice: no use to wait.
     let deaf = host.start("deaf", &[], "echo ready; exec sleep 100");
     let proc = format!("/proc/{}", deaf.pids()[0]);
-    // One that runs may be on its way to a handler.
+    // One that runs may be on its way to a handler, and one that waits for its own pages runs soon.
+    let sleeps = [libc::SYS_nanosleep, libc::SYS_clock_nanosleep];
     wait_until("its rest", || {
-        read(format!("{proc}/comm")) == "sleep"
-            && read(format!("{proc}/syscall")).starts_with(|first: char| first.is_ascii_digit())
+        let call = read(format!("{proc}/syscall"));
+        let call = call.split(' ').next().and_then(|call| call.parse().ok());
+        read(format!("{proc}/comm")) == "sleep" && call.is_some_and(|call| sleeps.contains(&call))
     });
     let begin = Instant::now();
     said(
