@@ -17,7 +17,8 @@ use crate::vm::MachineArgs;
 /// take 2 processors and 5 GiB of memory at most.
 const AT_ONCE: usize = 5;
 
-/// The same on a machine whose processors are busy with other things: some tests wait for a time of the kernel's.
+/// The same on a machine that is busy with other things: of more guests, each would have too little of the processors for
+/// what tests measure.
 const AT_ONCE_BUSY: usize = 3;
 
 /// How long the processors are watched to know.
