@@ -29,7 +29,8 @@ fn an_oom_kill_is_on_the_screen_within_seconds() {
         "--pids-limit",
         "16",
     ];
-    let mut run = host.command(&flags, &["tail", "/dev/zero"]);
+    // As a program that leaks does, it lives past a look before it is killed.
+    let mut run = host.command(&flags, &["sh", "-c", "sleep 2; exec tail /dev/zero"]);
     let start = Instant::now();
     let status = run.stdout(Stdio::null()).status().expect("ringfence run");
     assert_eq!(status.code(), Some(137));
