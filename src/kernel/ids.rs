@@ -10,7 +10,7 @@ use nix::unistd::{close, read};
 use serde::Serialize;
 
 use super::error::{Error, Result};
-use super::syscall::clone::{Ending, spawn};
+use super::syscall::clone::{ExitingChild, spawn};
 use super::syscall::pipe;
 
 /// One line of a user namespace's id map.
@@ -118,8 +118,8 @@ impl IdRange {
 }
 
 /// A user namespace with these maps that nobody is in, for mounts to be mapped by. Must be called in a process with one
-/// thread. Gives, too, who made it.
-pub fn user_namespace(proc: &Path, maps: &IdMaps) -> Result<(OwnedFd, Ending)> {
+/// thread. Gives, too, the process that made it.
+pub fn user_namespace(proc: &Path, maps: &IdMaps) -> Result<(OwnedFd, ExitingChild)> {
     let (waits, held) = pipe()?;
     let parents_end = held.as_raw_fd();
     let child = spawn(nix::sched::CloneFlags::CLONE_NEWUSER, None, |_| {
@@ -136,7 +136,7 @@ pub fn user_namespace(proc: &Path, maps: &IdMaps) -> Result<(OwnedFd, Ending)> {
         open.map_err(|error| Error::new("open", path, error))
     });
     drop(held);
-    let maker = Ending::from(child);
+    let maker = ExitingChild::from(child);
     made.map(|namespace| (namespace.into(), maker))
 }
 

@@ -10,12 +10,11 @@ use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::stat::Mode;
-use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{pipe2, read, write};
 
 use super::ids::Ids;
 use crate::kernel::ids::{IdMaps, IdRange};
-use crate::kernel::syscall::clone::{Forked, fork};
+use crate::kernel::syscall::clone::{Forked, fork, wait_for_errno};
 
 /// The second user namespace, with the same ids, and what belongs to it, so that capabilities count in all of that.
 #[derive(Debug)]
@@ -61,14 +60,10 @@ impl LockMounts {
             .and_then(|()| unshare(self.namespaces))
             .and_then(|()| write(&tell, b"m").map(drop));
         drop(tell);
-        let status = waitpid(helper, None);
+        let given = wait_for_errno(helper);
         entered?;
         prctl::set_dumpable(false)?;
-        match status? {
-            WaitStatus::Exited(_, 0) => Ok(()),
-            WaitStatus::Exited(_, errno) => Err(Errno::from_raw(errno)),
-            _ => Err(Errno::ECHILD),
-        }
+        given
     }
 }
 

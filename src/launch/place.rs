@@ -26,7 +26,7 @@ use crate::kernel::cgroup::hierarchy::mount_point;
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::error::Error as KernelError;
 use crate::kernel::remove::{What, remove_all};
-use crate::kernel::syscall::mount::{Detached, Mapped, Overlay, private_tmpfs};
+use crate::kernel::syscall::mount::{DetachedMount, Mapped, Overlay, private_tmpfs};
 
 /// Where scratch directories are: on disk, or where that cannot be written, in memory.
 pub(super) const SCRATCH: [&str; 2] = ["/var/lib/ringfence/scratch", "/run/ringfence/scratch"];
@@ -148,8 +148,8 @@ impl Place {
         &self.leaf
     }
 
-    /// Has somebody see to it that nothing in the leaf outlives this process.
-    pub fn guard(&mut self) -> Result<()> {
+    /// Starts the process by which nothing in the leaf outlives this one, unless it runs already.
+    pub fn start_guard(&mut self) -> Result<()> {
         if self.guard.is_none() {
             self.guard = Some(guard::start(&self.leaf)?);
         }
@@ -176,7 +176,7 @@ impl Place {
         &mut self,
         plan: &Plan,
         notice: &mut dyn FnMut(String),
-    ) -> Result<(Detached, CString)> {
+    ) -> Result<(DetachedMount, CString)> {
         if self.writes.is_none() {
             self.writes = Some(match &self.kept {
                 Some(_) => Writes::OnDisk,
@@ -202,7 +202,7 @@ impl Place {
         }
     }
 
-    fn overlay(&self, plan: &Plan) -> std::result::Result<(Detached, CString), KernelError> {
+    fn overlay(&self, plan: &Plan) -> std::result::Result<(DetachedMount, CString), KernelError> {
         let writes = self.kept.as_ref().map_or(&self.scratch, |(dir, _)| dir);
         let [upper, work] = ["upper", "work"].map(|name| writes.join(name));
         for dir in [&upper, &work] {

@@ -145,7 +145,7 @@ pub fn start(
         .and_then(|()| place.check_limits())
         .and_then(|()| release(&mut go))
         // While it walks its steps.
-        .and_then(|()| place.guard())
+        .and_then(|()| place.start_guard())
         .and_then(|()| release(&mut go));
     match handshake {
         // Already dead: within a tiny memory limit, for one. The supervisor sees to it, as to any death.
@@ -297,7 +297,7 @@ impl ChildSide<'_> {
         Ok(started?)
     }
 
-    /// Reads top to bottom: wait for the word, walk the steps, wait again, become the program.
+    /// Reads top to bottom: wait for release, walk the steps, wait for release again, become the program.
     fn main(&self, forked: &Forked) -> u8 {
         // If the launcher dies, so does this process, and with it its whole pid namespace.
         let prepared = prctl::set_pdeathsig(Signal::SIGKILL)
@@ -311,7 +311,7 @@ impl ChildSide<'_> {
         if let Err(errno) = prepared {
             return self.fail(PREPARE, errno);
         }
-        if let Some(code) = self.wait_for_the_word() {
+        if let Some(code) = self.wait_for_release() {
             return code;
         }
         // Until exec this is a copy of the launcher, which nobody inside may look into. Up to now there was nobody, but who
@@ -326,8 +326,8 @@ impl ChildSide<'_> {
         if let Err(errno) = prctl::set_pdeathsig(Signal::SIGKILL) {
             return self.fail(PREPARE, errno);
         }
-        // Whatever the program does to its death signal, by now somebody else sees to its end.
-        if let Some(code) = self.wait_for_the_word() {
+        // The launcher has started its guard by then, which kills whatever has cleared its death signal.
+        if let Some(code) = self.wait_for_release() {
             return code;
         }
         match self.is_launcher_dead() {
@@ -356,8 +356,8 @@ impl ChildSide<'_> {
         }
     }
 
-    /// Waits until the launcher lets it go on. Gives the exit code where it does not.
-    fn wait_for_the_word(&self) -> Option<u8> {
+    /// Waits until the launcher lets it go on ([`release`]). Gives the exit code where it does not.
+    fn wait_for_release(&self) -> Option<u8> {
         match read(&self.go, &mut [0]) {
             Ok(1) => None,
             // The end of the pipe: the launcher died before the death signal was set.

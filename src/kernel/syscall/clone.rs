@@ -21,29 +21,38 @@ pub struct Child {
     pub pidfd: OwnedFd,
 }
 
-/// A child that ends by itself, soon. It is waited for when this is dropped, so that something else can be done meanwhile.
+/// A child that exits by itself, soon. It is waited for when this is dropped, so that something else can be done meanwhile.
 #[derive(Debug)]
-pub struct Ending(Pid);
+pub struct ExitingChild(Pid);
 
-impl Ending {
-    /// Waits now.
-    pub fn status(self) -> nix::Result<WaitStatus> {
+impl ExitingChild {
+    /// Waits now, for one that exits as [`wait_for_errno`] says.
+    pub fn wait_for_errno(self) -> nix::Result<()> {
         let pid = self.0;
         std::mem::forget(self);
-        waitpid(pid, None)
+        wait_for_errno(pid)
     }
 }
 
-impl From<Child> for Ending {
+impl From<Child> for ExitingChild {
     fn from(child: Child) -> Self {
         Self(child.pid)
     }
 }
 
-impl Drop for Ending {
+impl Drop for ExitingChild {
     fn drop(&mut self) {
         // It is this process's child, and nobody else has waited for it.
         let _ = waitpid(self.0, None);
+    }
+}
+
+/// Waits for a child whose exit code is the errno of what failed in it, or 0. One that a signal ended is `ECHILD`.
+pub fn wait_for_errno(child: Pid) -> nix::Result<()> {
+    match waitpid(child, None)? {
+        WaitStatus::Exited(_, 0) => Ok(()),
+        WaitStatus::Exited(_, errno) => Err(Errno::from_raw(errno)),
+        _ => Err(Errno::ECHILD),
     }
 }
 

@@ -8,7 +8,6 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use nix::sys::wait::WaitStatus;
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{
@@ -17,7 +16,7 @@ use rustix::mount::{
 };
 use rustix::thread::{capabilities, set_capabilities};
 
-use super::clone::{Ending, spawn};
+use super::clone::{ExitingChild, spawn};
 use super::close_all_but;
 use super::pass;
 use crate::kernel::error::{Error, Result, errno_from};
@@ -57,13 +56,13 @@ pub struct Mapped<'a> {
 
 /// A mount that is attached nowhere yet.
 #[derive(Debug)]
-pub struct Detached {
+pub struct DetachedMount {
     mount: OwnedFd,
-    /// Who made it; its mount namespace takes some time to go.
-    _maker: Option<Ending>,
+    /// The process that made it: its mount namespace takes some 0.3 ms to go.
+    _maker: Option<ExitingChild>,
 }
 
-impl AsFd for Detached {
+impl AsFd for DetachedMount {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.mount.as_fd()
     }
@@ -77,9 +76,9 @@ impl Overlay<'_> {
     /// mounted in: in a less privileged copy its submounts are locked, and the kernel refuses.
     ///
     /// <https://docs.kernel.org/filesystems/overlayfs.html>
-    pub fn make(&self) -> Result<Detached> {
+    pub fn make(&self) -> Result<DetachedMount> {
         let made = match (self.mapped, self.mask) {
-            (None, None) => self.make_of(&open_directory).map(|mount| Detached {
+            (None, None) => self.make_of(&open_directory).map(|mount| DetachedMount {
                 mount,
                 _maker: None,
             }),
@@ -176,7 +175,7 @@ fn open_directory(dir: &Path) -> nix::Result<OwnedFd> {
 fn in_mount_namespace(
     needs: Option<BorrowedFd<'_>>,
     make: impl FnOnce() -> nix::Result<OwnedFd>,
-) -> nix::Result<Detached> {
+) -> nix::Result<DetachedMount> {
     let (near, far) = pass::pair().map_err(|error| error.errno())?;
     let child = spawn(CloneFlags::CLONE_NEWNS, None, |forked| {
         let none = None::<&Path>;
@@ -188,19 +187,14 @@ fn in_mount_namespace(
             .and_then(|answer| pass::send(far.as_fd(), answer.as_fd()).map_err(errno_from));
         answer.err().map_or(0, |errno| errno as u8)
     });
-    let maker = Ending::from(child.map_err(|error| error.errno())?);
+    let maker = ExitingChild::from(child.map_err(|error| error.errno())?);
     drop(far);
     match pass::receive(&near, true).map_err(errno_from) {
-        Ok(mount) => Ok(Detached {
+        Ok(mount) => Ok(DetachedMount {
             mount,
             _maker: Some(maker),
         }),
-        // Its errno is its exit code.
-        Err(lost) => Err(match maker.status()? {
-            WaitStatus::Exited(_, 0) => lost,
-            WaitStatus::Exited(_, errno) => Errno::from_raw(errno),
-            _ => Errno::ECHILD,
-        }),
+        Err(not_received) => Err(maker.wait_for_errno().err().unwrap_or(not_received)),
     }
 }
 
