@@ -336,8 +336,8 @@ impl Oom {
         ready
     }
 
-    /// Cgroups that are told of, and that nobody has told were made: they are there before their kill is told, so that it
-    /// is told once.
+    /// Looks for the cgroups of victims where no watch tells of new ones: else the log would tell a kill now, and the
+    /// cgroup's counter would tell it again once a sweep finds it.
     fn find_unwatched(&mut self, tree: &mut Tree) {
         let unseen = |kill: &Told| {
             let path = kill.path.as_deref()?;

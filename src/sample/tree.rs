@@ -124,14 +124,10 @@ impl Tree {
 
     /// Whether a cgroup of this path is, or would be, the target or below it.
     pub fn is_target(&self, path: &str) -> bool {
-        let mut names = path.split('/').filter(|name| !name.is_empty());
+        let names = Path::new(path).iter().skip(1);
         // With `..` the kernel shows what is outside of one's own cgroup namespace.
         let is_outside = names.clone().any(|name| name == "..");
-        !is_outside
-            && self
-                .target
-                .iter()
-                .all(|wanted| names.next().is_some_and(|name| wanted == name))
+        !is_outside && names.take(self.target.len()).eq(&self.target)
     }
 
     fn wants_child(&self, parent: &Node, name: &OsStr) -> bool {
