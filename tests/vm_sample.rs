@@ -349,7 +349,7 @@ fn without_watches_changes_are_found_by_looking() {
     hog.wait().unwrap();
     assert_eq!(&*told[0].0.path.value, a.path());
     assert_eq!(told[0].0.victims.len(), 1);
-    // And a kill in one that no sweep has found yet is told once, before and after it is found.
+    // A kill in a cgroup that no sweep has found yet is told, and not again when one finds it.
     live.set_interval(Duration::from_secs(3));
     let unseen = b.child("unseen");
     unseen.set("memory.max", 20 * MIB);

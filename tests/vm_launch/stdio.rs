@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
@@ -173,6 +174,11 @@ fn a_full_disk_is_told_and_is_no_success() {
     done.fails(125, &["ringfence: ", "hand on", "No space left"]);
 }
 
+/// Whether a pipe holds about as much as fits.
+fn is_full(pipe: &impl AsFd) -> bool {
+    rustix::io::ioctl_fionread(pipe).unwrap() >= 60_000
+}
+
 #[test]
 fn nobody_reads_so_the_workload_waits_and_ringfence_stays_small() {
     let host = Host::new();
@@ -190,8 +196,7 @@ fn nobody_reads_so_the_workload_waits_and_ringfence_stays_small() {
     let unread = child.stdout.as_ref().unwrap();
     // Our pipe first, then the workload's.
     wait_until("full pipes", || {
-        let is_ours_full = rustix::io::ioctl_fionread(unread).unwrap() >= 60_000;
-        is_ours_full
+        is_full(unread)
             && yes().is_some_and(|pid| {
                 fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|at| at.contains("pipe"))
             })
@@ -251,9 +256,7 @@ fn what_was_stopped_does_not_wait_for_a_reader_that_takes_nothing() {
     let mut command = host.command(&["--name", "unheard"], &["sh", "-c", script]);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let unread = child.stdout.take().unwrap();
-    wait_until("a full pipe", || {
-        rustix::io::ioctl_fionread(&unread).unwrap() >= 60_000
-    });
+    wait_until("a full pipe", || is_full(&unread));
     nix::sys::signal::kill(
         nix::unistd::Pid::from_raw(child.id().cast_signed()),
         Signal::SIGTERM,
