@@ -29,7 +29,7 @@ use crate::vm::MachineArgs;
 use choice::{IN_DEBIAN, is_meant, suites};
 use guests::PanicOnPurpose;
 use host_suite::{HostReport, HostSuite, Shown};
-use jobs::{Given, Guest, Job};
+use jobs::{Guest, Job, Outcome};
 use tally::Tally;
 use times::{BUILD, SlowestTests, Times};
 
@@ -337,13 +337,13 @@ impl Test<'_> {
     /// Runs jobs, and counts. Returns an exit code when someone interrupted them.
     fn side_by_side(&mut self, jobs: Vec<Job>) -> Result<Option<i32>> {
         let mut interrupted = None;
-        for given in jobs::run(jobs, &self.run) {
-            let (guest, report) = match given {
-                Given::Host(report) => {
+        for outcome in jobs::run(jobs, &self.run) {
+            let (guest, report) = match outcome {
+                Outcome::Host(report) => {
                     self.count(report?);
                     continue;
                 }
-                Given::Guest(guest, report) => (guest, report),
+                Outcome::Guest(guest, report) => (guest, report),
             };
             for (test, time) in &report.test_times {
                 self.slowest.add(&guest, test, *time);

@@ -21,7 +21,7 @@ const AT_ONCE: usize = 5;
 /// what tests measure.
 const AT_ONCE_BUSY: usize = 3;
 
-/// How long the processors are watched to know.
+/// How long the processors are watched to know whether it is.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Something that runs beside others.
@@ -36,22 +36,22 @@ pub struct Guest {
     pub suites: Vec<String>,
 }
 
-/// What a job gave.
-pub enum Given {
+/// What came of a job.
+pub enum Outcome {
     /// With the guest's name, which both guests of a kernel have.
     Guest(String, Report),
     Host(Result<HostReport>),
 }
 
 impl Job {
-    fn run(self, alone: bool, run: &Run) -> Given {
+    fn run(self, alone: bool, run: &Run) -> Outcome {
         match self {
             Self::Guest(guest) => {
                 let name = guest.machine.name();
                 let report = guests::run(&guest.machine, &name, &guest.suites, !alone, run);
-                Given::Guest(name, report)
+                Outcome::Guest(name, report)
             }
-            Self::Host(suite) => Given::Host(suite.run(if alone {
+            Self::Host(suite) => Outcome::Host(suite.run(if alone {
                 Shown::AsItComes
             } else {
                 Shown::AtTheEnd
@@ -60,33 +60,38 @@ impl Job {
     }
 }
 
-/// Runs jobs, some at once, and begins with the first. Returns what they gave, in their order; those that had not begun
+/// Runs jobs, some at once, and begins with the first. Returns what came of them, in their order; those that had not begun
 /// when someone interrupted another are left out.
-pub fn run(jobs: Vec<Job>, run: &Run) -> Vec<Given> {
+pub fn run(jobs: Vec<Job>, run: &Run) -> Vec<Outcome> {
     let alone = jobs.len() == 1;
     let at_once = match jobs.len() {
         few if few <= AT_ONCE_BUSY => few,
-        _ if is_busy() => AT_ONCE_BUSY,
+        _ if is_busy() => {
+            println!(
+                "the processors are busy with other things: {AT_ONCE_BUSY} guests at once, which takes longer"
+            );
+            AT_ONCE_BUSY
+        }
         many => many.min(AT_ONCE),
     };
     let waiting: Mutex<VecDeque<(usize, Job)>> = Mutex::new(jobs.into_iter().enumerate().collect());
     let work = || {
-        let mut given = Vec::new();
+        let mut outcomes = Vec::new();
         while let Some((at, job)) = { lock(&waiting).pop_front() } {
-            let gave = job.run(alone, run);
-            if matches!(&gave, Given::Guest(_, report) if report.interrupted.is_some()) {
+            let outcome = job.run(alone, run);
+            if matches!(&outcome, Outcome::Guest(_, report) if report.interrupted.is_some()) {
                 lock(&waiting).clear();
             }
-            given.push((at, gave));
+            outcomes.push((at, outcome));
         }
-        given
+        outcomes
     };
-    let mut given: Vec<(usize, Given)> = thread::scope(|scope| {
+    let mut outcomes: Vec<(usize, Outcome)> = thread::scope(|scope| {
         let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
         workers.into_iter().flat_map(joined).collect()
     });
-    given.sort_by_key(|(at, _)| *at);
-    given.into_iter().map(|(_, given)| given).collect()
+    outcomes.sort_by_key(|(at, _)| *at);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
 /// Whether more than half of the processors' time goes to others.
