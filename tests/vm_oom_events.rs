@@ -16,12 +16,13 @@ use support::events::{Events, flood_kernel_log};
 use support::own::{Own, survivor};
 use support::{Host, binary, end_of, wait_until};
 
-/// Keeps 64 MiB in a workload of 32, as often as it may.
+/// Keeps 64 MiB in a workload of 32, as often as it may; each time it lives for some seconds, so that it is seen to have
+/// started again.
 fn leaker() -> String {
     let binary = binary();
     format!(
         r#"{{"name": "leaker", "memory": "32m", "restart": "on-failure", "stop-timeout": 1,
-        "command": ["{}", "load", "memory", "--size", "64m"]}}"#,
+        "command": ["{}", "load", "memory", "--size", "64m", "--rate", "16m"]}}"#,
         binary.display()
     )
 }
