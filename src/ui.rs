@@ -11,6 +11,7 @@ pub mod crumbs;
 pub mod editor;
 pub mod ended;
 pub mod feed;
+mod input;
 pub mod keymap;
 pub mod keys;
 pub mod layout;
@@ -32,16 +33,12 @@ pub mod update;
 pub mod view;
 mod watchdog;
 
-use std::future::poll_fn;
-use std::io::{self, Write};
-use std::os::fd::AsFd as _;
+use std::io::Write;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
-use crossterm::event::{Event, EventStream};
-use futures_util::StreamExt as _;
+use crossterm::event::Event;
 use ratatui::layout::Rect;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::Receiver;
@@ -50,11 +47,11 @@ use crate::control::hook::Says;
 use crate::control::worker::Worker;
 use crate::export::page;
 use crate::kernel::clock;
-use crate::kernel::watch::is_over;
 use crate::model::{Model, Note, Severity};
 use crate::oom::past::PastKills;
 use crate::sample::live::{Interest, Live};
 use feed::{Feed, News};
+use input::Input;
 use settings::Settings;
 use state::{Flow, Selection, State};
 use terminal::Terminal;
@@ -63,6 +60,9 @@ use update::{Effect, Message, update};
 
 /// Columns and rows of a picture.
 const PICTURE: (u16, u16) = (120, 30);
+
+/// Where keys come faster than screens can be drawn, one is drawn this often.
+const LONGEST_UNDRAWN: Duration = Duration::from_millis(100);
 
 /// How something is watched.
 #[derive(Debug, Clone, Default)]
@@ -168,18 +168,8 @@ pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("cannot start the event loop")
 }
 
-/// What comes from the terminal next; `None` where that is gone. crossterm would read for ever from it.
-async fn typed(input: &mut EventStream) -> Option<io::Result<Event>> {
-    poll_fn(|context| {
-        if is_over(io::stdin().as_fd()) {
-            return Poll::Ready(None);
-        }
-        input.poll_next_unpin(context)
-    })
-    .await
-}
-
-/// The loop: draw, wait, update. Nothing is drawn that nothing has changed.
+/// The loop: draw, wait, update. Nothing is drawn that nothing has changed, and of keys that come faster than
+/// screens can be drawn, what the last of them led to.
 async fn watch(
     terminal: &mut Terminal,
     feed: &mut Feed,
@@ -199,16 +189,21 @@ async fn watch(
     // While the screen is held still: what it shows. The model itself goes on.
     let mut held: Option<Box<Model>> = None;
     let mut interest = None;
-    let mut input = EventStream::new();
+    let mut input = Input::default();
     let mut resized = signal(SignalKind::window_change())?;
+    // Since the last screen.
     let mut changed = true;
+    let mut drawn = Instant::now();
     loop {
         let shown = held.as_deref().unwrap_or(&model);
         let theme = Theme::of(state.theme, state.depth);
-        if changed {
+        let more = input.has_more().await;
+        if changed && (!more || drawn.elapsed() >= LONGEST_UNDRAWN) {
             terminal
                 .show(|frame| view::render(frame, shown, &state, &theme))
                 .context("cannot draw on the terminal")?;
+            changed = false;
+            drawn = Instant::now();
         }
         let wanted = state.interest(shown);
         if interest.as_ref() != Some(&wanted) {
@@ -232,12 +227,7 @@ async fn watch(
                     .context("cannot clear the terminal")?;
                 Message::Terminal(Event::Resize(size.width, size.height))
             }
-            event = typed(&mut input) => match event {
-                // crossterm loses it where it comes together with keys.
-                Some(Ok(Event::Resize(..))) => {
-                    changed = false;
-                    continue;
-                }
+            event = input.next() => match event {
                 Some(event) => Message::Terminal(event.context("cannot read the keys")?),
                 None => return Ok(model),
             },
@@ -250,10 +240,10 @@ async fn watch(
                 Message::Model
             }
         };
-        changed = !message.is_idle(&state);
-        if !changed {
+        if message.is_idle(&state) {
             continue;
         }
+        changed = true;
         let shown = held.as_deref().unwrap_or(&model);
         match update(&mut state, &message, shown) {
             Some(Effect::Quit) => return Ok(model),

@@ -118,6 +118,24 @@ fn a_running_workload_is_shown_against_its_limits_and_keys_work() {
 }
 
 #[test]
+fn keys_that_come_at_once_are_not_drawn_one_by_one() {
+    const MOVES: usize = 1000;
+    let _host = Host::new();
+    let mut dashboard = Dashboard::start(&["top", "--interval", "1"]);
+    dashboard.wait_for("● live");
+    let before = dashboard.frames();
+    dashboard.keys(&"jk".repeat(MOVES));
+    // None of them is lost, and the last is seen.
+    dashboard.keys("?");
+    let took = dashboard.wait_for("KEYS");
+    let frames = dashboard.frames() - before;
+    eprintln!("{frames} screens for {} keys, {took:?}", 2 * MOVES);
+    assert!((1..MOVES / 2).contains(&frames), "{frames} screens");
+    dashboard.keys("\x03");
+    assert!(dashboard.end().success());
+}
+
+#[test]
 fn all_four_views_over_a_real_workload() {
     let host = Host::new();
     let flags = ["-m", "32m", "--pids-limit", "32"];

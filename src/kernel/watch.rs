@@ -156,12 +156,20 @@ pub fn wait_for<'a>(
 
 /// Whether the other end of a terminal or of a pipe is gone (`POLLHUP`, `POLLERR`).
 pub fn is_over(fd: BorrowedFd<'_>) -> bool {
-    let mut fds = [PollFd::new(fd, PollFlags::empty())];
-    let gone = PollFlags::POLLHUP | PollFlags::POLLERR;
+    has_any(fd, PollFlags::POLLHUP | PollFlags::POLLERR)
+}
+
+/// Whether there are bytes to read (`POLLIN`).
+pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    has_any(fd, PollFlags::POLLIN)
+}
+
+fn has_any(fd: BorrowedFd<'_>, wanted: PollFlags) -> bool {
+    let mut fds = [PollFd::new(fd, wanted)];
     poll(&mut fds, PollTimeout::ZERO).is_ok()
         && fds[0]
             .revents()
-            .is_some_and(|events| events.intersects(gone))
+            .is_some_and(|events| events.intersects(wanted))
 }
 
 /// Notices of any change of files in one directory. Where there are none to be had, as somebody has used up all inotify
@@ -208,6 +216,8 @@ pub fn wait_until_over(pidfd: BorrowedFd<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -228,8 +238,10 @@ mod tests {
 
     #[test]
     fn a_pipe_is_over_when_its_other_end_is_gone() {
-        let (reader, writer) = std::io::pipe().unwrap();
-        assert!(!is_over(reader.as_fd()));
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        assert!(!is_over(reader.as_fd()) && !is_readable(reader.as_fd()));
+        writer.write_all(b"x").unwrap();
+        assert!(!is_over(reader.as_fd()) && is_readable(reader.as_fd()));
         drop(writer);
         assert!(is_over(reader.as_fd()));
     }

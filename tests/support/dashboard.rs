@@ -26,11 +26,31 @@ fn size_of(cells: u16) -> NonZero<u16> {
     NonZero::new(cells).expect("a terminal has cells")
 }
 
+/// Counts how often a whole screen was drawn.
+#[derive(Default)]
+struct Frames(usize);
+
+impl vt100::Callbacks for Frames {
+    fn unhandled_csi(
+        &mut self,
+        _: &mut vt100::Screen,
+        first: Option<u8>,
+        _: Option<u8>,
+        parameters: &[&[u16]],
+        last: char,
+    ) {
+        // A synchronised update begins.
+        if (first, parameters, last) == (Some(b'?'), &[&[2026]], 'h') {
+            self.0 += 1;
+        }
+    }
+}
+
 /// A `ringfence` with a dashboard on a terminal of its own.
 pub struct Dashboard {
     pub child: Child,
     keyboard: File,
-    screen: Arc<Mutex<vt100::Parser>>,
+    screen: Arc<Mutex<vt100::Parser<Frames>>>,
 }
 
 impl Dashboard {
@@ -70,10 +90,11 @@ impl Dashboard {
             .spawn(inside)
             .expect("ringfence");
         let keyboard = File::from(terminal.as_fd().try_clone_to_owned().expect("a copy"));
-        let screen = Arc::new(Mutex::new(vt100::Parser::new(
+        let screen = Arc::new(Mutex::new(vt100::Parser::new_with_callbacks(
             size_of(ROWS),
             size_of(COLUMNS),
             0,
+            Frames::default(),
         )));
         let seen = Arc::clone(&screen);
         let mut output = File::from(std::os::fd::OwnedFd::from(terminal));
@@ -96,6 +117,12 @@ impl Dashboard {
     pub fn ask<T>(&self, question: impl FnOnce(&vt100::Screen) -> T) -> T {
         let screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
         question(screen.screen())
+    }
+
+    /// How many screens were drawn so far.
+    pub fn frames(&self) -> usize {
+        let screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        screen.callbacks().0
     }
 
     pub fn contents(&self) -> String {
