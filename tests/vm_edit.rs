@@ -155,7 +155,11 @@ fn steps_bars_and_the_list_of_changes() {
     dashboard.keys("max\r");
     wait_until("no pids.max", || workload.read("pids.max") == "max");
     // Until the answer is there, Escape would only clear what was typed.
-    dashboard.wait_for("pids.max ▸ ▏");
+    dashboard.wait("the answer", |contents| {
+        let mut lines = contents.lines();
+        contents.contains("pids.max ▸ ▏")
+            && lines.any(|line| line.contains("│ pids.max ") && line.contains(" max "))
+    });
     dashboard.keys("\x1b");
     dashboard.wait("the editor to close", |contents| {
         !contents.contains("limits of")
