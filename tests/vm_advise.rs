@@ -136,7 +136,7 @@ fn who_is_held_back_or_killed_is_to_have_more() {
     assert_eq!((&more["now"], &more["to"]), (&json!("16m"), &json!("24m")));
     let reason = more["reason"].as_str().unwrap();
     assert!(
-        reason.starts_with("OOM-killed once; its limit is 16M; working set at most "),
+        reason.starts_with("OOM-killed once; its limit is 16M; at most "),
         "{reason}"
     );
     survivor.kill();

@@ -245,6 +245,34 @@ fn persist_outlives_a_boot_and_the_default_does_not() {
 }
 
 #[test]
+fn what_is_advised_as_a_drop_in_holds_from_the_next_reload_on() {
+    const DROP_IN: &str = "/etc/systemd/system/careless.service.d/50-ringfence.conf";
+    let witness = Unit::service("witness.service");
+    let unit = Unit::service("careless.service");
+    assert_eq!(unit.read("memory.max"), "max");
+    let lines = call(&[
+        binary().to_str().unwrap(),
+        "advise",
+        "careless.service",
+        "--for=2",
+        "--systemd",
+    ]);
+    let file = format!("# {DROP_IN}, then: systemctl daemon-reload\n[Service]\n");
+    assert!(lines.starts_with(&file), "{lines}");
+    let limit = lines
+        .lines()
+        .find_map(|line| line.strip_prefix("MemoryMax="))
+        .unwrap_or_else(|| panic!("{lines}"));
+
+    fs::create_dir_all(Path::new(DROP_IN).parent().unwrap()).unwrap();
+    fs::write(DROP_IN, &lines).unwrap();
+    daemon_reload(&witness);
+    assert_eq!(unit.read("memory.max"), limit, "{lines}");
+    drop(unit);
+    assert!(!Path::new(DROP_IN).exists());
+}
+
+#[test]
 fn an_ordinary_user_is_told_what_is_needed() {
     let unit = Unit::service("roots.service");
     let before = unit.read("memory.max");

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::value::duration;
-use crate::command;
+use crate::command::advise::{self, Form, Options};
 
-/// Watch for a while, then suggest limits with the reasons, as flags ready to paste.
+/// Watch for a while, then suggest limits with the reasons, ready to paste: as flags, for systemd or for compose.
 ///
 /// Everything that was seen counts for as long as it was watched: watch while the work is done that matters.
 #[derive(Debug, clap::Args)]
@@ -17,16 +17,28 @@ pub struct Args {
     #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "30s")]
     watch: Duration,
     /// Print JSON, an object a cgroup.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["systemd", "compose"])]
     json: bool,
+    /// Print drop-ins for systemd, each below the file that it belongs in.
+    #[arg(long, conflicts_with = "compose")]
+    systemd: bool,
+    /// Print services of a compose file.
+    #[arg(long)]
+    compose: bool,
 }
 
 impl Args {
     pub fn run(self) -> anyhow::Result<u8> {
-        command::advise::run(&command::advise::Options {
+        let form = match (self.json, self.systemd, self.compose) {
+            (true, ..) => Form::Json,
+            (_, true, _) => Form::Systemd,
+            (.., true) => Form::Compose,
+            _ => Form::Text,
+        };
+        advise::run(&Options {
             target: self.target,
             watch: self.watch,
-            json: self.json,
+            form,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! `ringfence advise`: watches for a while, then suggests limits.
 
 use std::io::{self, IsTerminal as _, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -10,7 +11,8 @@ use super::top::{place, root_of, source};
 use crate::control::hook::Says;
 use crate::export;
 use crate::kernel::clock;
-use crate::model::advice::Observation;
+use crate::kernel::systemd::Unit;
+use crate::model::advice::{Advice, Observation};
 use crate::model::{Model, Thresholds};
 use crate::sample::live::Interest;
 use crate::ui;
@@ -24,8 +26,21 @@ pub struct Options {
     pub target: Option<String>,
     /// How long to watch.
     pub watch: Duration,
-    /// JSON in place of words.
-    pub json: bool,
+    /// What to print.
+    pub form: Form,
+}
+
+/// What suggestions are printed as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Words for people.
+    Text,
+    /// An object a cgroup.
+    Json,
+    /// Drop-ins.
+    Systemd,
+    /// Services of a compose file.
+    Compose,
 }
 
 /// Watches until the time is over or a signal comes, and tells what was learnt.
@@ -66,10 +81,13 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     })?;
     let advice = seen.advise(&model, root.as_deref());
     let out = &mut io::stdout().lock();
-    let lines = if options.json {
-        advice.iter().filter_map(export::advice::json).collect()
-    } else {
-        export::advice::text(&advice, seen.lasted())
+    let lasted = seen.lasted();
+    let unit_of = |advice: &Advice| Unit::of_cgroup(Path::new(advice.cgroup.strip_prefix('/')?));
+    let lines = match options.form {
+        Form::Text => export::advice::text(&advice, lasted),
+        Form::Json => advice.iter().filter_map(export::advice::json).collect(),
+        Form::Systemd => export::advice::systemd(&advice, lasted, unit_of),
+        Form::Compose => export::advice::compose(&advice, lasted),
     };
     let told = lines.iter().try_for_each(|line| writeln!(out, "{line}"));
     quiet_end(told.and_then(|()| out.flush())).context("cannot write the advice")?;

@@ -1,64 +1,182 @@
-//! Suggested limits: words for people, or JSON for programs.
+//! Suggested limits: words for people, JSON for programs, and lines for the files of systemd and compose.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::harmless;
+use crate::kernel::cgroup::knob::KnobValue;
+use crate::kernel::systemd::{self, Unit};
 use crate::kernel::unit::Bytes;
-use crate::model::advice::Advice;
+use crate::model::advice::{Advice, Amount, Suggestion};
 use crate::text;
 
 /// The lines for people, about what was seen in so long.
 pub fn text(advice: &[Advice], lasted: Duration) -> Vec<String> {
     let mut lines = Vec::new();
     if advice.is_empty() {
-        lines.push(
-            "no workload and no container runs here; name a cgroup to hear about it".to_owned(),
-        );
+        lines.push(NOBODY.to_owned());
     }
     for advice in advice {
         lines.push(advice.name.clone());
-        for suggestion in &advice.suggestions {
-            let now = suggestion.now.as_deref().unwrap_or("max");
-            let change = format!("{now} → {}", suggestion.to);
-            let (knob, reason) = (suggestion.knob, &suggestion.reason);
-            lines.push(format!("  {knob:<10} {change:<14} {reason}"));
+        for Suggestion { now, to, reason } in &advice.suggestions {
+            let now = now.map_or_else(|| "max".to_owned(), |now| now.to_string());
+            let change = format!("{now} → {to}");
+            lines.push(format!("  {:<10} {change:<14} {reason}", to.knob().name()));
         }
-        let for_memory = advice
-            .suggestions
-            .iter()
-            .any(|one| one.knob == "memory.max");
-        if advice.unlimited == Some(true) && !for_memory {
-            lines.push("  memory.max no memory limit; what it needs could not be read".to_owned());
-        } else if advice.unlimited.is_none() {
-            lines.push("  memory.max its memory limit could not be read".to_owned());
-        } else if let (false, Some(rate), Some(seconds)) =
-            (for_memory, advice.growth, advice.limit_in)
-        {
-            let rate = text::bytes(Bytes(rate));
-            let left = text::time_left(Duration::from_secs(seconds));
-            lines.push(format!(
-                "  memory.max it grows by {rate} a second and meets its limit in {left}: look for the leak"
-            ));
-        } else if advice.suggestions.is_empty() {
-            let seconds = lasted.as_secs();
-            lines.push(format!("  its limits suit what it did in {seconds} s"));
-        }
+        lines.extend(remark(advice, lasted).map(|remark| format!("  {remark}")));
         if advice.suggestions.is_empty() {
             continue;
         }
-        let flags: Vec<&str> = advice.suggestions.iter().map(|one| &*one.flag).collect();
+        let flags: Vec<String> = advice.suggestions.iter().map(|one| flag(one.to)).collect();
         lines.push(format!("  run with   {}", flags.join(" ")));
         lines.extend(set(advice).map(|command| format!("  or now     {command}")));
     }
-    lines
-        .iter()
-        .map(|line| text::sanitise(line).into_owned())
-        .collect()
+    sanitised(&lines)
+}
+
+/// Where there is nothing to advise.
+const NOBODY: &str = "no workload and no container runs here; name a cgroup to hear about it";
+
+fn sanitised(lines: &[String]) -> Vec<String> {
+    let lines = lines.iter().map(|line| text::sanitise(line));
+    lines.map(Cow::into_owned).collect()
+}
+
+/// What there is to say besides suggestions.
+fn remark(advice: &Advice, lasted: Duration) -> Option<String> {
+    let is_memory = |one: &Suggestion| matches!(one.to, Amount::Memory(_));
+    if advice.suggestions.iter().any(is_memory) {
+        return None;
+    }
+    Some(match (advice.unlimited, advice.growth, advice.limit_in) {
+        (Some(true), ..) => "no memory limit; what it needs could not be read".to_owned(),
+        (None, ..) => "its memory limit could not be read".to_owned(),
+        (_, Some(rate), Some(seconds)) => {
+            let rate = text::bytes(Bytes(rate));
+            let left = text::time_left(Duration::from_secs(seconds));
+            format!("it grows by {rate} a second and meets its limit in {left}: look for the leak")
+        }
+        _ if advice.suggestions.is_empty() => {
+            format!("its limits suit what it did in {} s", lasted.as_secs())
+        }
+        _ => return None,
+    })
+}
+
+/// For `ringfence run`.
+fn flag(to: Amount) -> String {
+    match to {
+        Amount::Memory(_) => format!("-m {to}"),
+        Amount::Cpus(cpus) => format!("--cpus {cpus}"),
+        Amount::Pids(_) => format!("--pids-limit {to}"),
+    }
 }
 
 /// One object; `None` where it cannot be written.
 pub fn json(advice: &Advice) -> Option<String> {
-    Some(harmless(&serde_json::to_string(advice).ok()?))
+    #[derive(Serialize)]
+    struct Object<'a> {
+        #[serde(flatten)]
+        advice: &'a Advice,
+        suggestions: Vec<Suggested<'a>>,
+    }
+    #[derive(Serialize)]
+    struct Suggested<'a> {
+        knob: &'static str,
+        now: Option<String>,
+        to: String,
+        flag: String,
+        reason: &'a str,
+    }
+    let suggestions = advice.suggestions.iter().map(|one| Suggested {
+        knob: one.to.knob().name(),
+        now: one.now.map(|now| now.to_string()),
+        to: one.to.to_string(),
+        flag: flag(one.to),
+        reason: &one.reason,
+    });
+    super::json(&Object {
+        advice,
+        suggestions: suggestions.collect(),
+    })
+}
+
+/// Drop-ins for systemd, each below the file that it belongs in. `unit_of` finds a cgroup's unit.
+pub fn systemd(
+    advice: &[Advice],
+    lasted: Duration,
+    unit_of: impl Fn(&Advice) -> Option<Unit>,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    for advice in advice {
+        let name = &advice.name;
+        lines.extend(remark(advice, lasted).map(|remark| format!("# {name}: {remark}")));
+        if advice.suggestions.is_empty() {
+            continue;
+        }
+        // A scope is made anew by whoever starts what is in it.
+        let unit = unit_of(advice).filter(|unit| unit.kind() != "scope");
+        if !lines.is_empty() {
+            lines.push(String::new());
+        }
+        lines.push(match &unit {
+            Some(unit) => {
+                let user = if unit.of_user.is_some() {
+                    " --user"
+                } else {
+                    ""
+                };
+                format!("# {}, then: systemctl{user} daemon-reload", unit.drop_in())
+            }
+            None => format!("# {name} has no unit that lasts: for the one that is to start it"),
+        });
+        let kind = unit.as_ref().map_or("service", Unit::kind);
+        let (first, rest) = kind.split_at(1);
+        lines.push(format!("[{}{rest}]", first.to_uppercase()));
+        for Suggestion { to, reason, .. } in &advice.suggestions {
+            lines.push(format!("# {reason}"));
+            if let Ok(value) = KnobValue::from_words(to.knob(), &to.to_string()) {
+                lines.extend(systemd::properties(to.knob().into(), &value));
+            }
+        }
+    }
+    sanitised(&or_nobody(lines))
+}
+
+/// Services of a compose file.
+pub fn compose(advice: &[Advice], lasted: Duration) -> Vec<String> {
+    let mut lines = Vec::new();
+    for advice in advice {
+        let remark = remark(advice, lasted);
+        lines.extend(remark.map(|remark| format!("  # {}: {remark}", advice.name)));
+        if advice.suggestions.is_empty() {
+            continue;
+        }
+        // As a string of JSON, which is one of YAML, whatever it is called.
+        let name = serde_json::to_string(&advice.name).unwrap_or_default();
+        lines.push(format!("  {}:", harmless(&name)));
+        for Suggestion { to, reason, .. } in &advice.suggestions {
+            lines.push(format!("    # {reason}"));
+            lines.push(match to {
+                Amount::Memory(_) => format!("    mem_limit: {to}"),
+                Amount::Cpus(cpus) => format!("    cpus: {cpus}"),
+                Amount::Pids(_) => format!("    pids_limit: {to}"),
+            });
+        }
+    }
+    if lines.iter().any(|line| !line.trim_start().starts_with('#')) {
+        lines.insert(0, "services:".to_owned());
+    }
+    sanitised(&or_nobody(lines))
+}
+
+fn or_nobody(mut lines: Vec<String>) -> Vec<String> {
+    if lines.is_empty() {
+        lines.push(format!("# {NOBODY}"));
+    }
+    lines
 }
 
 /// The command that does it now; `None` where the path cannot be typed.
@@ -68,25 +186,25 @@ fn set(advice: &Advice) -> Option<String> {
         return None;
     }
     let path = shlex::try_quote(path).ok()?;
-    let wishes = advice.suggestions.iter();
-    let wishes: Vec<String> = wishes
-        .map(|one| format!("{}={}", one.knob, one.to))
+    let changes = advice.suggestions.iter().map(|one| one.to);
+    let changes: Vec<String> = changes
+        .map(|to| format!("{}={to}", to.knob().name()))
         .collect();
-    Some(format!("ringfence set {path} {}", wishes.join(" ")))
+    Some(format!("ringfence set {path} {}", changes.join(" ")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::advice::Suggestion;
 
     fn example(cgroup: &str) -> Advice {
         Advice {
             cgroup: cgroup.to_owned(),
             name: "we\x1bb".to_owned(),
             unlimited: Some(true),
-            working_set: Some(1),
-            working_set_p99: None,
+            unreclaimable: Some(1),
+            unreclaimable_p99: None,
+            working_set: None,
             memory_peak: None,
             growth: None,
             limit_in: None,
@@ -95,10 +213,8 @@ mod tests {
             pids: None,
             oom_kills: 0,
             suggestions: vec![Suggestion {
-                knob: "memory.max",
                 now: None,
-                to: "54m".to_owned(),
-                flag: "-m 54m".to_owned(),
+                to: Amount::Memory(Bytes(54 << 20)),
                 reason: "no memory limit".to_owned(),
             }],
         }

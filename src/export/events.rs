@@ -6,7 +6,6 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::harmless;
 use crate::kernel::kmsg::dump::{self, Asked};
 use crate::kernel::memory::MemoryStat;
 use crate::kernel::unit::{Bytes, Limit};
@@ -66,7 +65,7 @@ pub fn json(model: &Model, happening: &Happening) -> Option<String> {
         time: rfc3339(happening.time),
         body,
     };
-    Some(harmless(&serde_json::to_string(&line).ok()?))
+    super::json(&line)
 }
 
 /// `2026-07-01T12:03:41.123Z`

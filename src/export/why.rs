@@ -5,7 +5,6 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::events::{self, rfc3339};
-use super::harmless;
 use super::page::{DeathSection, Head, SECTIONS, levels, page};
 use crate::model::{Happening, Model};
 use crate::names;
@@ -82,7 +81,7 @@ pub fn json(answers: &[Death], unread: &[Unread]) -> Vec<String> {
             Cause::Signal(signal) => ("killed", None, Some(*signal), None),
             Cause::Exit(code) => ("ended", None, None, Some(*code)),
         };
-        serde_json::to_string(&DeathReport {
+        super::json(&DeathReport {
             time: answer.at.map(rfc3339),
             name: &answer.name,
             cgroup: answer.cgroup.as_deref(),
@@ -95,10 +94,9 @@ pub fn json(answers: &[Death], unread: &[Unread]) -> Vec<String> {
             kill: kill(answer),
         })
     });
-    let unread = unread.iter().map(serde_json::to_string);
-    let lines = answers.chain(unread);
-    lines
-        .filter_map(|line| Some(harmless(&line.ok()?)))
+    answers
+        .chain(unread.iter().map(super::json))
+        .flatten()
         .collect()
 }
 

@@ -64,6 +64,15 @@ impl Unit {
         Telling(words)
     }
 
+    /// The file that gives it limits for good, from the next `daemon-reload` on.
+    pub fn drop_in(&self) -> String {
+        let folder = match self.of_user {
+            Some(_) => "~/.config/systemd/user",
+            None => "/etc/systemd/system",
+        };
+        format!("{folder}/{}.d/50-ringfence.conf", self.name)
+    }
+
     /// What sort of unit it is: `service`, `scope`, `slice`.
     pub fn kind(&self) -> &str {
         self.name.rsplit('.').next().unwrap_or_default()

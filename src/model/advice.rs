@@ -1,18 +1,20 @@
-//! Limits that would suit, from what was seen: the working set, the CPU time, the processes, and what the
-//! limits of now have done.
+//! Limits that would suit, from what was seen: the memory that cannot be dropped, the CPU time, the processes, and what
+//! the limits of now have done.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::Model;
+use super::forecast::demand;
 use super::limit::{Ceiling, Of, Quantity};
 use super::peaks::Peaks;
 use super::row::{Kind, Mark, Row};
 use super::tree;
+use crate::kernel::cgroup::knob::Knob;
 use crate::kernel::unit::{Bytes, Percent, Reading};
 use crate::text;
 
@@ -46,21 +48,53 @@ pub struct Observation {
 /// One cgroup, sample by sample.
 #[derive(Debug, Clone, Default)]
 struct Seen {
+    /// What cannot be dropped, in memory and in swap.
+    demand: Vec<Bytes>,
     working: Vec<Bytes>,
     cpus: Vec<f64>,
 }
 
+/// A limit on one resource.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Amount {
+    /// `memory.max`.
+    Memory(Bytes),
+    /// `cpu.max`, in CPUs.
+    Cpus(f64),
+    /// `pids.max`.
+    Pids(u64),
+}
+
+impl Amount {
+    /// The file that it goes to.
+    pub fn knob(self) -> Knob {
+        match self {
+            Self::Memory(_) => Knob::MemoryMax,
+            Self::Cpus(_) => Knob::CpuMax,
+            Self::Pids(_) => Knob::PidsMax,
+        }
+    }
+}
+
+/// As `ringfence set` takes it.
+impl fmt::Display for Amount {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Memory(size) if size.0.is_multiple_of(MIB) => write!(out, "{}m", size.0 / MIB),
+            Self::Memory(size) => write!(out, "{}", size.0),
+            Self::Cpus(cpus) => write!(out, "{:.0}%", cpus * 100.0),
+            Self::Pids(count) => write!(out, "{count}"),
+        }
+    }
+}
+
 /// What is suggested for one resource.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Suggestion {
-    /// The knob, by the kernel's name.
-    pub knob: &'static str,
-    /// What it stands at, in the same form; `None` where nothing limits.
-    pub now: Option<String>,
-    /// What to set it to: as `ringfence set` takes it.
-    pub to: String,
-    /// The same for `ringfence run`.
-    pub flag: String,
+    /// What it stands at; `None` where nothing limits.
+    pub now: Option<Amount>,
+    /// What to set it to.
+    pub to: Amount,
     /// Why.
     pub reason: String,
 }
@@ -74,10 +108,13 @@ pub struct Advice {
     pub name: String,
     /// Whether no cgroup up the tree limits its memory; `None` where that cannot be read.
     pub unlimited: Option<bool>,
-    /// The largest working set, in bytes, and the one that 99 of 100 samples do not exceed.
-    pub working_set: Option<u64>,
+    /// The most memory that the kernel could not drop, with what is in swap, in bytes, and what 99 of 100 samples do not
+    /// exceed.
+    pub unreclaimable: Option<u64>,
     /// See above.
-    pub working_set_p99: Option<u64>,
+    pub unreclaimable_p99: Option<u64>,
+    /// The largest working set (`memory.current` less `inactive_file`), in bytes.
+    pub working_set: Option<u64>,
     /// `memory.peak`: the most since it was made, page cache included; in bytes.
     pub memory_peak: Option<u64>,
     /// Bytes per second by which it grows, where a forecast can be made.
@@ -93,6 +130,7 @@ pub struct Advice {
     /// OOM kills since it was made.
     pub oom_kills: u64,
     /// What to change; empty where everything fits.
+    #[serde(skip)]
     pub suggestions: Vec<Suggestion>,
 }
 
@@ -104,6 +142,7 @@ impl Observation {
         self.last = sample.since_boot;
         for row in model.rows().iter().filter(|row| row.leaf) {
             let seen = self.seen.entry(Arc::clone(&row.path)).or_default();
+            seen.demand.extend(demand(row));
             seen.working.extend(row.memory.working.value());
             seen.cpus.extend(row.cpu.value().map(|cpu| cpu.0 / 100.0));
         }
@@ -133,17 +172,19 @@ impl Observation {
         let peaks = model.peaks(&row.path).unwrap_or(&default);
         let seen = self.seen.get(&row.path).cloned();
         let Seen {
-            mut working,
+            mut demand,
+            working,
             mut cpus,
         } = seen.unwrap_or_default();
-        working.sort_unstable();
+        demand.sort_unstable();
         cpus.sort_unstable_by(f64::total_cmp);
         let host_cpus = model.sample().map_or(1, |sample| sample.host.cpus) as f64;
         let found = Found {
             row,
             peaks,
-            working: working.last().copied(),
-            working_p99: p99(&working).copied(),
+            demand: demand.last().copied(),
+            demand_p99: p99(&demand).copied(),
+            working: working.into_iter().max(),
             cpus: cpus.last().copied(),
             host_cpus,
             host_memory: model
@@ -156,10 +197,11 @@ impl Observation {
             cgroup: row.path.to_string(),
             name: row.label.clone(),
             unlimited: row.memory_limit.value().map(|ceiling| !ceiling.limited),
+            unreclaimable: found.demand.map(|size| size.0),
+            unreclaimable_p99: found.demand_p99.map(|size| size.0),
             working_set: found.working.map(|size| size.0),
-            working_set_p99: found.working_p99.map(|size| size.0),
             memory_peak: row.now.memory_peak.value().map(|peak| peak.0),
-            growth: row.forecast.value().map(|forecast| whole(forecast.rate)),
+            growth: row.forecast.value().map(|forecast| forecast.per_second().0),
             limit_in: row
                 .forecast
                 .value()
@@ -177,8 +219,9 @@ impl Observation {
 struct Found<'a> {
     row: &'a Row,
     peaks: &'a Peaks,
+    demand: Option<Bytes>,
+    demand_p99: Option<Bytes>,
     working: Option<Bytes>,
-    working_p99: Option<Bytes>,
     cpus: Option<f64>,
     host_cpus: f64,
     host_memory: Option<Bytes>,
@@ -187,7 +230,7 @@ struct Found<'a> {
 
 impl Found<'_> {
     fn memory(&self) -> Option<Suggestion> {
-        let most = self.working?;
+        let most = self.demand.or(self.working)?;
         let ceiling = self.row.memory_limit.value()?;
         let limit = own_limit(ceiling);
         let (to, why) = match limit {
@@ -203,11 +246,9 @@ impl Found<'_> {
             }
         };
         Some(Suggestion {
-            knob: "memory.max",
-            now: limit.map(paste),
-            to: paste(to),
-            flag: format!("-m {}", paste(to)),
-            reason: format!("{why}; {}", self.memory_seen(most)),
+            now: limit.map(Amount::Memory),
+            to: Amount::Memory(to),
+            reason: format!("{why}; {}", self.memory_seen(to)),
         })
     }
 
@@ -238,14 +279,32 @@ impl Found<'_> {
         })
     }
 
-    fn memory_seen(&self, most: Bytes) -> String {
+    /// What was seen of its memory, for whom `limit` is suggested.
+    fn memory_seen(&self, limit: Bytes) -> String {
         let seconds = self.lasted.as_secs();
-        let mut seen = format!("working set at most {} in {seconds} s", text::bytes(most));
-        if let Some(p99) = self.working_p99.filter(|p99| *p99 < most) {
-            let _ = write!(seen, ", {} in 99 of 100 samples", text::bytes(p99));
+        let mut seen = String::new();
+        if let Some(most) = self.demand {
+            let most = text::bytes(most);
+            let _ = write!(seen, "at most {most} could not be dropped in {seconds} s");
+            if let Some(p99) = self.demand_p99.map(text::bytes).filter(|p99| *p99 != most) {
+                let _ = write!(seen, ", {p99} in 99 of 100 samples");
+            }
+        }
+        if let Some(working) = self
+            .working
+            .filter(|&working| self.demand.is_none() || working > limit)
+        {
+            let working = text::bytes(working);
+            let _ = match self.demand {
+                Some(_) => write!(
+                    seen,
+                    "; of its working set of {working} the rest is page cache"
+                ),
+                None => write!(seen, "working set at most {working} in {seconds} s"),
+            };
         }
         if let Some(forecast) = self.row.forecast.value() {
-            let rate = text::bytes(Bytes(whole(forecast.rate)));
+            let rate = text::bytes(forecast.per_second());
             let _ = write!(
                 seen,
                 "; it grows by {rate} a second, so any limit will be met: look for the leak"
@@ -280,12 +339,9 @@ impl Found<'_> {
         if limit.is_some_and(|limit| to <= limit) {
             return None;
         }
-        let percent = |cpus: f64| format!("{:.0}%", cpus * 100.0);
         Some(Suggestion {
-            knob: "cpu.max",
-            now: limit.map(percent),
-            to: percent(to),
-            flag: format!("--cpus {to}"),
+            now: limit.map(Amount::Cpus),
+            to: Amount::Cpus(to),
             reason,
         })
     }
@@ -321,10 +377,8 @@ impl Found<'_> {
             _ => return None,
         };
         Some(Suggestion {
-            knob: "pids.max",
-            now: limit.map(|limit| limit.to_string()),
-            to: to.to_string(),
-            flag: format!("--pids-limit {to}"),
+            now: limit.map(Amount::Pids),
+            to: Amount::Pids(to),
             reason,
         })
     }
@@ -341,15 +395,6 @@ fn with_room(most: Bytes) -> Bytes {
     round_up(Bytes(
         most.0.saturating_add((most.0 / ROOM_OF).max(LEAST_ROOM)),
     ))
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the cast saturates, and what is below 0 is nothing"
-)]
-fn whole(number: f64) -> u64 {
-    number.max(0.0) as u64
 }
 
 /// `once`, `3 times`
@@ -370,15 +415,6 @@ fn round_up(size: Bytes) -> Bytes {
     Bytes(size.0.next_multiple_of(step))
 }
 
-/// As it can be typed: whole MiB, or bytes.
-fn paste(size: Bytes) -> String {
-    if size.0.is_multiple_of(MIB) {
-        format!("{}m", size.0 / MIB)
-    } else {
-        size.0.to_string()
-    }
-}
-
 /// The value that 99 of 100 do not exceed, by nearest rank.
 fn p99<T>(sorted: &[T]) -> Option<&T> {
     let rank = (sorted.len() * 99).div_ceil(100);
@@ -397,9 +433,9 @@ mod tests {
             (129 * MIB, "136m"),
             (1025 * MIB, "1088m"),
         ] {
-            assert_eq!(paste(round_up(Bytes(size))), text);
+            assert_eq!(Amount::Memory(round_up(Bytes(size))).to_string(), text);
         }
-        assert_eq!(paste(Bytes(4096)), "4096");
+        assert_eq!(Amount::Memory(Bytes(4096)).to_string(), "4096");
     }
 
     #[test]

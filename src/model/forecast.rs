@@ -61,6 +61,16 @@ pub struct Forecast {
 }
 
 impl Forecast {
+    /// [`rate`](Self::rate) in whole bytes.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the cast saturates, and what grows is above 0"
+    )]
+    pub fn per_second(&self) -> Bytes {
+        Bytes(self.rate.round() as u64)
+    }
+
     /// Whether the range is narrow: within a quarter of the time, or two seconds.
     pub fn is_sharp(&self) -> bool {
         let allowed = (self.likely / 4).max(Duration::from_secs(2));
@@ -68,11 +78,15 @@ impl Forecast {
             .is_some_and(|latest| latest.saturating_sub(self.soonest) <= allowed)
     }
 
-    /// Whether to raise an alarm: a kill is to be expected within [`NEAR`], and it was seen to grow for longer than
-    /// that is ahead, by a quarter. Whatever has just begun to grow may stop as soon, as a collector does that takes back
-    /// at half of the limit.
+    /// Whether to raise an alarm: a kill is to be expected within [`NEAR`].
     pub fn is_near(&self) -> bool {
-        self.latest.is_some() && self.likely <= NEAR && self.likely.mul_f64(1.25) <= self.seen
+        self.is_settled() && self.likely <= NEAR
+    }
+
+    /// Whether growth was seen for longer than what is ahead, by a quarter, and nothing slows it down. Whatever has just
+    /// begun to grow may stop as soon, as a collector does that takes back at half of the limit.
+    pub fn is_settled(&self) -> bool {
+        self.latest.is_some() && self.likely.mul_f64(1.25) <= self.seen
     }
 }
 
