@@ -66,6 +66,13 @@ fn the_fields_of_warnings_stay() {
 }
 
 #[test]
+fn a_kill_that_is_foretold_is_a_warning() {
+    let (text, json) = lines("forecast", |_| {});
+    insta::assert_snapshot!("forecast_text", text.join("\n"));
+    insta::assert_snapshot!("forecast_json", json.join("\n"));
+}
+
+#[test]
 fn limits_that_are_met_and_changed_are_told() {
     let (text, json) = lines("limits_met", |_| {});
     insta::assert_snapshot!("limits_text", text.join("\n"));
@@ -79,6 +86,7 @@ fn the_readme_has_every_field() {
     json.extend(lines("killers", |_| {}).1);
     json.extend(lines("warnings", |_| {}).1);
     json.extend(lines("limits_met", |_| {}).1);
+    json.extend(lines("forecast", |_| {}).1);
     for line in json {
         let mut values = vec![serde_json::from_str::<Value>(&line).unwrap()];
         while let Some(value) = values.pop() {

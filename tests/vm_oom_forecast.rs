@@ -6,8 +6,22 @@ mod support;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use support::dashboard::Dashboard;
+use support::events::Events;
 use support::{Host, PAGE_CACHE, binary, load};
+
+/// Whether `events` tells of something that was foretold.
+fn is_foretold(line: &Value) -> bool {
+    line["kind"] == "warning" && line["sign"] == "oom_forecast"
+}
+
+/// When it tells of it, in seconds.
+fn time(line: &Value) -> f64 {
+    let time = humantime::parse_rfc3339(line["time"].as_str().expect("a time")).expect("a time");
+    let since = time.duration_since(std::time::UNIX_EPOCH);
+    since.expect("after 1970").as_secs_f64()
+}
 
 /// What a row says of the time that is left, in seconds: `14 s`, `~14 s`, `>2 min`.
 fn time_left(contents: &str, name: &str) -> Option<f64> {
@@ -35,6 +49,7 @@ fn time_left(contents: &str, name: &str) -> Option<f64> {
 #[test]
 fn the_countdown_reaches_the_kill() {
     let host = Host::new();
+    let mut events = Events::start(&["--json", "--interval", "0.5"]);
     let mut dashboard = Dashboard::start(&["top", "--interval", "0.5"]);
     dashboard.wait_for("● live");
     let load = load("memory --size 96m --rate 2m");
@@ -84,6 +99,24 @@ fn the_countdown_reaches_the_kill() {
     assert!(error.abs() < 4.0, "wrong: {errors:?}");
     let (_, last) = said[said.len() - 1];
     assert!(last <= 4.0, "it did not count down: {last} s");
+
+    // The same for programs.
+    let warning = events.object("a warning", is_foretold);
+    let kill = events.object("the kill", |line| line["kind"] == "oom_kill");
+    assert_eq!(
+        (&warning["name"], &warning["limit"]),
+        (&kill["name"], &(48 << 20).into())
+    );
+    let of = |field: &str| warning[field].as_f64().expect("a number");
+    let away = time(&kill) - time(&warning);
+    let error = of("oom_in") - away;
+    eprintln!("events foretold it {away:.1} s ahead, off by {error:+.1} s: {warning}");
+    assert!(away > 4.0 && error.abs() < 4.0, "{away} {warning}");
+    assert!(
+        of("soonest") <= of("oom_in") && of("oom_in") <= of("latest"),
+        "{warning}"
+    );
+    events.interrupt();
 }
 
 #[test]
@@ -96,6 +129,7 @@ fn neither_a_sawtooth_nor_page_cache_has_a_countdown() {
     );
     let saw = host.start("sawtooth", &["-m", "48m"], &saw);
     let cache = host.start("pagecache", &["-m", "32m", "--cpus", "0.3"], PAGE_CACHE);
+    let events = Events::start(&["--json", "--interval", "0.5"]);
     let mut dashboard = Dashboard::start(&["top", "--interval", "0.5"]);
     dashboard.wait_for(" sawtooth ");
     dashboard.wait_for(" pagecache ");
@@ -137,4 +171,7 @@ fn neither_a_sawtooth_nor_page_cache_has_a_countdown() {
         late.len()
     );
     assert!(late.is_empty(), "{late:?}\n{contents}");
+    let warnings = events.interrupt();
+    let foretold = |line: &&String| is_foretold(&serde_json::from_str(line).expect("JSON"));
+    assert_eq!(warnings.iter().find(foretold), None);
 }

@@ -127,7 +127,7 @@ fn page_cache_that_fills_a_limit_is_well() {
     );
     cache.kill();
     let said = parsed(&events.interrupt());
-    let signs = ["memory", "memory_max", "memory_high"];
+    let signs = ["memory", "memory_max", "memory_high", "oom_forecast"];
     let wrong = said
         .iter()
         .filter(|line| line["kind"] == "warning" && signs.iter().any(|sign| line["sign"] == *sign));

@@ -208,9 +208,9 @@ fn list(keys: &[crate::ui::keys::Key]) -> String {
 }
 
 /// Every threshold, in the same way.
-fn warnings(thresholds: &Thresholds) -> [(&'static str, String, &'static str); 6] {
-    let percents = |[warning, critical]: [u32; 2]| match warning {
-        Thresholds::NEVER => "false".to_owned(),
+fn warnings(thresholds: &Thresholds) -> [(&'static str, String, &'static str); 7] {
+    let two = |[warning, critical]: [u32; 2]| match warning {
+        Thresholds::NEVER | 0 => "false".to_owned(),
         _ => format!("[{warning}, {critical}]"),
     };
     let times = |times: u32| match times {
@@ -220,7 +220,7 @@ fn warnings(thresholds: &Thresholds) -> [(&'static str, String, &'static str); 6
     [
         (
             "memory",
-            percents(thresholds.memory),
+            two(thresholds.memory),
             "Percent of a memory limit that the kernel cannot drop: a warning, and critical.",
         ),
         (
@@ -235,7 +235,7 @@ fn warnings(thresholds: &Thresholds) -> [(&'static str, String, &'static str); 6
         ),
         (
             "pressure",
-            percents(thresholds.pressure),
+            two(thresholds.pressure),
             "Percent of the time that it waits for memory (PSI): a warning, and critical.",
         ),
         (
@@ -245,8 +245,13 @@ fn warnings(thresholds: &Thresholds) -> [(&'static str, String, &'static str); 6
         ),
         (
             "throttled",
-            percents(thresholds.throttled),
+            two(thresholds.throttled),
             "Percent of the periods in which cpu.max holds it back: a warning, and critical.",
+        ),
+        (
+            "oom-in",
+            two(thresholds.oom_in),
+            "Seconds until growth is to meet memory.max: a warning, and critical.",
         ),
     ]
 }

@@ -117,6 +117,10 @@ struct Measured {
     per_second: Option<u32>,
     seconds: Option<u32>,
     limit: Option<Amount>,
+    oom_in: Option<u32>,
+    soonest: Option<u32>,
+    latest: Option<u32>,
+    rate: Option<Bytes>,
 }
 
 /// Of what the limit is: bytes, processes, CPUs.
@@ -179,6 +183,14 @@ impl Measured {
             Sign::Throttled { share, limit } => Self {
                 share: Some(share),
                 limit: limit.cpus().value().map(Amount::Cpus),
+                ..none
+            },
+            Sign::Forecast(countdown) => Self {
+                limit: Some(Amount::Bytes(countdown.limit)),
+                oom_in: Some(countdown.likely),
+                soonest: Some(countdown.soonest),
+                latest: Some(countdown.latest),
+                rate: Some(countdown.rate),
                 ..none
             },
         }

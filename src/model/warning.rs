@@ -43,6 +43,8 @@ pub struct Thresholds {
     pub forks: u32,
     /// Percent of the periods in which `cpu.max` holds a cgroup back: a warning, and critical.
     pub throttled: [u32; 2],
+    /// Seconds until the growth of a cgroup is to meet the limit that kills: a warning, and critical. 0 for never.
+    pub oom_in: [u32; 2],
 }
 
 impl Default for Thresholds {
@@ -54,6 +56,7 @@ impl Default for Thresholds {
             pressure: [10, 40],
             forks: 1,
             throttled: [50, 90],
+            oom_in: [60, 10],
         }
     }
 }
@@ -69,6 +72,7 @@ impl Thresholds {
         pressure: [Self::NEVER; 2],
         forks: Self::NEVER,
         throttled: [Self::NEVER; 2],
+        oom_in: [0; 2],
     };
 }
 
@@ -121,6 +125,23 @@ pub enum Sign {
         /// `cpu.max`.
         limit: CpuMax,
     },
+    /// What it cannot do without grows, and is to meet `memory.max` soon.
+    Forecast(Countdown),
+}
+
+/// When a kill is foretold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Countdown {
+    /// In how many seconds, most likely.
+    pub likely: u32,
+    /// The earliest.
+    pub soonest: u32,
+    /// The latest.
+    pub latest: u32,
+    /// By how much it grows in a second.
+    pub rate: Bytes,
+    /// `memory.max`.
+    pub limit: Bytes,
 }
 
 /// What a sign is about, without what was measured.
@@ -138,6 +159,8 @@ pub enum Kind {
     Forks,
     /// [`Sign::Throttled`].
     Throttled,
+    /// [`Sign::Forecast`].
+    Forecast,
 }
 
 impl Kind {
@@ -150,6 +173,7 @@ impl Kind {
             Self::Pressure => "memory_pressure",
             Self::Forks => "pids_max",
             Self::Throttled => "cpu_max",
+            Self::Forecast => "oom_forecast",
         }
     }
 }
@@ -164,6 +188,7 @@ impl Sign {
             Self::Pressure { .. } => Kind::Pressure,
             Self::Forks { .. } => Kind::Forks,
             Self::Throttled { .. } => Kind::Throttled,
+            Self::Forecast(_) => Kind::Forecast,
         }
     }
 }

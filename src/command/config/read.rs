@@ -25,7 +25,15 @@ const SETTINGS: [&str; 8] = [
     "theme", "ascii", "interval", "columns", "sort", "fold", "warnings", "keys",
 ];
 /// Those in the table `warnings`.
-const WARNINGS: [&str; 6] = ["memory", "high", "max", "pressure", "forks", "throttled"];
+const WARNINGS: [&str; 7] = [
+    "memory",
+    "high",
+    "max",
+    "pressure",
+    "forks",
+    "throttled",
+    "oom-in",
+];
 /// From this likeness on, a word is taken for a misspelt one.
 const LIKE: f64 = 0.75;
 
@@ -157,6 +165,7 @@ impl Reader<'_> {
                 "pressure" => percents(value.get_ref()).map(|of| thresholds.pressure = of),
                 "forks" => times(value.get_ref()).map(|of| thresholds.forks = of),
                 "throttled" => percents(value.get_ref()).map(|of| thresholds.throttled = of),
+                "oom-in" => countdown(value.get_ref()).map(|of| thresholds.oom_in = of),
                 _ => {
                     let message = unknown("warning", name, &WARNINGS);
                     self.problem(key.span(), &message);
@@ -246,18 +255,29 @@ fn percents(value: &DeValue<'_>) -> Result<[u32; 2], String> {
     let wanted = || "two whole percentages are wanted, [85, 95], or false".to_owned();
     match value {
         DeValue::Boolean(false) => Ok([Thresholds::NEVER; 2]),
-        DeValue::Array(values) => {
-            let values: Option<Vec<u32>> =
-                values.iter().map(|value| whole(value.get_ref())).collect();
-            match values.as_deref() {
-                Some(&[warning, critical]) if critical <= 100 && warning <= critical => {
-                    Ok([warning, critical])
-                }
-                _ => Err(wanted()),
-            }
-        }
-        _ => Err(wanted()),
+        value => pair(value)
+            .filter(|&[warning, critical]| critical <= 100 && warning <= critical)
+            .ok_or_else(wanted),
     }
+}
+
+/// Two times in seconds, for a warning and for a critical one; `false` for never.
+fn countdown(value: &DeValue<'_>) -> Result<[u32; 2], String> {
+    let wanted = || "two times in whole seconds are wanted, [60, 10], or false".to_owned();
+    match value {
+        DeValue::Boolean(false) => Ok([0; 2]),
+        value => pair(value)
+            .filter(|[warning, critical]| warning >= critical)
+            .ok_or_else(wanted),
+    }
+}
+
+fn pair(value: &DeValue<'_>) -> Option<[u32; 2]> {
+    let DeValue::Array(values) = value else {
+        return None;
+    };
+    let values: Option<Vec<u32>> = values.iter().map(|value| whole(value.get_ref())).collect();
+    values?.try_into().ok()
 }
 
 /// So many times a second; `false` for never.
@@ -391,7 +411,7 @@ mod tests {
         assert_eq!(settings.warnings, Thresholds::default());
         let config = parse(
             "c.toml",
-            "[warnings]\nmemory = [50, 60]\nhigh = 7\nmax = false\npressure = false\nforks = 3\nthrottled = [20, 30]",
+            "[warnings]\nmemory = [50, 60]\nhigh = 7\nmax = false\npressure = false\nforks = 3\nthrottled = [20, 30]\noom-in = [300, 5]",
         );
         let warnings = Thresholds {
             memory: [50, 60],
@@ -400,6 +420,7 @@ mod tests {
             pressure: [Thresholds::NEVER; 2],
             forks: 3,
             throttled: [20, 30],
+            oom_in: [300, 5],
         };
         assert_eq!(config.unwrap().settings.warnings, warnings);
         let none = parse("c.toml", "warnings = false").unwrap();
@@ -448,6 +469,10 @@ mod tests {
             (
                 "[warnings]\nmemory = [95, 85]",
                 "c.toml:2:10: memory: two whole percentages are wanted, [85, 95], or false",
+            ),
+            (
+                "[warnings]\noom-in = [10, 60]",
+                "c.toml:2:10: oom-in: two times in whole seconds are wanted, [60, 10], or false",
             ),
             (
                 "[warnings]\npressure = 10",

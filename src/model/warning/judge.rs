@@ -1,49 +1,57 @@
 //! What one sample says of each sign.
 
-use super::{AVERAGE, Kind, Sign, Thresholds, Watch};
+use std::time::Duration;
+
+use super::{AVERAGE, Countdown, Kind, Sign, Thresholds, Watch};
 use crate::kernel::memory::MemoryEvents;
 use crate::kernel::unit::{Bytes, Limit, Reading};
+use crate::model::limit::Of;
 use crate::model::{Row, Severity, forecast, rate, row, tree};
 use crate::sample::{CgroupSample, Presence, Sample};
 
 /// Below this share of its threshold a standing warning no longer holds.
 const HOLDS: f64 = 0.9;
 
+/// Of two thresholds, the one for a warning and the one for a critical one.
+const WARNING: usize = 0;
+const CRITICAL: usize = 1;
+
 impl Sign {
     /// How bad it is; `None` where it is nothing to warn of.
     pub(super) fn severity(&self, thresholds: &Thresholds) -> Option<Severity> {
-        let (often, share, levels) = self.against(thresholds);
-        let [warning, critical] = levels;
-        match share {
-            _ if !often => None,
-            share if share >= critical => Some(Severity::Critical),
-            share if share >= warning => Some(Severity::Warning),
-            _ => None,
+        let often = match *self {
+            Self::High { per_second, .. } => per_second >= thresholds.high,
+            Self::Max { per_second, .. } => per_second >= thresholds.max,
+            _ => true,
+        };
+        let reaches = |level| often && self.reaches(thresholds, level, 1.0);
+        if reaches(CRITICAL) {
+            Some(Severity::Critical)
+        } else {
+            reaches(WARNING).then_some(Severity::Warning)
         }
     }
 
     /// Whether it is still bad enough for a warning that stands.
     pub(super) fn holds(&self, thresholds: &Thresholds) -> bool {
-        let (_, share, [warning, _]) = self.against(thresholds);
-        f64::from(share) >= HOLDS * f64::from(warning)
+        self.reaches(thresholds, WARNING, HOLDS)
     }
 
-    /// Whether it happens often enough, the share or number, and those for a warning and for a critical one.
-    fn against(&self, thresholds: &Thresholds) -> (bool, u32, [u32; 2]) {
-        match *self {
-            Self::Memory { share, .. } => (true, share, thresholds.memory),
-            Self::High {
-                per_second, share, ..
-            } => (per_second >= thresholds.high, share, thresholds.memory),
-            Self::Max {
-                per_second, share, ..
-            } => (per_second >= thresholds.max, share, thresholds.memory),
-            Self::Pressure { share, .. } => (true, share, thresholds.pressure),
-            Self::Forks { per_second, .. } => {
-                (true, per_second, [thresholds.forks, Thresholds::NEVER])
+    /// Whether what was measured reaches this part of a threshold.
+    fn reaches(&self, thresholds: &Thresholds, level: usize, part: f64) -> bool {
+        let (measured, levels) = match *self {
+            Self::Memory { share, .. } | Self::High { share, .. } | Self::Max { share, .. } => {
+                (share, thresholds.memory)
             }
-            Self::Throttled { share, .. } => (true, share, thresholds.throttled),
-        }
+            Self::Pressure { share, .. } => (share, thresholds.pressure),
+            Self::Forks { per_second, .. } => (per_second, [thresholds.forks, Thresholds::NEVER]),
+            Self::Throttled { share, .. } => (share, thresholds.throttled),
+            // The sooner, the worse.
+            Self::Forecast(countdown) => {
+                return part * f64::from(countdown.likely) < f64::from(thresholds.oom_in[level]);
+            }
+        };
+        f64::from(measured) >= part * f64::from(levels[level])
     }
 }
 
@@ -58,7 +66,7 @@ pub(crate) enum Look {
 }
 
 /// What a look for each kind of sign found.
-pub(crate) type Looks = [(Kind, Look); 6];
+pub(crate) type Looks = [(Kind, Look); 7];
 
 /// A look for each sign at each row.
 pub(crate) fn looks(
@@ -96,6 +104,7 @@ pub(crate) fn looks(
                 of(Kind::Pressure, pressure),
                 of(Kind::Forks, one.forks(refused[at])),
                 of(Kind::Throttled, one.throttled()),
+                of(Kind::Forecast, one.forecast()),
             ]
         })
         .collect()
@@ -235,6 +244,24 @@ impl One<'_> {
             _ if self.then.is_some() => Look::Fine,
             _ => Look::Unknown,
         }
+    }
+
+    /// Who grows towards the limit of one above is not the one to warn of: that one grows, too.
+    fn forecast(&self) -> Look {
+        let forecast = self.rows[self.at].forecast.value();
+        let countdown = forecast
+            .filter(|forecast| forecast.of == Of::Own && forecast.is_settled())
+            .and_then(|forecast| {
+                let seconds = |time: Duration| whole(time.as_secs_f64().round());
+                Some(Countdown {
+                    likely: seconds(forecast.likely),
+                    soonest: seconds(forecast.soonest),
+                    latest: seconds(forecast.latest?),
+                    rate: forecast.per_second(),
+                    limit: forecast.limit,
+                })
+            });
+        countdown.map_or(Look::Fine, |countdown| Look::At(Sign::Forecast(countdown)))
     }
 
     fn events(

@@ -1,6 +1,8 @@
 //! Warnings in words.
 
-use super::{AVERAGE, Cleared, Sign, Warning};
+use std::time::Duration;
+
+use super::{AVERAGE, Cleared, Countdown, Sign, Warning};
 use crate::model::field;
 use crate::text;
 
@@ -57,7 +59,25 @@ impl Warning {
                 let cpus = limit.cpus().value().map(field::cpus).unwrap_or_default();
                 format!("held back by cpu.max {cpus} in {share}% of the periods")
             }
+            Sign::Forecast(countdown) => countdown.text(),
         }
+    }
+}
+
+impl Countdown {
+    fn text(&self) -> String {
+        let left = |seconds: u32| text::time_left(Duration::from_secs(seconds.into()));
+        let range = if self.soonest == self.latest {
+            String::new()
+        } else {
+            format!(" ({} to {})", left(self.soonest), left(self.latest))
+        };
+        format!(
+            "OOM in {}{range}: grows by {} a second towards memory.max {}",
+            left(self.likely),
+            text::bytes(self.rate),
+            text::bytes(self.limit)
+        )
     }
 }
 
@@ -71,6 +91,7 @@ impl Cleared {
             Sign::Pressure { .. } => "no longer waits for memory",
             Sign::Forks { .. } => "no longer meets pids.max",
             Sign::Throttled { .. } => "no longer held back by cpu.max",
+            Sign::Forecast(_) => "no longer grows towards memory.max",
         };
         let over = if self.gone { "is gone" } else { over };
         format!("{over}, {} after the warning", text::time_left(self.after))
