@@ -26,6 +26,7 @@ pub mod pressure;
 pub mod probe;
 pub mod process;
 pub mod remove;
+pub mod signals;
 pub mod syscall;
 pub mod systemd;
 pub mod task;

@@ -41,7 +41,6 @@ use anyhow::Context as _;
 use crossterm::event::Event;
 use ratatui::layout::Rect;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc::Receiver;
 
 use crate::control::hook::Says;
 use crate::control::worker::Worker;
@@ -50,7 +49,7 @@ use crate::kernel::clock;
 use crate::model::{Model, Note, Severity};
 use crate::oom::past::PastKills;
 use crate::sample::live::{Interest, Live};
-use feed::{Feed, News};
+use feed::{Feed, News, Started};
 use input::Input;
 use settings::Settings;
 use state::{Flow, Selection, State};
@@ -81,19 +80,19 @@ pub struct Options {
 }
 
 /// Shows the dashboard on the terminal until the user leaves, a signal comes, or the duration is over.
-/// `control` carries out what the user changes; `notes` adds lines to the event log; `past` is what the kernel log had
-/// before, where it can be read. The terminal is as before when this returns, and the model that is given back knows the
-/// peaks.
+/// `control` carries out what the user changes; what has `started` adds lines to the event log. `past` is what the kernel
+/// log had before, where it can be read. The terminal is as before when this returns, and the model that is given back
+/// knows the peaks.
 pub fn dashboard(
     live: Live,
     mut control: Worker,
     options: &Options,
-    notes: Option<Receiver<Note>>,
+    started: Option<Started>,
     past: Option<PastKills>,
 ) -> anyhow::Result<Model> {
     let model = runtime()?.block_on(async {
         // It may wait for the user's command at the end: the terminal is given back before.
-        let mut feed = Feed::new(live, notes, options, Says::Nothing)?;
+        let mut feed = Feed::new(live, started, options, Says::Nothing)?;
         let mut terminal = Terminal::enter().context("cannot take over the terminal")?;
         feed.past = past;
         watch(&mut terminal, &mut feed, &mut control, options).await
@@ -107,12 +106,12 @@ pub fn dashboard(
 pub fn plain(
     live: Live,
     options: &Options,
-    notes: Option<Receiver<Note>>,
+    started: Option<Started>,
     out: &mut dyn Write,
 ) -> anyhow::Result<Model> {
     runtime()?.block_on(async {
         live.set_interest(Interest::All);
-        let mut feed = Feed::new(live, notes, options, Says::OnStderr)?;
+        let mut feed = Feed::new(live, started, options, Says::OnStderr)?;
         let mut model = Model::new(clock::utc_offset());
         model.warn(options.settings.warnings, options.root.clone());
         let mut told = 0;

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::sync::mpsc::Receiver;
 
 use crate::command::target::{find, v2_mount};
 use crate::control::worker::Worker;
 use crate::file;
 use crate::kernel::cgroup::hierarchy::Hierarchy;
-use crate::model::{Model, Note, Thresholds};
+use crate::model::{Model, Thresholds};
 use crate::oom::past;
 use crate::sample::live::{self, Live};
 use crate::ui;
+use crate::ui::feed::Started;
 use crate::ui::settings::Settings;
 
 /// What `top` was asked for.
@@ -96,12 +96,12 @@ pub fn root_of(subtree: &Path) -> Option<Arc<str>> {
     named.then(|| Path::new("/").join(subtree).to_string_lossy().into())
 }
 
-/// Watches a subtree, on the screen or as text, until it is over. `notes` adds lines to the event log.
+/// Watches a subtree, on the screen or as text, until it is over. what has `started` adds lines to the event log.
 pub fn watch(
     hierarchy: Hierarchy,
     subtree: PathBuf,
     watch: &Watch,
-    notes: Option<Receiver<Note>>,
+    started: Option<Started>,
 ) -> anyhow::Result<Model> {
     let root = root_of(&subtree);
     let mount = v2_mount(&hierarchy)?;
@@ -116,9 +116,9 @@ pub fn watch(
     let model = if watch.on_screen() {
         // While the first sample is taken.
         let past = past::read(Path::new(KMSG)).ok();
-        ui::dashboard(live, Worker::start(mount)?, &options, notes, past)?
+        ui::dashboard(live, Worker::start(mount)?, &options, started, past)?
     } else {
-        ui::plain(live, &options, notes, &mut io::stdout().lock())?
+        ui::plain(live, &options, started, &mut io::stdout().lock())?
     };
     if let Some(path) = &watch.picture {
         let picture = ui::picture(&model, &options)?;

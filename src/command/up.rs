@@ -5,15 +5,17 @@ pub mod file;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use tokio::sync::mpsc::channel;
 
 use super::top::{self, Watch};
 use crate::kernel::cgroup::hierarchy::Hierarchy;
+use crate::kernel::signals::EarlySignals;
 use crate::launch::home::{SLICE, leaves};
 use crate::launch::{Plan, Spec};
 use crate::model::Model;
 use crate::model::peaks::{Entry, Peaks, summary};
+use crate::ui::feed::Started;
 use crew::{Career, Crew};
 
 /// So many lines of workloads wait to be shown. Who says more waits itself, as at any pipe that nobody reads.
@@ -40,11 +42,17 @@ pub fn start_and_watch(specs: &[Spec], watch: &Watch) -> Result<u8> {
     for spec in specs {
         Plan::new(spec)?;
     }
+    // Whatever has started by then is stopped as it should be.
+    let signals = EarlySignals::note().context("listen to signals")?;
     let (notes, told) = channel(UNREAD);
-    let crew = Crew::start(specs, &notes)?;
+    let crew = Crew::start(specs, &notes, &signals)?;
     drop(notes);
+    let started = Started {
+        notes: told,
+        signals,
+    };
     let hierarchy = Hierarchy::discover(Path::new("/proc"))?;
-    let watched = top::watch(hierarchy, SLICE.into(), watch, Some(told));
+    let watched = top::watch(hierarchy, SLICE.into(), watch, Some(started));
     if watch.on_screen() {
         println!("stopping {} workloads", specs.len());
     }

@@ -12,11 +12,20 @@ use super::Options;
 use super::state::LogReach;
 use super::watchdog::Watchdog;
 use crate::control::hook::{Hook, Says};
+use crate::kernel::signals::EarlySignals;
 use crate::model::{Happening, Model, NOTES, Note, What, tree};
 use crate::oom::OomKill;
 use crate::oom::past::PastKills;
 use crate::sample::live::Live;
 use crate::sample::{Event, Sample};
+
+/// What somebody has started who is to be told of it here.
+pub struct Started {
+    /// What happens to it.
+    pub notes: Receiver<Note>,
+    /// Signals that came meanwhile.
+    pub signals: EarlySignals,
+}
 
 /// Where a loop gets its news from.
 pub struct Feed {
@@ -58,13 +67,16 @@ impl Feed {
     /// says.
     pub fn new(
         live: Live,
-        notes: Option<Receiver<Note>>,
+        started: Option<Started>,
         options: &Options,
         says: Says,
     ) -> anyhow::Result<Self> {
+        let (notes, early) = started
+            .map(|started| (started.notes, started.signals))
+            .unzip();
         let hook = options.on_oom.clone();
         let hook = hook.map(|command| Hook::new(command, says)).transpose();
-        Ok(Self {
+        let feed = Self {
             _watchdog: Watchdog::start(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP])
                 .context("cannot listen to signals")?,
             live,
@@ -80,7 +92,11 @@ impl Feed {
             end: options.duration.map(|duration| Instant::now() + duration),
             has_sample: false,
             past: None,
-        })
+        };
+        early
+            .map_or(Ok(()), EarlySignals::repeat)
+            .context("cannot listen to signals")?;
+        Ok(feed)
     }
 
     /// How far back the kernel log goes, which kills of before are read from; known until the first sample.

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
@@ -388,6 +389,11 @@ pub fn end_of(child: &mut Child) -> Option<i32> {
         assert!(Instant::now() < deadline, "it does not end");
         sleep(Duration::from_millis(10));
     }
+}
+
+/// Whether a pipe holds about as much as fits.
+pub fn is_full(pipe: &impl AsFd) -> bool {
+    rustix::io::ioctl_fionread(pipe).expect("a pipe") >= 60_000
 }
 
 /// A file's text without the newline at the end.

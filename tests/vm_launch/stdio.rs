@@ -2,14 +2,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Done, Host, binary, end_of, read, wait_until, with_input};
+use crate::support::{Done, Host, binary, end_of, is_full, read, wait_until, with_input};
 
 /// Reads a file through a directory that came in as the input.
 fn secret_through_stdin(host: &Host, flags: &[&str]) -> Done {
@@ -172,11 +171,6 @@ fn a_full_disk_is_told_and_is_no_success() {
     let mut command = host.command(&[], &["echo", "lost"]);
     let done = Done::from(command.stdout(full()).output().unwrap());
     done.fails(125, &["ringfence: ", "hand on", "No space left"]);
-}
-
-/// Whether a pipe holds about as much as fits.
-fn is_full(pipe: &impl AsFd) -> bool {
-    rustix::io::ioctl_fionread(pipe).unwrap() >= 60_000
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::io::{BufRead, BufReader, Read, Write, stdout};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
@@ -14,6 +14,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::SendError;
 
 use crate::command::supervise::Order;
+use crate::kernel::signals::EarlySignals;
 use crate::launch::state::Terms;
 use crate::launch::{Report, Spec};
 use crate::model::{Note, Severity};
@@ -21,6 +22,8 @@ use crate::text::sanitise;
 
 /// How long to wait for every workload to have started (or not).
 const START: Duration = Duration::from_secs(30);
+/// How often to look meanwhile whether to end.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The workloads; dropping it stops them.
 #[derive(Debug)]
@@ -49,7 +52,7 @@ struct Member {
 impl Crew {
     /// Starts all workloads, and returns when each has started or failed. What happens to them is told
     /// as notes; the notes end when the last of them has ended for good.
-    pub fn start(specs: &[Spec], notes: &Sender<Note>) -> Result<Self> {
+    pub fn start(specs: &[Spec], notes: &Sender<Note>, signals: &EarlySignals) -> Result<Self> {
         let (first, firsts) = mpsc::channel();
         let mut crew = Self {
             members: Vec::new(),
@@ -59,9 +62,15 @@ impl Crew {
             crew.members.push(member);
         }
         drop(first);
-        for _ in specs {
-            // Late ones go on starting; the dashboard will show them.
-            let _ = firsts.recv_timeout(START);
+        // Late ones go on starting; the dashboard will show them.
+        let deadline = Instant::now() + START;
+        let mut waits = specs.len();
+        while waits > 0 && Instant::now() < deadline && signals.came().is_none() {
+            match firsts.recv_timeout(LOOK) {
+                Ok(()) => waits -= 1,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
         }
         Ok(crew)
     }
