@@ -23,6 +23,7 @@ use super::mask;
 use super::plan::{Plan, random_hex};
 use super::storage::{self, Writes};
 use crate::kernel::cgroup::hierarchy::mount_point;
+use crate::kernel::cgroup::subtree;
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::error::Error as KernelError;
 use crate::kernel::remove::{What, remove_all};
@@ -113,6 +114,16 @@ impl Place {
         }
         let home = home::make(&plan.mount, &plan.name, &plan.controllers, detached);
         let (home, keeper) = home.map_err(|error| explain(error, plan))?;
+        // Else it would not so much as begin.
+        if let Some(frozen) = subtree::frozen_above(home.path(), &plan.mount) {
+            return Err(Error::refused(format!(
+                "{} is frozen, and what starts in it would be too; `echo 0 >{}` thaws it",
+                Path::new("/")
+                    .join(frozen.strip_prefix(&plan.mount).unwrap_or(frozen))
+                    .display(),
+                frozen.join("cgroup.freeze").display()
+            )));
+        }
         let leaf_path = home.path().join(&plan.name);
         match Cgroup::open(&leaf_path) {
             Ok(old) if old.events()?.populated => return Err(taken()),

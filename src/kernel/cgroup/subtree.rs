@@ -63,6 +63,13 @@ pub fn frozen(path: &Path) -> Vec<PathBuf> {
     cgroups
 }
 
+/// The nearest cgroup that its own `cgroup.freeze` holds frozen, among this one and all above it up to the mount. Since 5.2.
+pub fn frozen_above<'a>(path: &'a Path, mount: &Path) -> Option<&'a Path> {
+    path.ancestors()
+        .take_while(|above| above.starts_with(mount))
+        .find(|above| is_frozen(above))
+}
+
 /// Whether its own `cgroup.freeze` holds a cgroup frozen; it may also be an ancestor's.
 pub fn is_frozen(path: &Path) -> bool {
     fs::read(path.join("cgroup.freeze")).is_ok_and(|text| text.trim_ascii() == b"1")
