@@ -97,6 +97,19 @@ impl CpuMax {
         })
     }
 
+    /// As many CPUs in another period; `None` where the kernel would not take it, as a quota is 1 ms at least.
+    pub fn in_period(self, period: Micros) -> Option<Self> {
+        let quota = |Micros(quota): Micros| {
+            let quota = u128::from(quota) * u128::from(period.0) / u128::from(self.period.0.max(1));
+            u64::try_from(quota).map_or(Micros(u64::MAX), Micros)
+        };
+        let max = Self {
+            quota: self.quota.map(quota),
+            period,
+        };
+        max.is_writable().then_some(max)
+    }
+
     /// The limit in CPUs: 0.5 is half a core.
     pub fn cpus(self) -> Limit<f64> {
         self.quota

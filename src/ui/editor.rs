@@ -262,9 +262,7 @@ fn wanted(slot: Slot, typed: &str) -> Result<Wanted, String> {
             .parse()
             .map(Wanted::Rates)
             .map_err(|bad| format!("{bad}")),
-        None => KnobValue::from_words(slot.address.knob, typed)
-            .map(Wanted::Value)
-            .map_err(|bad| format!("{bad}")),
+        None => Wanted::from_words(slot.address.knob, typed).map_err(|bad| format!("{bad}")),
     }
 }
 

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use super::{Address, Kind, Knob, KnobValue};
 use crate::kernel::block::{Disk, NotADisk, find_disk};
+use crate::kernel::cpu::CpuMax;
 use crate::kernel::io::{IoMax, IoMaxEdit};
 use crate::kernel::unit::BadValue;
 
@@ -25,15 +26,29 @@ pub struct Wish {
 pub enum Wanted {
     /// This value, whatever was there.
     Value(KnobValue),
+    /// So many CPUs, in the period that there is.
+    Cpus(CpuMax),
     /// Some of the rates of a disk.
     Rates(IoMaxEdit),
 }
 
 impl Wanted {
+    /// What a person writes for a knob that is no `io.max`. CPUs without a period leave that as it is.
+    pub fn from_words(knob: Knob, text: &str) -> Result<Self, BadValue> {
+        Ok(match KnobValue::from_words(knob, text)? {
+            KnobValue::CpuMax(max) if !text.contains(' ') => Self::Cpus(max),
+            value => Self::Value(value),
+        })
+    }
+
     /// The whole value, from what is there.
     pub fn over(&self, old: &KnobValue) -> KnobValue {
         match (self, old) {
             (Self::Value(value), _) => value.clone(),
+            (Self::Cpus(max), KnobValue::CpuMax(old)) => {
+                KnobValue::CpuMax(max.in_period(old.period).unwrap_or(*max))
+            }
+            (Self::Cpus(max), _) => KnobValue::CpuMax(*max),
             (Self::Rates(edit), KnobValue::IoMax(old)) => KnobValue::IoMax(edit.edit(*old)),
             (Self::Rates(edit), _) => KnobValue::IoMax(edit.edit(IoMax::default())),
         }
@@ -79,7 +94,7 @@ impl FromStr for Wish {
         };
         let wanted = match device {
             Some(_) if knob == Knob::IoMax => Wanted::Rates(value.parse().map_err(bad)?),
-            _ => Wanted::Value(KnobValue::from_words(knob, value).map_err(bad)?),
+            _ => Wanted::from_words(knob, value).map_err(bad)?,
         };
         Ok(Self {
             knob,
