@@ -28,6 +28,7 @@ pub mod peaks;
 pub mod process;
 pub mod rate;
 pub mod row;
+pub mod state;
 pub mod tree;
 pub mod victim;
 pub mod warning;

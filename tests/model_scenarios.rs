@@ -46,10 +46,9 @@ fn the_model_answers_as_each_scenario_expects() {
             }
         }
         for (path, expected) in &scenario.marks {
-            let found = model
-                .row(path)
-                .map_or("no row", |row| field::mark_word(row.mark));
-            check(format!("{path} mark"), found, expected);
+            let found = model.row(path).map(field::state_words);
+            let found = found.unwrap_or_else(|| "no row".to_owned());
+            check(format!("{path} state"), &found, expected);
         }
         for (path, expected) in &scenario.labels {
             let found = model.row(path).map_or("no row", |row| &row.label);

@@ -129,7 +129,7 @@ fn tell(out: &mut dyn Write, json: bool, model: &Model, happening: &Happening) -
 fn interest(model: &Model) -> Interest {
     let close = model.rows().iter().filter(|row| {
         let limit = row.memory_limit.value().map(|limit| &limit.binding);
-        limit.is_some_and(|limit| limit.of != Of::Host && limit.share() >= Some(CLOSE))
+        limit.is_some_and(|limit| limit.of != Of::Host && limit.charged_share() >= Some(CLOSE))
     });
     Interest::Some {
         stats: close.map(|row| row.id).chain(model.suspects()).collect(),

@@ -84,6 +84,11 @@ impl MemoryStat {
         ]
     }
 
+    /// What the kernel drops before it kills: page cache, used of late or not, and the slabs that it gives back.
+    pub fn droppable(&self) -> Bytes {
+        Bytes(self.inactive_file.0 + self.active_file.0 + self.slab_reclaimable.0)
+    }
+
     /// What the kernel cannot drop when it runs out: heaps, shared memory, locked pages, its own memory less
     /// the slabs that it gives back, socket buffers. Without swap, a cgroup in which this reaches the limit
     /// is killed.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::io::{CapLevel, IoFlow};
 use super::limit::{self, Ceiling, Level, Of};
-use super::row::{Mark, Row, Throttled};
-use crate::kernel::unit::{Bytes, Limit, Reading};
+use super::row::{Mark, Row, Slowed, Throttled};
+use crate::kernel::unit::{Bytes, Limit, Percent, Reading};
 use crate::sample::{CgroupSample, Sample};
 
 /// Ties every row to the limits above it.
@@ -24,14 +24,9 @@ pub(super) fn bind(sample: &Sample, rows: &mut [Row]) {
             before.and_then(|row| row.memory_limit.value()),
             |cgroup| &cgroup.memory_max,
             Limit::value,
-            |position| {
-                let memory = rows[chain[position]].memory;
-                (
-                    memory.current.value().copied(),
-                    memory.reclaimable.value().copied(),
-                )
-            },
+            |position| memory_used(&rows[chain[position]]),
             host_memory.clone(),
+            slowing(rows, &chain),
         );
         let cpu_limit = ceiling_over(
             &cgroups,
@@ -50,6 +45,7 @@ pub(super) fn bind(sample: &Sample, rows: &mut [Row]) {
                 used: None,
                 reclaimable: None,
             }),
+            None,
         );
         let pids_limit = ceiling_over(
             &cgroups,
@@ -58,22 +54,12 @@ pub(super) fn bind(sample: &Sample, rows: &mut [Row]) {
             Limit::value,
             |position| (cgroups[position].pids_current.value().copied(), None),
             None,
+            None,
         );
 
-        // A quota above shows in the `cpu.stat` of the cgroup that has it, not in that of those below.
-        let quota = cgroups.iter().position(
-            |cgroup| matches!(&cgroup.cpu_max, Reading::Value(max) if max.quota != Limit::Max),
-        );
-        let throttled = match quota {
-            Some(position) => rows[chain[position]].throttled.map(|throttled| Throttled {
-                by_ancestor: position > 0,
-                ..*throttled
-            }),
-            None => match rows[at].throttled {
-                Reading::Unreadable(errno) => Reading::Unreadable(errno),
-                _ => Reading::NotAvailable,
-            },
-        };
+        let above = rows[at].parent.map(|above| &rows[above]);
+        let throttled = throttled(&rows[at], above);
+        let slowed = slowed(&rows[at], above);
 
         let caps: Vec<CapLevel> = cgroups
             .iter()
@@ -97,12 +83,89 @@ pub(super) fn bind(sample: &Sample, rows: &mut [Row]) {
         row.cpu_limit = cpu_limit;
         row.pids_limit = pids_limit;
         row.io = io;
-        // Parents come first, so an ancestor that has a quota has kept its own share.
         row.throttled = throttled;
+        row.slowed = slowed;
         if row.mark == Mark::Running && row.is_careless() {
             row.mark = Mark::Unlimited;
         }
     }
+}
+
+/// By which quota up the tree a cgroup is held back most. One above shows in the `cpu.stat` of the cgroup that has it, not
+/// in that of those below, and holds back who runs. Of `above` it is known already: parents come first.
+fn throttled(row: &Row, above: Option<&Row>) -> Reading<Throttled> {
+    let own = row.parts.throttled.map(|share| Throttled {
+        share: *share,
+        of: Of::Own,
+    });
+    let is_idle = matches!(row.cpu, Reading::Value(cpu) if cpu.0 <= 0.0);
+    let above = above.and_then(|above| {
+        let throttled = above.throttled.value()?;
+        Some(Throttled {
+            share: if is_idle {
+                Percent::default()
+            } else {
+                throttled.share
+            },
+            of: throttled.of.seen_below(&above.path),
+        })
+    });
+    match (own, above) {
+        (Reading::Value(own), Some(above)) if above.share <= own.share => Reading::Value(own),
+        (_, Some(above)) => Reading::Value(above),
+        (own, None) => own,
+    }
+}
+
+/// By whose `memory.high` a cgroup is slowed down most. It counts where the limit is; of those below, who waits for memory
+/// is slowed down.
+fn slowed(row: &Row, above: Option<&Row>) -> Reading<Slowed> {
+    let own = row.parts.high.map(|&per_second| Slowed {
+        per_second,
+        of: Of::Own,
+    });
+    let waits = match &row.now.memory_pressure {
+        Reading::Value(pressure) => pressure.some.avg10.0 > 0.0,
+        _ => true,
+    };
+    let above = above.filter(|_| waits).and_then(|above| {
+        let slowed = above.slowed.value()?;
+        Some(Slowed {
+            of: slowed.of.seen_below(&above.path),
+            ..slowed.clone()
+        })
+    });
+    match (own, above) {
+        (Reading::Value(own), Some(above)) if above.per_second <= own.per_second => {
+            Reading::Value(own)
+        }
+        (_, Some(above)) => Reading::Value(above),
+        (own, None) => own,
+    }
+}
+
+/// What is charged to a cgroup, and what of it the kernel drops before it kills.
+fn memory_used(row: &Row) -> (Option<Bytes>, Option<Bytes>) {
+    let stat = row.parts.memory_stat.value();
+    (
+        row.memory.current.value().copied(),
+        stat.map(|stat| stat.droppable()),
+    )
+}
+
+/// The `memory.high` with the least headroom over a chain of rows, nearest first.
+fn slowing(rows: &[Row], chain: &[usize]) -> Option<Level<Bytes>> {
+    let levels = chain.iter().enumerate().filter_map(|(position, &at)| {
+        let row = &rows[at];
+        let (used, reclaimable) = memory_used(row);
+        Some(Level {
+            of: whose(position, &row.now),
+            limit: row.now.memory_high.value()?.value()?,
+            used,
+            reclaimable,
+        })
+    });
+    limit::ceiling(levels).map(|ceiling| ceiling.binding)
 }
 
 /// The ceiling over a chain of cgroups, nearest first. Where no level has a limit, the answer is the
@@ -115,6 +178,7 @@ fn ceiling_over<T, F>(
     limit: impl Fn(F) -> Option<T>,
     used: impl Fn(usize) -> (Option<T>, Option<T>),
     host: Option<Level<T>>,
+    slowing: Option<Level<T>>,
 ) -> Reading<Arc<Ceiling<T>>>
 where
     T: limit::Quantity,
@@ -142,9 +206,10 @@ where
     if levels.is_empty() && !readable {
         return Reading::NotAvailable;
     }
-    let Some(ceiling) = limit::ceiling(levels.into_iter().chain(host)) else {
+    let Some(mut ceiling) = limit::ceiling(levels.into_iter().chain(host)) else {
         return Reading::NotAvailable;
     };
+    ceiling.slowing = slowing;
     let same = before.filter(|before| ***before == ceiling);
     Reading::Value(same.map_or_else(|| Arc::new(ceiling), Arc::clone))
 }

@@ -26,6 +26,8 @@ pub struct Change {
     pub new: KnobValue,
     /// What is used of it: bytes, CPUs, processes.
     pub used: Option<f64>,
+    /// Of that, what the kernel drops before it kills, in bytes.
+    pub droppable: Option<f64>,
     /// Who will stop the cgroup first.
     pub bound: Bound,
     /// What is worth a line.
@@ -99,6 +101,7 @@ impl Change {
             disk,
             old,
             used: chain.first().and_then(|own| own.used),
+            droppable: chain.first().and_then(|own| own.droppable),
             bound: Bound::NotALimit,
             new,
             remarks: Vec::new(),
@@ -170,14 +173,14 @@ impl Change {
             of: Of::Own,
             limit,
             used: self.used,
-            reclaimable: None,
+            reclaimable: self.droppable,
         });
         let above = chain.iter().skip(1).filter_map(|standing| {
             Some(Level {
                 of: Of::Ancestor(standing.path.as_str().into()),
                 limit: standing.value.value()?.amount()?.value()?,
                 used: standing.used,
-                reclaimable: None,
+                reclaimable: standing.droppable,
             })
         });
         let host = match self.address.knob {

@@ -11,8 +11,9 @@ pub use catalogue::FIELDS;
 pub use preset::Preset;
 
 use super::forecast::Forecast;
-use super::limit::Ceiling;
+use super::limit::{Ceiling, Of};
 use super::row::{Mark, Resource, Row, Stall, Throttled};
+use super::state::{self, State, states};
 use super::victim::NextVictim;
 use crate::kernel::unit::{Bytes, Limit, Percent, Reading};
 use crate::text;
@@ -190,8 +191,7 @@ impl Value<'_> {
             Self::Percent(reading) => plain(reading, |value| percent(*value)),
             Self::OfCpus(_, ceiling) => plain(ceiling, |ceiling| against(ceiling, cpus)),
             Self::Throttled(reading) => plain(reading, |throttled| {
-                let above = if throttled.by_ancestor { "^" } else { "" };
-                format!("{}{above}", percent(throttled.share))
+                format!("{}{}", percent(throttled.share), at_owner(&throttled.of))
             }),
             Self::Bytes(reading) => plain(reading, |value| text::bytes(*value)),
             Self::OfBytes(_, ceiling) => plain(ceiling, |ceiling| against(ceiling, text::bytes)),
@@ -236,27 +236,37 @@ pub fn mark_word(mark: Mark) -> &'static str {
     }
 }
 
-/// The mark of a row, and what holds it back, in words with commas: `running,forks-refused,io-capped`.
+/// The mark of a row, and what holds it back, in words with commas: `running,forks-refused,throttled@above`.
 pub fn state_words(row: &Row) -> String {
-    let flow = row.io.value();
-    let words = [
-        (refused(row), "forks-refused"),
-        (
-            matches!(&row.throttled, Reading::Value(throttled) if throttled.share.0 >= 1.0),
-            "throttled",
-        ),
-        (flow.is_some_and(|flow| flow.is_capped(true)), "read-capped"),
-        (
-            flow.is_some_and(|flow| flow.is_capped(false)),
-            "write-capped",
-        ),
-    ];
-    let mut state = mark_word(row.mark).to_owned();
-    for (_, word) in words.iter().filter(|(holds, _)| *holds) {
-        state.push(',');
-        state.push_str(word);
+    let mut words = mark_word(row.mark).to_owned();
+    for State { word, of } in states(row) {
+        words.push(',');
+        words.push_str(word);
+        words.push_str(&of.as_ref().map_or_else(String::new, at_owner));
     }
-    state
+    words
+}
+
+/// The words for the mark of a row.
+const MARKS: [Mark; 5] = [
+    Mark::Vanished,
+    Mark::Frozen,
+    Mark::Unlimited,
+    Mark::Running,
+    Mark::Empty,
+];
+
+/// Every word of [`state_words`].
+pub fn all_state_words() -> impl Iterator<Item = &'static str> {
+    MARKS.map(mark_word).into_iter().chain(state::WORDS)
+}
+
+/// Whether a word or its beginning (`stalled`) is among the [`state_words`].
+pub fn has_state(row: &Row, wanted: &str) -> bool {
+    mark_word(row.mark).starts_with(wanted)
+        || states(row)
+            .iter()
+            .any(|state| state.word.starts_with(wanted))
 }
 
 /// Foreign text as one harmless word.
@@ -272,19 +282,27 @@ fn plain<T>(reading: &Reading<T>, text: impl FnOnce(&T) -> String) -> String {
     }
 }
 
-/// `95%/64M`, with `@name` where the limit is not its own; `max` without a limit.
+/// `95%/64M`, with `(high)` where it is `memory.high`, and with `@name` where the limit is not its own; `max` without a
+/// limit.
 fn against<T: super::limit::Quantity>(ceiling: &Ceiling<T>, text: impl Fn(T) -> String) -> String {
-    if !ceiling.limited {
+    let Some(first) = ceiling.first() else {
         return "max".to_owned();
-    }
-    let binding = &ceiling.binding;
-    let share = binding
+    };
+    let share = first
         .share()
         .map_or_else(|| "-".to_owned(), |share| percent(Percent(share * 100.0)));
-    let owner = binding
-        .owner()
-        .map_or_else(String::new, |owner| format!("@{}", one_word(owner)));
-    format!("{share}/{}{owner}", text(binding.limit))
+    let high = if ceiling.is_slowed_first() {
+        "(high)"
+    } else {
+        ""
+    };
+    format!("{share}/{}{high}{}", text(first.limit), at_owner(&first.of))
+}
+
+/// Whose limit it is, where it is not the own one: `@above`.
+fn at_owner(of: &Of) -> String {
+    of.owner()
+        .map_or_else(String::new, |owner| format!("@{}", one_word(owner)))
 }
 
 /// A percentage: `88%`, below one `0.3%`.

@@ -7,12 +7,13 @@ use std::time::Duration;
 use regex::{Regex, RegexBuilder};
 
 use super::row::{self, Row};
-use crate::kernel::unit::{Bytes, Reading};
+use super::{field, state};
+use crate::kernel::unit::Bytes;
 use crate::names::{Owner, Role};
 use crate::text;
 
 /// Every form of a word, and what it keeps.
-pub const FORMS: [(&str, &str); 8] = [
+pub const FORMS: [(&str, &str); 9] = [
     ("word", "names that contain it; with a / in it, paths"),
     ("/regex/", "names or paths that match"),
     (
@@ -29,9 +30,10 @@ pub const FORMS: [(&str, &str); 8] = [
         "oom<60",
         "an OOM kill is near: within so many seconds, or 5m",
     ),
+    ("faults", "OOM kills, refused forks, whatever is held back"),
     (
-        "faults",
-        "OOM kills, refused forks, throttled, capped by io.max",
+        "state:slowed",
+        "in that state: throttled, stalled, frozen, …",
     ),
 ];
 
@@ -105,6 +107,7 @@ enum Term {
     Cpu(Side, f64),
     OomIn(Side, Duration),
     Faults,
+    State(String),
     Kind(&'static Kind),
 }
 
@@ -216,6 +219,13 @@ impl Term {
         if let Some(kind) = word.strip_prefix("kind:") {
             return kind_of(kind).map(Self::Kind);
         }
+        if let Some(state) = word.strip_prefix("state:") {
+            if field::all_state_words().any(|known| known.starts_with(state)) {
+                return Ok(Self::State(state.to_owned()));
+            }
+            let known: Vec<&str> = field::all_state_words().collect();
+            return Err(format!("`state:{state}`: there are {}", known.join(" ")));
+        }
         Ok(match &*word {
             "faults" => Self::Faults,
             _ if word.contains('/') => Self::Path(word),
@@ -263,13 +273,12 @@ impl Term {
             Self::Matches(regex) => [&*row.label, &*row.name, &*row.path]
                 .iter()
                 .any(|name| regex.is_match(name)),
-            Self::MemoryShare(side, percent) => match &row.memory_limit {
-                Reading::Value(ceiling) if ceiling.limited => ceiling
-                    .binding
-                    .share()
-                    .is_some_and(|share| side.holds(share * 100.0, *percent)),
-                _ => false,
-            },
+            Self::MemoryShare(side, percent) => {
+                let ceiling = row.memory_limit.value();
+                ceiling
+                    .and_then(|ceiling| ceiling.first()?.share())
+                    .is_some_and(|share| side.holds(share * 100.0, *percent))
+            }
             Self::MemorySize(side, bound) => row
                 .memory
                 .working
@@ -283,7 +292,8 @@ impl Term {
                 .forecast
                 .value()
                 .is_some_and(|forecast| side.holds(forecast.likely, *bound)),
-            Self::Faults => row.has_faults(),
+            Self::Faults => state::has_faults(row),
+            Self::State(word) => field::has_state(row, word),
             Self::Kind(kind) => (kind.holds)(row),
         }
     }
@@ -325,6 +335,10 @@ mod tests {
             ("oom<soon", "oom<60"),
             ("kind:dokcer", "there are ringfence docker buildkit podman"),
             ("kind:", "service scope slice"),
+            (
+                "state:tired",
+                "running empty forks-refused throttled slowed",
+            ),
             ("/(((a{99}){99}){99})/", "size limit"),
         ] {
             let filter = Filter::new(text);
@@ -348,6 +362,9 @@ mod tests {
             "kind:docker",
             "KIND:CRI-O",
             "kind:k8s kind:pod",
+            "state:slowed",
+            "State:stalled",
+            "state:",
         ] {
             assert_eq!(Filter::new(text).error(), None, "{text}");
         }

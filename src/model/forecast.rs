@@ -107,7 +107,7 @@ pub fn suspects(rows: &[Row], near: u32, grown: impl Fn(&Row) -> Option<f64>) ->
         .enumerate()
         .filter_map(|(at, row)| {
             let ceiling = row.memory_limit.value().filter(|ceiling| ceiling.limited);
-            let bound = ceiling.and_then(|ceiling| ceiling.binding.share());
+            let bound = ceiling.and_then(|ceiling| ceiling.binding.charged_share());
             let share = bound
                 .into_iter()
                 .chain(share_of_high(row))

@@ -143,13 +143,18 @@ impl IoFlow {
 
     /// Whether reading (or writing) is held back by a cap on some device right now.
     pub fn is_capped(&self, reading: bool) -> bool {
-        self.devices.iter().any(|flow| {
+        self.cap_met(reading).is_some()
+    }
+
+    /// The cap that holds back reading (or writing) right now.
+    pub fn cap_met(&self, reading: bool) -> Option<&Level<f64>> {
+        self.devices.iter().find_map(|flow| {
             Kind::ALL
                 .into_iter()
                 .zip(&flow.caps)
                 .filter(|(kind, _)| kind.is_read() == reading)
-                .filter_map(|(_, cap)| cap.as_ref()?.share())
-                .any(|share| share >= CAPPED)
+                .filter_map(|(_, cap)| cap.as_ref())
+                .find(|cap| cap.share() >= Some(CAPPED))
         })
     }
 

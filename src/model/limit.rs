@@ -8,6 +8,9 @@
 //!   limit less what that level's cgroup as a whole uses. With an own limit of 64M at 10M, under a
 //!   parent's limit of 100M at 95M, the effective limit is the own one and the parent's binds: 5M are left.
 //!
+//! What the kernel drops before it kills (page cache, slabs that it gives back) is no use of a memory limit. A limit that
+//! is full of it binds nobody.
+//!
 //! On a tie the nearest level wins. A level whose usage cannot be read counts as using nothing (its
 //! headroom is then at most its limit). Without any limit up the tree, the host is the last ceiling.
 //!
@@ -54,6 +57,35 @@ pub enum Of {
     Host,
 }
 
+impl Of {
+    /// The same for who is right below the cgroup at `path`.
+    #[must_use]
+    pub fn seen_below(&self, path: &Arc<str>) -> Self {
+        match self {
+            Self::Own => Self::Ancestor(Arc::clone(path)),
+            of => of.clone(),
+        }
+    }
+
+    /// What to call whose limit it is, as far as its path tells: `None` for the own one. Foreign text.
+    pub fn label(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Own => None,
+            Self::Ancestor(path) => Some(names::identify(path).label),
+            Self::Host => Some(Cow::Borrowed("host")),
+        }
+    }
+
+    /// The last part of the name of whose limit it is: `None` for the own one.
+    pub fn owner(&self) -> Option<&str> {
+        match self {
+            Self::Own => None,
+            Self::Ancestor(path) => Some(super::row::last_part(path)),
+            Self::Host => Some("host"),
+        }
+    }
+}
+
 /// One limit up the tree, and how much of it is used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Level<T> {
@@ -61,49 +93,38 @@ pub struct Level<T> {
     pub of: Of,
     /// The limit.
     pub limit: T,
-    /// What the cgroup that has the limit uses of it, with all that is below it.
+    /// What is charged to the cgroup that has the limit, with all that is below it.
     pub used: Option<T>,
-    /// Of that, what the kernel would take back before it kills (memory only).
+    /// Of that, what the kernel drops before it kills (memory only).
     pub reclaimable: Option<T>,
 }
 
 impl<T: Quantity> Level<T> {
+    /// What is used and not reclaimable, not below 0.
+    fn firm(&self) -> Option<f64> {
+        let reclaimable = self.reclaimable.map_or(0.0, Quantity::amount);
+        Some((self.used?.amount() - reclaimable).max(0.0))
+    }
+
     /// How much is left; below 0 where the limit was lowered under the usage.
     pub fn headroom(&self) -> f64 {
-        self.limit.amount() - self.used.map_or(0.0, Quantity::amount)
+        self.limit.amount() - self.firm().unwrap_or(0.0)
     }
 
-    /// The used share, 1 is the whole; `None` where the usage is not known. A limit of 0 is always full.
+    /// The used share, 1 is the whole, without what is reclaimable; `None` where the usage is not known. A limit of 0 is
+    /// always full.
     pub fn share(&self) -> Option<f64> {
-        let used = self.used?.amount();
+        Some(self.share_of(self.firm()?))
+    }
+
+    /// The same with what is reclaimable.
+    pub fn charged_share(&self) -> Option<f64> {
+        Some(self.share_of(self.used?.amount()))
+    }
+
+    fn share_of(&self, amount: f64) -> f64 {
         let limit = self.limit.amount();
-        Some(if limit > 0.0 { used / limit } else { 1.0 })
-    }
-
-    /// The reclaimable share, 1 is the whole limit.
-    pub fn reclaimable_share(&self) -> f64 {
-        match self.reclaimable {
-            Some(part) if self.limit.amount() > 0.0 => part.amount() / self.limit.amount(),
-            _ => 0.0,
-        }
-    }
-
-    /// What to call whose limit it is, as far as its path tells: `None` for the own one. Foreign text.
-    pub fn label(&self) -> Option<Cow<'_, str>> {
-        match &self.of {
-            Of::Own => None,
-            Of::Ancestor(path) => Some(names::identify(path).label),
-            Of::Host => Some(Cow::Borrowed("host")),
-        }
-    }
-
-    /// The last part of the name of whose limit it is: `None` for the own one.
-    pub fn owner(&self) -> Option<&str> {
-        match &self.of {
-            Of::Own => None,
-            Of::Ancestor(path) => Some(super::row::last_part(path)),
-            Of::Host => Some("host"),
-        }
+        if limit > 0.0 { amount / limit } else { 1.0 }
     }
 }
 
@@ -114,8 +135,32 @@ pub struct Ceiling<T> {
     pub effective: Level<T>,
     /// The limit with the least headroom.
     pub binding: Level<T>,
-    /// Whether any cgroup up the tree has a limit; otherwise both are the host.
+    /// Of the limits that slow down and do not stop (`memory.high`), the one with the least headroom.
+    pub slowing: Option<Level<T>>,
+    /// Whether any cgroup up the tree has a limit that stops; otherwise both are the host.
     pub limited: bool,
+}
+
+impl<T: Quantity> Ceiling<T> {
+    /// What is met first, be it that it stops or that it slows down; `None` where only the host is above.
+    pub fn first(&self) -> Option<&Level<T>> {
+        match &self.slowing {
+            Some(slowing) if self.is_slowed_first() => Some(slowing),
+            _ => self.limited.then_some(&self.binding),
+        }
+    }
+
+    /// Whether what is met first slows down. On a tie it does: a limit that stops is beyond.
+    pub fn is_slowed_first(&self) -> bool {
+        self.slowing
+            .as_ref()
+            .is_some_and(|slowing| !self.limited || slowing.headroom() <= self.binding.headroom())
+    }
+
+    /// Whether any cgroup up the tree stops or slows it down.
+    pub fn is_bounded(&self) -> bool {
+        self.limited || self.slowing.is_some()
+    }
 }
 
 /// Both answers from all levels, nearest first; `None` where there is no level at all.
@@ -127,6 +172,7 @@ pub fn ceiling<T: Quantity>(levels: impl IntoIterator<Item = Level<T>>) -> Optio
             None => Ceiling {
                 effective: level.clone(),
                 binding: level,
+                slowing: None,
                 limited,
             },
             Some(mut found) => {
@@ -162,8 +208,19 @@ mod tests {
         let ceiling = ceiling([level(Of::Own, 64, 10), level(parent.clone(), 100, 95)]).unwrap();
         assert_eq!(ceiling.effective.of, Of::Own);
         assert_eq!(ceiling.binding.of, parent);
-        assert_eq!(ceiling.binding.owner(), Some("a"));
+        assert_eq!(ceiling.binding.of.owner(), Some("a"));
         assert!(ceiling.limited);
+    }
+
+    #[test]
+    fn what_is_dropped_is_no_use() {
+        let full = Level {
+            reclaimable: Some(90),
+            ..level(Of::Ancestor("/a".into()), 100, 100)
+        };
+        assert_eq!((full.share(), full.charged_share()), (Some(0.1), Some(1.0)));
+        let ceiling = ceiling([level(Of::Own, 64, 10), full]).unwrap();
+        assert_eq!(ceiling.binding.of, Of::Own);
     }
 
     #[test]

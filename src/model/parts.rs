@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::rate;
-use crate::kernel::memory::MemoryStat;
-use crate::kernel::unit::{Percent, Reading};
+use crate::kernel::memory::{MemoryEvents, MemoryStat};
+use crate::kernel::unit::{Limit, Percent, Reading};
 use crate::sample::CgroupSample;
 
 /// The parts of one cgroup's resources. Rates are those since the sample before.
@@ -14,6 +14,10 @@ pub struct Parts {
     pub cpu_user: Reading<Percent>,
     /// CPU in the kernel.
     pub cpu_system: Reading<Percent>,
+    /// The share of periods in which its own `cpu.max` ran out; not available without one.
+    pub throttled: Reading<Percent>,
+    /// How often a second its own `memory.high` held back (`high` of `memory.events.local`); not available without one.
+    pub high: Reading<f64>,
     /// Time that runnable tasks were held back, summed over CPUs; 100 is one core's worth.
     pub held_back: Reading<Percent>,
     /// `memory.stat`: of this sample, or the last one seen of this cgroup.
@@ -37,6 +41,23 @@ impl Parts {
             cpu_system: rate::between(cpu_stat, &now.cpu_stat, |a, b| {
                 rate::cpu(a.system_usec, b.system_usec, seconds)
             }),
+            throttled: match &now.cpu_max {
+                Reading::Value(max) if max.quota != Limit::Max => {
+                    rate::between(cpu_stat, &now.cpu_stat, rate::throttled)
+                }
+                Reading::Unreadable(errno) => Reading::Unreadable(*errno),
+                _ => Reading::NotAvailable,
+            },
+            high: match &now.memory_high {
+                Reading::Value(Limit::At(_)) => {
+                    let then = then.map(own_events);
+                    rate::between(then, own_events(now), |a, b| {
+                        rate::per_second(a.high, b.high, seconds)
+                    })
+                }
+                Reading::Unreadable(errno) => Reading::Unreadable(*errno),
+                _ => Reading::NotAvailable,
+            },
             held_back: rate::between(cpu_stat, &now.cpu_stat, |a, b| {
                 let (a, b) = (a.bandwidth?, b.bandwidth?);
                 rate::cpu(a.throttled_usec, b.throttled_usec, seconds)
@@ -46,5 +67,13 @@ impl Parts {
                 (stat, _) => stat.clone(),
             },
         }
+    }
+}
+
+/// The events of this cgroup alone; before Linux 5.2 there are only those with all below.
+fn own_events(cgroup: &CgroupSample) -> &Reading<MemoryEvents> {
+    match &cgroup.memory_events_local {
+        Reading::NotAvailable => &cgroup.memory_events,
+        local => local,
     }
 }

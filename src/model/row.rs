@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::bind;
 use super::forecast::Forecast;
 use super::io::IoFlow;
-use super::limit::Ceiling;
+use super::limit::{Ceiling, Of};
 use super::memory::Memory;
 use super::parts::Parts;
 use super::rate;
@@ -61,13 +61,22 @@ pub enum Mark {
     Empty,
 }
 
-/// How much a cgroup is held back by `cpu.max`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// How much a cgroup is held back by the quota up the tree that does so most.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Throttled {
     /// The share of periods in which the quota ran out.
     pub share: Percent,
-    /// Whether the quota is an ancestor's; then the share is that ancestor's too.
-    pub by_ancestor: bool,
+    /// Whose quota.
+    pub of: Of,
+}
+
+/// How much a cgroup is slowed down by the `memory.high` up the tree that does so most.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Slowed {
+    /// How often a second tasks were held back and sent to reclaim.
+    pub per_second: f64,
+    /// Whose limit.
+    pub of: Of,
 }
 
 /// Which resource tasks wait for.
@@ -126,6 +135,8 @@ pub struct Row {
     pub throttled: Reading<Throttled>,
     /// Memory in three parts.
     pub memory: Memory,
+    /// How much it is slowed down; not available without a `memory.high` up the tree.
+    pub slowed: Reading<Slowed>,
     /// What stops it.
     pub memory_limit: Reading<Arc<Ceiling<Bytes>>>,
     /// When it will meet that, as it grows; not available where there is no forecast to make.
@@ -157,18 +168,7 @@ impl Row {
     pub fn is_careless(&self) -> bool {
         self.leaf
             && self.kind != Kind::Other
-            && matches!(&self.memory_limit, Reading::Value(ceiling) if !ceiling.limited)
-    }
-
-    /// Whether something went wrong in it: OOM kills or refused forks at any time, or it is held back by
-    /// `cpu.max` or `io.max` right now.
-    pub fn has_faults(&self) -> bool {
-        let refused = self.now.pids_events.value();
-        matches!(self.oom_kills, Reading::Value(1..))
-            || matches!(self.forks_refused, Reading::Value(1..))
-            || refused.is_some_and(|refused| refused.max > 0)
-            || matches!(&self.throttled, Reading::Value(throttled) if throttled.share.0 >= 1.0)
-            || matches!(&self.io, Reading::Value(flow) if flow.is_capped(true) || flow.is_capped(false))
+            && matches!(&self.memory_limit, Reading::Value(ceiling) if !ceiling.is_bounded())
     }
 }
 
@@ -303,15 +303,8 @@ fn row(
             rate::cpu(a.usage_usec, b.usage_usec, seconds)
         }),
         cpu_limit: Reading::NotAvailable,
-        throttled: rate::between(
-            then.map(|then| &then.cpu_stat),
-            &cgroup.cpu_stat,
-            rate::throttled,
-        )
-        .map(|share| Throttled {
-            share: *share,
-            by_ancestor: false,
-        }),
+        throttled: Reading::NotAvailable,
+        slowed: Reading::NotAvailable,
         memory: Memory::of(cgroup, remembered.as_ref().map(|stat| stat.inactive_file)),
         memory_limit: Reading::NotAvailable,
         forecast: Reading::NotAvailable,

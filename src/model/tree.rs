@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::field::{FieldId, Rank};
 use super::filter::Filter;
 use super::row::{Kind, Row};
+use super::state::has_faults;
 pub use crate::kernel::cgroup::is_in;
 
 /// By what siblings are sorted.
@@ -197,7 +198,7 @@ fn kept(rows: &[Row], shape: &Shape) -> Vec<Kept> {
         let below = inherits && row.parent.is_some_and(|parent| named[parent]);
         let hit = below || shape.filter.keeps(row);
         named.push(hit);
-        let hit = hit && (!shape.faults || row.has_faults());
+        let hit = hit && (!shape.faults || has_faults(row));
         kept.push(if hit { Kept::Match } else { Kept::No });
     }
     // … and so children before parents the other way.

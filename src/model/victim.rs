@@ -10,7 +10,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use super::Model;
-use super::limit::Of;
+use super::limit::{Level, Of};
 use super::row::Row;
 use super::tree::is_in;
 use crate::kernel::badness::NEVER;
@@ -56,8 +56,7 @@ impl Model {
         let near = |row: &Row| {
             let binding = row.memory_limit.value().map(|ceiling| &ceiling.binding);
             // Page cache that fills a limit gets nobody killed.
-            let firm = binding.and_then(|level| Some(level.share()? - level.reclaimable_share()));
-            row.forecast.value().is_some() || firm >= Some(CLOSE)
+            row.forecast.value().is_some() || binding.and_then(Level::share) >= Some(CLOSE)
         };
         let rows = self.rows.iter().enumerate();
         let tops: BTreeSet<usize> = rows

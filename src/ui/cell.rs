@@ -29,7 +29,7 @@ pub fn draw(value: &Value<'_>, width: usize, theme: &Theme) -> Line<'static> {
         }),
         Value::Throttled(reading) => state(reading, theme, |throttled| {
             let percent = field::percent(throttled.share);
-            let above = if throttled.by_ancestor { "↑" } else { "" };
+            let above = if throttled.of == Of::Own { "" } else { "↑" };
             let text = format!("{percent}{above}");
             if throttled.share.0 >= 1.0 {
                 Line::styled(text, theme.warning)
@@ -144,7 +144,7 @@ fn pids(row: &Row, theme: &Theme) -> Line<'static> {
     })
 }
 
-/// `━━━━╾───    64M`, with `↑name` between bar and limit where the limit is not its own.
+/// `━━━━╾───    64M`, with `↑name` between bar and limit where the limit is not its own, and `high` where it slows down.
 fn against<T: Quantity>(
     row: &Row,
     ceiling: &Reading<Arc<Ceiling<T>>>,
@@ -162,20 +162,24 @@ fn against<T: Quantity>(
         Reading::NotAvailable => return right(Span::styled(NOT_AVAILABLE, theme.dim)),
         Reading::Unreadable(_) => return right(Span::styled(UNREADABLE, theme.warning)),
     };
-    if !ceiling.limited {
+    let Some(first) = ceiling.first() else {
         return right(match row.kind {
             Kind::Other => Span::styled("∞", theme.dim),
             _ if !row.leaf => Span::styled("∞", theme.dim),
             _ if without.ends_with('!') => Span::styled(without, theme.warning),
             _ => Span::styled(without, theme.dim),
         });
-    }
-    let binding = &ceiling.binding;
-    let limit = text(binding.limit);
-    let limit = format!(" {limit:>4}");
+    };
+    let limit = text(first.limit);
+    let high = if ceiling.is_slowed_first() {
+        " high"
+    } else {
+        ""
+    };
+    let limit = format!("{high} {limit:>4}");
     let room = width.saturating_sub(limit.width());
     // At least four cells of bar, and a name only where four of it are legible.
-    let owner = binding.label().map_or_else(String::new, |owner| {
+    let owner = first.of.label().map_or_else(String::new, |owner| {
         let owner = text::sanitise(&owner);
         let room = room.saturating_sub(4 + 2).min(room / 2);
         match room {
@@ -185,8 +189,8 @@ fn against<T: Quantity>(
     });
     let mut spans = bar(
         room.saturating_sub(owner.width()),
-        binding.share().unwrap_or(0.0),
-        binding.reclaimable_share(),
+        first.share().unwrap_or(0.0),
+        first.charged_share().unwrap_or(0.0),
         theme,
     );
     spans.push(Span::styled(owner, theme.dim));
@@ -194,23 +198,23 @@ fn against<T: Quantity>(
     Line::from(spans)
 }
 
-/// A bar of exactly `width` cells: `━` in use, `╍` reclaimable, `─` left. Half a cell is `╾`.
-pub fn bar(width: usize, share: f64, reclaimable: f64, theme: &Theme) -> Vec<Span<'static>> {
+/// A bar of exactly `width` cells: `━` in use, `╍` reclaimable, `─` left. Half a cell is `╾`. `charged` is the share of
+/// both.
+pub fn bar(width: usize, share: f64, charged: f64, theme: &Theme) -> Vec<Span<'static>> {
     let halves = |share: f64| {
         // A share of a width: small and not negative.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let halves = (share.clamp(0.0, 1.0) * 2.0 * width as f64).round() as usize;
         halves
     };
-    let share = share.clamp(0.0, 1.0);
-    let used = halves(share - reclaimable).max(usize::from(share >= 0.005 && width > 0));
-    let all = halves(share).max(used);
+    let used = halves(share).max(usize::from(charged >= 0.005 && width > 0));
+    let all = halves(charged).max(used);
     let (full, half) = (used / 2, used % 2);
     let light = (all.div_ceil(2))
         .saturating_sub(full + half)
         .min(width - (full + half).min(width));
     let left = width.saturating_sub(full + half + light);
-    let colour = if share - reclaimable >= CLOSE {
+    let colour = if share >= CLOSE {
         theme.warning
     } else {
         theme.fill
@@ -253,18 +257,18 @@ pub fn pressure(letter: char, share: Option<Percent>) -> String {
 mod tests {
     use super::*;
 
-    fn drawn(width: usize, share: f64, reclaimable: f64) -> String {
-        let spans = bar(width, share, reclaimable, &Theme::PLAIN);
+    fn drawn(width: usize, share: f64, charged: f64) -> String {
+        let spans = bar(width, share, charged, &Theme::PLAIN);
         spans.iter().map(|span| span.content.as_ref()).collect()
     }
 
     #[test]
     fn bars_fill_in_halves_and_keep_their_width() {
         assert_eq!(drawn(5, 0.0, 0.0), "─────");
-        assert_eq!(drawn(5, 0.01, 0.0), "╾────");
-        assert_eq!(drawn(5, 0.5, 0.0), "━━╾──");
-        assert_eq!(drawn(5, 1.0, 0.4), "━━━╍╍");
-        assert_eq!(drawn(5, 7.0, 0.0), "━━━━━");
+        assert_eq!(drawn(5, 0.01, 0.01), "╾────");
+        assert_eq!(drawn(5, 0.5, 0.5), "━━╾──");
+        assert_eq!(drawn(5, 0.6, 1.0), "━━━╍╍");
+        assert_eq!(drawn(5, 7.0, 7.0), "━━━━━");
         assert_eq!(drawn(0, 1.0, 0.0), "");
         for width in 0..20 {
             for share in 0..12 {

@@ -286,7 +286,7 @@ fn the_plain_table_can_be_heard() {
     for (name, state) in [
         ("forker", "running,forks-refused"),
         ("spinner", "running,throttled"),
-        ("writer", "running,write-capped"),
+        ("writer", "running,stalled-io,write-capped"),
         ("careless", "no-limit!"),
     ] {
         let line = text.lines().find(|line| line.contains(name)).unwrap();

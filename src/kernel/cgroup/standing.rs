@@ -9,6 +9,7 @@ use super::tree::Cgroup;
 use crate::kernel::cpu::CpuStat;
 use crate::kernel::error::{Error, Result};
 use crate::kernel::host::since_boot;
+use crate::kernel::memory::MemoryStat;
 use crate::kernel::unit::{Reading, number};
 
 /// How long CPU usage is measured.
@@ -23,6 +24,8 @@ pub struct Standing {
     pub value: Reading<KnobValue>,
     /// What is used of it, in the unit of [`KnobValue::amount`].
     pub used: Option<f64>,
+    /// Of that, what the kernel drops before it kills, in bytes; of `memory.max` alone.
+    pub droppable: Option<f64>,
 }
 
 /// The knob in a cgroup and in those above it, nearest first, the root (which has no limits) left out.
@@ -54,6 +57,10 @@ pub fn standings(mount: &Path, path: &Path, address: Address) -> Vec<Standing> {
                 ),
                 knob => used(mount, level, knob),
             },
+            droppable: match address.knob {
+                Knob::MemoryMax => droppable(mount, level),
+                _ => None,
+            },
         })
         .collect()
 }
@@ -81,6 +88,11 @@ fn used(mount: &Path, path: &Path, knob: Knob) -> Option<f64> {
     let file = knob.entry().usage?;
     let text = Cgroup::open(mount.join(path)).ok()?.read(file).ok()?;
     Some(number(&text, file).ok()? as f64)
+}
+
+fn droppable(mount: &Path, path: &Path) -> Option<f64> {
+    let text = Cgroup::open(mount.join(path)).ok()?.read("memory.stat");
+    Some(MemoryStat::parse(&text.ok()?).ok()?.droppable().0 as f64)
 }
 
 /// CPU time so far, in microseconds, and the time of the reading.

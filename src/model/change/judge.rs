@@ -20,6 +20,15 @@ pub(super) fn judge(change: &mut Change, chain: &[Standing], setting: &Setting) 
                     format!("more than this host has ({host} cpus): it will never be reached");
                 change.remark(Gravity::Note, text);
             }
+            if let KnobValue::CpuMax(old) = change.old
+                && old.period != max.period
+            {
+                let text = format!(
+                    "its period changes from {} µs to {} µs",
+                    old.period.0, max.period.0
+                );
+                change.remark(Gravity::Note, text);
+            }
         }
         KnobValue::Weight(_) if change.address.knob == Knob::CpuWeight && setting.idle => {
             change.remark(
@@ -47,11 +56,10 @@ fn size(amount: f64) -> String {
 fn sizes(change: &mut Change, limit: Limit<Bytes>, chain: &[Standing], setting: &Setting) {
     let knob = change.address.knob;
     let Limit::At(new) = limit else { return };
-    let below = change
-        .used
-        .map(|used| used - new.0 as f64)
-        .filter(|below| *below > 0.0)
-        .map(size);
+    let over = |used: f64| Some(used - new.0 as f64).filter(|below| *below > 0.0);
+    let below = change.used.and_then(over).map(size);
+    let droppable = change.droppable.unwrap_or(0.0);
+    let firm = change.used.and_then(|used| over(used - droppable));
     let host = setting
         .host_memory
         .map(|(total, _)| total)
@@ -65,10 +73,16 @@ fn sizes(change: &mut Change, limit: Limit<Bytes>, chain: &[Standing], setting: 
             Gravity::Danger,
             "no memory at all: the kernel will kill every process in it",
         ),
-        (Knob::MemoryMax, Some(below)) => change.remark(
-            Gravity::Danger,
-            format!("{below} below usage: the kernel will reclaim, then OOM-kill"),
-        ),
+        (Knob::MemoryMax, Some(below)) => match firm.map(size) {
+            Some(firm) => change.remark(
+                Gravity::Danger,
+                format!("{firm} below usage: the kernel will reclaim, then OOM-kill"),
+            ),
+            None => change.remark(
+                Gravity::Note,
+                format!("{below} below usage: as much page cache will be dropped"),
+            ),
+        },
         (Knob::MemoryHigh, _) if new.0 == 0 => change.remark(
             Gravity::Danger,
             "everything in it will be slowed to a crawl and reclaimed without end",

@@ -24,6 +24,7 @@ fn change(knob: Knob, new: &str, levels: &[(&str, f64)]) -> Change {
             path: ["/a/b", "/a"][at].to_owned(),
             value: Reading::Value(read(value)),
             used: Some(*used),
+            droppable: None,
         })
         .collect();
     let wanted = KnobValue::from_words(knob, new).unwrap();
@@ -37,6 +38,29 @@ fn worst(change: &Change) -> (Option<Gravity>, String) {
         worst.map(|remark| remark.gravity),
         worst.map(|remark| remark.text.clone()).unwrap_or_default(),
     )
+}
+
+#[test]
+fn what_is_only_dropped_is_no_danger() {
+    let of = |droppable: u64| {
+        let own = Standing {
+            path: "/a".to_owned(),
+            value: Reading::Value(KnobValue::Size(Limit::Max)),
+            used: Some((150 * M) as f64),
+            droppable: Some((droppable * M) as f64),
+        };
+        let wanted = KnobValue::Size(Limit::At(Bytes(64 * M)));
+        let old = KnobValue::Size(Limit::Max);
+        let change = Change::new(Knob::MemoryMax.into(), None, old, &wanted, &[own], &SETTING);
+        (change.bound.clone(), worst(&change))
+    };
+    let note = "86M below usage: as much page cache will be dropped";
+    assert_eq!(
+        of(140),
+        (Bound::Own, (Some(Gravity::Note), note.to_owned()))
+    );
+    let danger = "6M below usage: the kernel will reclaim, then OOM-kill";
+    assert_eq!(of(80).1, (Some(Gravity::Danger), danger.to_owned()));
 }
 
 #[test]

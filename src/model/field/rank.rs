@@ -16,10 +16,7 @@ pub(super) fn number(value: Option<f64>) -> Rank<'static> {
 }
 
 pub(super) fn share<T: Quantity>(ceiling: &Reading<Arc<Ceiling<T>>>) -> Option<f64> {
-    ceiling
-        .value()
-        .filter(|ceiling| ceiling.limited)
-        .and_then(|ceiling| ceiling.binding.share())
+    ceiling.value().and_then(|ceiling| ceiling.first()?.share())
 }
 
 /// The nearest is the largest.

@@ -235,9 +235,9 @@ impl One<'_> {
             Reading::Unreadable(_) => return Look::Unknown,
             _ => return Look::Fine,
         };
-        match &self.rows[self.at].throttled {
-            Reading::Value(throttled) => Look::At(Sign::Throttled {
-                share: whole(throttled.share.0),
+        match &self.rows[self.at].parts.throttled {
+            Reading::Value(share) => Look::At(Sign::Throttled {
+                share: whole(share.0),
                 limit: max,
             }),
             // No period has passed in which it ran.

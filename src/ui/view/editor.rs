@@ -220,7 +220,7 @@ fn bar(
     let used = editor
         .used(slot)
         .map_or(0.0, |used| scale.share(knob, used));
-    let spans = cell::bar(width.into(), used, 0.0, theme);
+    let spans = cell::bar(width.into(), used, used, theme);
     buffer.set_line(x, y, &Line::from(spans), width);
     let mut mark = |value: &KnobValue, symbol: &str, style: Style| {
         let share = amount(value, slot.part).map_or(1.0, |amount| scale.share(knob, amount));

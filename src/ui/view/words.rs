@@ -4,7 +4,7 @@ use crate::kernel::unit::{Bytes, Reading};
 use crate::model::field;
 use crate::model::forecast::Forecast;
 use crate::model::io::Kind;
-use crate::model::limit::{Level, Of, Quantity};
+use crate::model::limit::{Level, Of};
 use crate::model::{Model, Row};
 use crate::text;
 
@@ -33,7 +33,7 @@ pub(super) fn facts(model: &Model, row: &Row) -> Vec<(&'static str, String)> {
                             "{} {rate} of {} ({})",
                             kind.name(),
                             field::rate(cap.limit),
-                            owner(model, cap, "io.max")
+                            owner(model, &cap.of, "io.max")
                         ),
                         None => format!("{} {rate}", kind.name()),
                     }
@@ -46,8 +46,8 @@ pub(super) fn facts(model: &Model, row: &Row) -> Vec<(&'static str, String)> {
 }
 
 /// `own memory.max`, `memory.max of ringfence.slice`, `the host has no more`
-pub(super) fn owner<T: Quantity>(model: &Model, level: &Level<T>, file: &str) -> String {
-    match &level.of {
+pub(super) fn owner(model: &Model, of: &Of, file: &str) -> String {
+    match of {
         Of::Own => format!("own {file}"),
         Of::Ancestor(path) => format!("{file} of {}", text::sanitise(&model.label(path))),
         Of::Host => "the host has no more".to_owned(),
@@ -66,20 +66,26 @@ fn memory(model: &Model, row: &Row) -> String {
         (other, _) => parts.push(missing(other).to_owned()),
     }
     match &row.memory_limit {
-        Reading::Value(ceiling) if ceiling.limited => {
-            let binding = &ceiling.binding;
-            parts.push(format!(
-                "limit {} ({})",
-                text::bytes(binding.limit),
-                owner(model, binding, "memory.max")
-            ));
-            if let (false, Some(used)) = (binding.of == Of::Own, binding.used) {
-                parts.push(format!("all in it use {}", text::bytes(used)));
+        Reading::Value(ceiling) => match ceiling.first() {
+            Some(first) => {
+                let file = if ceiling.is_slowed_first() {
+                    "memory.high"
+                } else {
+                    "memory.max"
+                };
+                parts.push(format!(
+                    "limit {} ({})",
+                    text::bytes(first.limit),
+                    owner(model, &first.of, file)
+                ));
+                if let (false, Some(used)) = (first.of == Of::Own, first.used) {
+                    parts.push(format!("all in it use {}", text::bytes(used)));
+                }
+                parts.push(format!("{} left", text::bytes(left(first))));
             }
-            parts.push(format!("{} left", left(binding)));
-        }
-        Reading::Value(_) if row.is_careless() => parts.push("no limit!".to_owned()),
-        Reading::Value(_) => parts.push("no limit".to_owned()),
+            None if row.is_careless() => parts.push("no limit!".to_owned()),
+            None => parts.push("no limit".to_owned()),
+        },
         Reading::NotAvailable => {}
         other @ Reading::Unreadable(_) => parts.push(format!("limit {}", missing(other))),
     }
@@ -111,9 +117,10 @@ fn foretold(model: &Model, forecast: &Forecast) -> String {
     )
 }
 
-fn left(level: &Level<Bytes>) -> String {
-    let used = level.used.unwrap_or_default();
-    text::bytes(Bytes(level.limit.0.saturating_sub(used.0)))
+// The cast saturates.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn left(level: &Level<Bytes>) -> Bytes {
+    Bytes(level.headroom() as u64)
 }
 
 fn cpu(model: &Model, row: &Row) -> String {
@@ -127,7 +134,7 @@ fn cpu(model: &Model, row: &Row) -> String {
             parts.push(format!(
                 "limit {} cpu ({})",
                 field::cpus(binding.limit),
-                owner(model, binding, "cpu.max")
+                owner(model, &binding.of, "cpu.max")
             ));
         }
         Reading::Value(_) => parts.push("no limit".to_owned()),
@@ -136,7 +143,11 @@ fn cpu(model: &Model, row: &Row) -> String {
     }
     if let Reading::Value(throttled) = &row.throttled {
         let share = field::percent(throttled.share);
-        parts.push(format!("held back {share}"));
+        let by = match &throttled.of {
+            Of::Own => String::new(),
+            of => format!(" by {}", owner(model, of, "cpu.max")),
+        };
+        parts.push(format!("held back {share}{by}"));
     }
     parts.join(" · ")
 }
@@ -148,7 +159,7 @@ fn pids(model: &Model, row: &Row) -> String {
             format!(
                 "{pids} of {} ({})",
                 limit.limit,
-                owner(model, limit, "pids.max")
+                owner(model, &limit.of, "pids.max")
             )
         }
         (Reading::Value(pids), _) => format!("{pids} · no limit"),

@@ -8,6 +8,7 @@ use crate::kernel::pressure::{Pressure, Stall};
 use crate::kernel::unit::{Limit, Reading};
 use crate::model::field::{self, FieldId};
 use crate::model::io::{DeviceFlow, Kind};
+use crate::model::limit::Of;
 use crate::model::{Model, Row};
 use crate::text;
 use crate::ui::cell;
@@ -36,7 +37,7 @@ pub(super) fn all(model: &Model, row: &Row, width: u16, theme: &Theme) -> Vec<Se
     vec![
         section("MADE OF", memory(row, width, theme)),
         section("LIMITS", limits(model, row, width, theme)),
-        section("HELD BACK", throttling(row, theme)),
+        section("HELD BACK", throttling(model, row, theme)),
         section("I/O", io(model, row, width, theme)),
         section("PRESSURE, share of time lost", pressure(row, width, theme)),
         section("MEMORY EVENTS, with those below", events(row, width, theme)),
@@ -105,15 +106,18 @@ fn limits(model: &Model, row: &Row, width: u16, theme: &Theme) -> Vec<Line<'stat
     lines
 }
 
-fn throttling(row: &Row, theme: &Theme) -> Vec<Line<'static>> {
+fn throttling(model: &Model, row: &Row, theme: &Theme) -> Vec<Line<'static>> {
     let periods = match &row.throttled {
-        Reading::Value(throttled) if throttled.by_ancestor => {
-            format!(
-                "{} of periods, by an ancestor's cpu.max",
-                field::percent(throttled.share)
-            )
+        Reading::Value(throttled) => {
+            let share = field::percent(throttled.share);
+            match &throttled.of {
+                Of::Own => format!("{share} of periods"),
+                of => format!(
+                    "{share} of periods, by {}",
+                    words::owner(model, of, "cpu.max")
+                ),
+            }
         }
-        Reading::Value(throttled) => format!("{} of periods", field::percent(throttled.share)),
         Reading::NotAvailable => "no cpu.max".to_owned(),
         unreadable @ Reading::Unreadable(_) => words::missing(unreadable).to_owned(),
     };
@@ -179,11 +183,14 @@ fn device(model: &Model, flow: &DeviceFlow, width: u16, theme: &Theme) -> Vec<Li
             let share = cap.share().unwrap_or(0.0);
             let room = usize::from(width).saturating_sub(20 + 24).min(20);
             spans.push(Span::raw(" "));
-            spans.extend(cell::bar(room, share, 0.0, theme));
+            spans.extend(cell::bar(room, share, share, theme));
             let mark = if share >= 0.95 { "▲" } else { " " };
             spans.push(Span::styled(mark, theme.warning));
             spans.push(Span::raw(format!("{} ", field::rate(cap.limit))));
-            spans.push(Span::styled(words::owner(model, cap, "io.max"), theme.dim));
+            spans.push(Span::styled(
+                words::owner(model, &cap.of, "io.max"),
+                theme.dim,
+            ));
         }
         lines.push(Line::from(spans));
     }

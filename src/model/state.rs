@@ -1,0 +1,79 @@
+//! What holds a cgroup back right now, in words: the same for the plain table, the filter and the faults.
+
+use super::limit::Of;
+use super::row::Row;
+use crate::kernel::unit::{Percent, Reading};
+
+/// From this share of periods on, a quota holds back.
+const THROTTLED: Percent = Percent(1.0);
+/// Tasks that wait for memory or I/O for this share of ten seconds (`some avg10`) are stalled.
+const STALLED: Percent = Percent(10.0);
+
+/// Every word.
+pub const WORDS: [&str; 7] = [
+    "forks-refused",
+    "throttled",
+    "slowed",
+    "stalled-memory",
+    "stalled-io",
+    "read-capped",
+    "write-capped",
+];
+
+/// One thing that holds a cgroup back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// One of [`WORDS`].
+    pub word: &'static str,
+    /// Whose limit does it, where one does.
+    pub of: Option<Of>,
+}
+
+/// All that holds a cgroup back, in the order of [`WORDS`].
+pub fn states(row: &Row) -> Vec<State> {
+    let mut states = Vec::new();
+    let mut add = |word, of| states.push(State { word, of });
+    if let Reading::Value(1..) = row.forks_refused {
+        let limit = row.pids_limit.value();
+        add(
+            "forks-refused",
+            limit.map(|limit| limit.effective.of.clone()),
+        );
+    }
+    if let Reading::Value(throttled) = &row.throttled
+        && throttled.share >= THROTTLED
+    {
+        add("throttled", Some(throttled.of.clone()));
+    }
+    if let Reading::Value(slowed) = &row.slowed
+        && slowed.per_second > 0.0
+    {
+        add("slowed", Some(slowed.of.clone()));
+    }
+    for (word, pressure) in [
+        ("stalled-memory", &row.now.memory_pressure),
+        ("stalled-io", &row.now.io_pressure),
+    ] {
+        if let Reading::Value(pressure) = pressure
+            && pressure.some.avg10 >= STALLED
+        {
+            add(word, None);
+        }
+    }
+    if let Reading::Value(flow) = &row.io {
+        for (word, reading) in [("read-capped", true), ("write-capped", false)] {
+            if let Some(cap) = flow.cap_met(reading) {
+                add(word, Some(cap.of.clone()));
+            }
+        }
+    }
+    states
+}
+
+/// Whether something went wrong in it: OOM kills or refused forks at any time, or something holds it back right now.
+pub fn has_faults(row: &Row) -> bool {
+    let refused = row.now.pids_events.value();
+    matches!(row.oom_kills, Reading::Value(1..))
+        || refused.is_some_and(|refused| refused.max > 0)
+        || !states(row).is_empty()
+}
