@@ -49,12 +49,20 @@ fn case_01_memory_high_is_a_limit() {
     wait_until("memory.high to hold back", || {
         hi.count("memory.events", "high") > 50
     });
+    let percent =
+        || hi.read("memory.current").parse::<f64>().unwrap() / f64::from(32 << 20) * 100.0;
+    let before = percent();
     let cells = cells("/ringfence.slice/hi");
+    let after = percent();
     hi.kill();
     let (share, limit) = cells["OF-MEMORY"].split_once('/').unwrap();
     assert_eq!(limit, "32M(high)", "{cells:#?}");
     let share: f64 = share.strip_suffix('%').unwrap().parse().unwrap();
-    assert!((85.0..=115.0).contains(&share), "{share}");
+    // It crawls on, and little of it is page cache.
+    assert!(
+        (before - 5.0..=after + 2.0).contains(&share),
+        "{before} {share} {after}"
+    );
     assert!(
         cells["STATE"].starts_with("running,slowed,stalled-memory"),
         "{cells:#?}"

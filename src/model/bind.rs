@@ -120,14 +120,19 @@ fn throttled(row: &Row, above: Option<&Row>) -> Reading<Throttled> {
 /// By whose `memory.high` a cgroup is slowed down most. It counts where the limit is; of those below, who waits for memory
 /// is slowed down.
 fn slowed(row: &Row, above: Option<&Row>) -> Reading<Slowed> {
-    let own = row.parts.high.map(|&per_second| Slowed {
-        per_second,
-        of: Of::Own,
-    });
     let waits = match &row.now.memory_pressure {
         Reading::Value(pressure) => pressure.some.avg10.0 > 0.0,
         _ => true,
     };
+    let is_over = match (&row.now.memory_high, &row.now.memory_current) {
+        (Reading::Value(Limit::At(high)), Reading::Value(current)) => current > high,
+        _ => false,
+    };
+    let own = row.parts.high.map(|&per_second| Slowed {
+        per_second,
+        holds: per_second > 0.0 || (is_over && waits),
+        of: Of::Own,
+    });
     let above = above.filter(|_| waits).and_then(|above| {
         let slowed = above.slowed.value()?;
         Some(Slowed {
@@ -135,10 +140,9 @@ fn slowed(row: &Row, above: Option<&Row>) -> Reading<Slowed> {
             ..slowed.clone()
         })
     });
+    let rank = |slowed: &Slowed| (slowed.holds, slowed.per_second);
     match (own, above) {
-        (Reading::Value(own), Some(above)) if above.per_second <= own.per_second => {
-            Reading::Value(own)
-        }
+        (Reading::Value(own), Some(above)) if rank(&above) <= rank(&own) => Reading::Value(own),
         (_, Some(above)) => Reading::Value(above),
         (own, None) => own,
     }

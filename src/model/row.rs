@@ -75,6 +75,8 @@ pub struct Throttled {
 pub struct Slowed {
     /// How often a second tasks were held back and sent to reclaim.
     pub per_second: f64,
+    /// Whether it is now: it was since the sample before, or who waits is above the limit. One wait takes up to 2 s.
+    pub holds: bool,
     /// Whose limit.
     pub of: Of,
 }

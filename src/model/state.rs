@@ -46,7 +46,7 @@ pub fn states(row: &Row) -> Vec<State> {
         add("throttled", Some(throttled.of.clone()));
     }
     if let Reading::Value(slowed) = &row.slowed
-        && slowed.per_second > 0.0
+        && slowed.holds
     {
         add("slowed", Some(slowed.of.clone()));
     }
