@@ -72,10 +72,10 @@ fn a_limit_below_usage_is_asked_for_twice_kills_and_is_undone() {
     dashboard.keys("y");
     dashboard.wait_for("Sure? (y / n)");
     assert_eq!(own.read("memory.max"), "max");
-    assert_eq!(own.count("memory.events", "oom_kill "), 0);
+    assert_eq!(own.count("memory.events", "oom_kill"), 0);
     dashboard.keys("y");
     // Where the host is short of memory too, there may be more than one.
-    wait_until("the kill", || own.count("memory.events", "oom_kill ") >= 1);
+    wait_until("the kill", || own.count("memory.events", "oom_kill") >= 1);
     assert_eq!(own.read("memory.max"), "16777216");
     dashboard.wait("the new value", |contents| {
         contents

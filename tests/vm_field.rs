@@ -9,8 +9,8 @@ use std::fs;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use support::own::Own;
-use support::{Done, Host, binary, load, read, wait_until};
+use support::own::{Own, start_in};
+use support::{Done, Host, binary, count, load, read, wait_until};
 
 fn ringfence(arguments: &[&str]) -> Done {
     Done::from(Command::new(binary()).args(arguments).output().unwrap())
@@ -77,18 +77,13 @@ fn case_02_a_quota_above_throttles_although_the_own_one_does_not() {
     fs::write(own.above.join("cpu.max"), "30000 100000").unwrap();
     own.write("cpu.max", "100000 100000");
     let burner = own.start("exec ringfence load cpu --percent 100");
-    let stat = own.above.join("cpu.stat");
-    let count = |key: &str| -> u64 {
-        let text = read(&stat);
-        let line = text.lines().find_map(|line| line.strip_prefix(key));
-        line.unwrap().trim().parse().unwrap()
-    };
-    wait_until("throttling", || count("nr_throttled ") > 5);
-    let before = (count("nr_periods "), count("nr_throttled "));
+    let count = |key: &str| count(own.above.join("cpu.stat"), key);
+    wait_until("throttling", || count("nr_throttled") > 5);
+    let before = (count("nr_periods"), count("nr_throttled"));
     let cells = cells("/above/own");
-    let periods = count("nr_periods ") - before.0;
-    let throttled = count("nr_throttled ") - before.1;
-    let own_throttled = own.count("cpu.stat", "nr_throttled ");
+    let periods = count("nr_periods") - before.0;
+    let throttled = count("nr_throttled") - before.1;
+    let own_throttled = own.count("cpu.stat", "nr_throttled");
     end(&own, [burner]);
     eprintln!("{throttled} of {periods} periods, by its own quota {own_throttled}: {cells:#?}");
     let said = &cells["THROTTLED"];
@@ -112,15 +107,14 @@ fn case_03_what_is_dropped_is_no_use_of_a_limit() {
     let made = Command::new("sh").args(["-c", fill]).status().unwrap();
     assert!(made.success());
     // Twice: it is on the list of what is in use, too.
-    let reader = format!(
-        "echo $$ > {}/cgroup.procs; for i in 1 2; do cat /tmp/big >/dev/null; done; sleep 1000",
-        cache.display()
+    let reader = start_in(
+        &cache,
+        "for i in 1 2; do cat /tmp/big >/dev/null; done; sleep 1000",
     );
-    let reader = Command::new("sh").args(["-c", &reader]).spawn().unwrap();
     let heap = own.start("exec ringfence load memory --size 45m");
     let current = || -> u64 { read(own.above.join("memory.current")).parse().unwrap() };
     wait_until("heap and a limit that is full of page cache", || {
-        own.count("memory.stat", "anon ") > 40 << 20 && current() > 150 << 20
+        own.count("memory.stat", "anon") > 40 << 20 && current() > 150 << 20
     });
     let active = read(cache.join("memory.stat"));
     let (of_own, of_cache) = (cells("/above/own"), cells("/above/cache"));
@@ -129,7 +123,7 @@ fn case_03_what_is_dropped_is_no_use_of_a_limit() {
     // It is so: what is too much for its own limit is killed there, and the limit above kills nobody.
     let more = own.start("exec tail /dev/zero");
     wait_until("a kill", || {
-        own.count("memory.events.local", "oom_kill ") > 0
+        own.count("memory.events.local", "oom_kill") > 0
     });
     let above = read(own.above.join("memory.events.local"));
     end(&own, [reader, heap, more]);
@@ -175,22 +169,22 @@ fn case_08_a_limit_that_drops_page_cache_is_not_refused() {
     let fill = "dd if=/dev/zero of=/tmp/big bs=1M count=150 2>/dev/null; sync; cat /tmp/big >/dev/null; sleep 1000";
     let reader = own.start(fill);
     wait_until("page cache", || {
-        own.count("memory.stat", "file ") > 140 << 20
+        own.count("memory.stat", "file") > 140 << 20
     });
     wait_until("it to be written", || {
-        own.count("memory.stat", "file_dirty ") == 0
+        own.count("memory.stat", "file_dirty") == 0
     });
     let done = ringfence(&["set", "above/own", "memory.max=64m"]);
     done.fails(0, &["below usage: as much page cache will be dropped"]);
     assert_eq!(own.read("memory.max"), (64 << 20).to_string());
-    assert_eq!(own.count("memory.events", "oom "), 0);
+    assert_eq!(own.count("memory.events", "oom"), 0);
     end(&own, [reader]);
     fs::remove_file("/tmp/big").unwrap();
 
     // What cannot be dropped is another matter.
     own.write("memory.max", "max");
     let heap = own.start("exec ringfence load memory --size 48m");
-    wait_until("heap", || own.count("memory.stat", "anon ") > 46 << 20);
+    wait_until("heap", || own.count("memory.stat", "anon") > 46 << 20);
     let done = ringfence(&["set", "above/own", "memory.max=32m"]);
     done.fails(
         125,

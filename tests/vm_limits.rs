@@ -174,15 +174,15 @@ fn limits_take_effect() {
     let own = Own::new();
     set(&["above/own", "pids.max=1"]).ok();
     let mut forker = own.start("for i in 1 2 3; do sleep 0 & done 2>/dev/null");
-    wait_until("a refused fork", || own.count("pids.events", "max ") > 0);
+    wait_until("a refused fork", || own.count("pids.events", "max") > 0);
     forker.wait().unwrap();
     set(&["above/own", "pids.max=max"]).ok();
 
     let mut spinner = own.start("exec ringfence load cpu");
-    let before = own.count("cpu.stat", "nr_throttled ");
+    let before = own.count("cpu.stat", "nr_throttled");
     assert_eq!(set(&["above/own", "cpu.max=10%"]).code, 0);
     wait_until("throttling", || {
-        own.count("cpu.stat", "nr_throttled ") > before + 5
+        own.count("cpu.stat", "nr_throttled") > before + 5
     });
     spinner.kill().unwrap();
     spinner.wait().unwrap();

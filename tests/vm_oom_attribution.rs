@@ -4,13 +4,12 @@
 mod support;
 
 use std::fs;
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::events::{Events, flood_kernel_log};
-use support::own::{Own, survivor};
-use support::{Host, binary, read, wait_until};
+use support::own::{Own, start_in, survivor};
+use support::{Host, read, wait_until};
 
 /// The next kill in this cgroup.
 fn kill_in(events: &mut Events, cgroup: &str) -> Value {
@@ -92,17 +91,7 @@ fn the_limit_of_an_ancestor_and_a_sibling_that_pays() {
     own.write("memory.max", "64M");
     let mut events = Events::start(&["--json"]);
     // The one that holds most dies, although another one asks.
-    let holder = Command::new("sh")
-        .args([
-            "-c",
-            &format!(
-                "echo $$ >{}/cgroup.procs; exec \"$0\" load memory --size 20m",
-                sibling.display()
-            ),
-        ])
-        .arg(binary())
-        .spawn()
-        .unwrap();
+    let holder = start_in(&sibling, "exec ringfence load memory --size 20m");
     let current = || read(sibling.join("memory.current")).parse::<u64>().unwrap();
     wait_until("what it holds", || current() > 20 << 20);
     let asker = own.start("exec head -c 18m /dev/zero | tail");

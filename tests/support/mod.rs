@@ -181,10 +181,7 @@ impl Workload {
 
     /// A counter in a file of its cgroup that has one on each line.
     pub fn count(&self, file: &str, key: &str) -> u64 {
-        let text = read(self.leaf.join(file));
-        let mut lines = text.lines().filter_map(|line| line.split_once(' '));
-        let found = lines.find(|(found, _)| *found == key).expect(key);
-        found.1.parse().expect("a number")
+        count(self.leaf.join(file), key)
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -389,6 +386,15 @@ pub fn end_of(child: &mut Child) -> Option<i32> {
         assert!(Instant::now() < deadline, "it does not end");
         sleep(Duration::from_millis(10));
     }
+}
+
+/// A number of a flat keyed file: `oom_kill 1`.
+#[track_caller]
+pub fn count(path: impl AsRef<Path>, key: &str) -> u64 {
+    let text = read(path);
+    let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+    let found = lines.find(|(found, _)| *found == key).expect(key);
+    found.1.parse().expect("a number")
 }
 
 /// Whether a pipe holds about as much as fits.

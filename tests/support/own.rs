@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 
 use ringfence::kernel::cgroup::tree::Cgroup;
 
-use super::{binary, read};
+use super::{binary, count, read};
 
 pub const MOUNT: &str = "/sys/fs/cgroup";
 const CONTROLLERS: [&str; 5] = ["memory", "cpu", "cpuset", "io", "pids"];
@@ -20,6 +20,12 @@ pub fn survivor(goes_on: &str) -> String {
         set(-1000),
         set(0)
     )
+}
+
+/// A shell script in a cgroup.
+pub fn start_in(cgroup: &Path, script: &str) -> Child {
+    let enter = format!("echo $$ > {}/cgroup.procs; {script}", cgroup.display());
+    Command::new("sh").args(["-c", &enter]).spawn().unwrap()
 }
 
 /// `above/own`, with all controllers; removed at its end.
@@ -54,15 +60,12 @@ impl Own {
 
     /// A number of one of its flat keyed files.
     pub fn count(&self, file: &str, key: &str) -> u64 {
-        let text = self.read(file);
-        let line = text.lines().find_map(|line| line.strip_prefix(key));
-        line.unwrap().trim().parse().unwrap()
+        count(self.dir.join(file), key)
     }
 
     /// A shell script in it.
     pub fn start(&self, script: &str) -> Child {
-        let enter = format!("echo $$ > {}/cgroup.procs; {script}", self.dir.display());
-        Command::new("sh").args(["-c", &enter]).spawn().unwrap()
+        start_in(&self.dir, script)
     }
 
     /// Kills all that is in it, and waits for the end of the shell that it was started by.
