@@ -65,7 +65,7 @@ pub static FIELDS: [Field; 37] = [
         id: FieldId::MemoryLimit,
         key: "of-memory",
         title: "OF LIMIT",
-        about: "against the memory.max that binds; ━ in use, ╍ reclaimable, ↑ an ancestor's",
+        about: "against the memory limit met first; ━ in use, ╍ dropped first, high: memory.high, ↑ an ancestor's",
         align: Align::Left,
         width: (11, 22),
         drop: 1,

@@ -143,8 +143,10 @@ fn cpu(model: &Model, row: &Row) -> String {
     }
     if let Reading::Value(throttled) = &row.throttled {
         let share = field::percent(throttled.share);
+        let limit = row.cpu_limit.value().map(|ceiling| &ceiling.binding.of);
         let by = match &throttled.of {
             Of::Own => String::new(),
+            of if limit == Some(of) => String::new(),
             of => format!(" by {}", owner(model, of, "cpu.max")),
         };
         parts.push(format!("held back {share}{by}"));
