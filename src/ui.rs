@@ -80,9 +80,9 @@ pub struct Options {
 }
 
 /// Shows the dashboard on the terminal until the user leaves, a signal comes, or the duration is over.
-/// `control` carries out what the user changes; what has `started` adds lines to the event log. `past` is what the kernel
-/// log had before, where it can be read. The terminal is as before when this returns, and the model that is given back
-/// knows the peaks.
+/// `control` carries out what the user changes; what was `started` before tells of itself in the event log. `past` is
+/// what the kernel log had before, where it can be read. The terminal is as before when this returns, and the model that
+/// is given back knows the peaks.
 pub fn dashboard(
     live: Live,
     mut control: Worker,

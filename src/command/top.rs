@@ -96,7 +96,7 @@ pub fn root_of(subtree: &Path) -> Option<Arc<str>> {
     named.then(|| Path::new("/").join(subtree).to_string_lossy().into())
 }
 
-/// Watches a subtree, on the screen or as text, until it is over. What has `started` adds lines to the event log.
+/// Watches a subtree, on the screen or as text, until it is over. What was `started` before tells of itself in the event log.
 pub fn watch(
     hierarchy: Hierarchy,
     subtree: PathBuf,

@@ -50,7 +50,8 @@ pub struct Observation {
 struct Seen {
     /// What cannot be dropped, in memory and in swap.
     demand: Vec<Bytes>,
-    working: Vec<Bytes>,
+    /// The largest working set.
+    working: Option<Bytes>,
     cpus: Vec<f64>,
 }
 
@@ -143,7 +144,7 @@ impl Observation {
         for row in model.rows().iter().filter(|row| row.leaf) {
             let seen = self.seen.entry(Arc::clone(&row.path)).or_default();
             seen.demand.extend(demand(row));
-            seen.working.extend(row.memory.working.value());
+            seen.working = seen.working.max(row.memory.working.value().copied());
             seen.cpus.extend(row.cpu.value().map(|cpu| cpu.0 / 100.0));
         }
     }
@@ -184,7 +185,7 @@ impl Observation {
             peaks,
             demand: demand.last().copied(),
             demand_p99: p99(&demand).copied(),
-            working: working.into_iter().max(),
+            working,
             cpus: cpus.last().copied(),
             host_cpus,
             host_memory: model

@@ -43,7 +43,7 @@ pub(super) fn bind(sample: &Sample, rows: &mut [Row]) {
                 of: Of::Host,
                 limit: sample.host.cpus as f64,
                 used: None,
-                reclaimable: None,
+                droppable: None,
             }),
             None,
         );
@@ -110,11 +110,7 @@ fn throttled(row: &Row, above: Option<&Row>) -> Reading<Throttled> {
             of: throttled.of.seen_below(&above.path),
         })
     });
-    match (own, above) {
-        (Reading::Value(own), Some(above)) if above.share <= own.share => Reading::Value(own),
-        (_, Some(above)) => Reading::Value(above),
-        (own, None) => own,
-    }
+    stronger(own, above, |throttled| throttled.share)
 }
 
 /// By whose `memory.high` a cgroup is slowed down most. It counts where the limit is; of those below, who waits for memory
@@ -140,7 +136,15 @@ fn slowed(row: &Row, above: Option<&Row>) -> Reading<Slowed> {
             ..slowed.clone()
         })
     });
-    let rank = |slowed: &Slowed| (slowed.holds, slowed.per_second);
+    stronger(own, above, |slowed| (slowed.holds, slowed.per_second))
+}
+
+/// What its own limit does, or one above, whichever does more; on a tie, its own.
+fn stronger<T, R: PartialOrd>(
+    own: Reading<T>,
+    above: Option<T>,
+    rank: impl Fn(&T) -> R,
+) -> Reading<T> {
     match (own, above) {
         (Reading::Value(own), Some(above)) if rank(&above) <= rank(&own) => Reading::Value(own),
         (_, Some(above)) => Reading::Value(above),
@@ -161,12 +165,13 @@ fn memory_used(row: &Row) -> (Option<Bytes>, Option<Bytes>) {
 fn slowing(rows: &[Row], chain: &[usize]) -> Option<Level<Bytes>> {
     let levels = chain.iter().enumerate().filter_map(|(position, &at)| {
         let row = &rows[at];
-        let (used, reclaimable) = memory_used(row);
+        let limit = row.now.memory_high.value()?.value()?;
+        let (used, droppable) = memory_used(row);
         Some(Level {
             of: whose(position, &row.now),
-            limit: row.now.memory_high.value()?.value()?,
+            limit,
             used,
-            reclaimable,
+            droppable,
         })
     });
     limit::ceiling(levels).map(|ceiling| ceiling.binding)
@@ -197,12 +202,12 @@ where
         .enumerate()
         .filter_map(|(position, cgroup)| {
             let limit = limit(*file(cgroup).value()?)?;
-            let (used, reclaimable) = used(position);
+            let (used, droppable) = used(position);
             Some(Level {
                 of: whose(position, cgroup),
                 limit,
                 used,
-                reclaimable,
+                droppable,
             })
         })
         .collect();
@@ -237,6 +242,6 @@ fn host_memory(sample: &Sample) -> Option<Level<Bytes>> {
             .memory_available
             .value()
             .map(|available| Bytes(total.0.saturating_sub(available.0))),
-        reclaimable: None,
+        droppable: None,
     })
 }

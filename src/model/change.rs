@@ -173,14 +173,14 @@ impl Change {
             of: Of::Own,
             limit,
             used: self.used,
-            reclaimable: self.droppable,
+            droppable: self.droppable,
         });
         let above = chain.iter().skip(1).filter_map(|standing| {
             Some(Level {
                 of: Of::Ancestor(standing.path.as_str().into()),
                 limit: standing.value.value()?.amount()?.value()?,
                 used: standing.used,
-                reclaimable: standing.droppable,
+                droppable: standing.droppable,
             })
         });
         let host = match self.address.knob {
@@ -188,13 +188,13 @@ impl Change {
                 of: Of::Host,
                 limit: total.0 as f64,
                 used: Some(used.0 as f64),
-                reclaimable: None,
+                droppable: None,
             }),
             Knob::CpuMax if !setting.host_cpus.is_empty() => Some(Level {
                 of: Of::Host,
                 limit: setting.host_cpus.count() as f64,
                 used: None,
-                reclaimable: None,
+                droppable: None,
             }),
             _ => None,
         };

@@ -209,7 +209,7 @@ impl Value<'_> {
                     || "max".to_owned(),
                     |ceiling| ceiling.effective.limit.to_string(),
                 );
-                let refused = if refused(row) { "!" } else { "" };
+                let refused = if row.refuses_forks() { "!" } else { "" };
                 format!("{pids}/{limit}{refused}")
             }),
             Self::Stall(reading) => plain(reading, |value| stall(*value)),
@@ -218,11 +218,6 @@ impl Value<'_> {
             Self::Limit(reading) => plain(reading, |limit| text::limit(*limit)),
         }
     }
-}
-
-/// Whether forks were refused since the sample before.
-pub fn refused(row: &Row) -> bool {
-    matches!(row.forks_refused, Reading::Value(1..))
 }
 
 /// A word for the mark, for those who hear the table.
@@ -247,18 +242,9 @@ pub fn state_words(row: &Row) -> String {
     words
 }
 
-/// The words for the mark of a row.
-const MARKS: [Mark; 5] = [
-    Mark::Vanished,
-    Mark::Frozen,
-    Mark::Unlimited,
-    Mark::Running,
-    Mark::Empty,
-];
-
 /// Every word of [`state_words`].
 pub fn all_state_words() -> impl Iterator<Item = &'static str> {
-    MARKS.map(mark_word).into_iter().chain(state::WORDS)
+    Mark::ALL.map(mark_word).into_iter().chain(state::WORDS)
 }
 
 /// Whether a word or its beginning (`stalled`) is among the [`state_words`].

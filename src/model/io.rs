@@ -185,7 +185,7 @@ impl IoFlow {
                         of: level.of.clone(),
                         limit: limit as f64,
                         used: level.used.map(|used| used.rates(flow.device)[index]),
-                        reclaimable: None,
+                        droppable: None,
                     })
                 });
                 flow.caps[index] = limit::ceiling(found).map(|ceiling| ceiling.binding);

@@ -96,14 +96,14 @@ pub struct Level<T> {
     /// What is charged to the cgroup that has the limit, with all that is below it.
     pub used: Option<T>,
     /// Of that, what the kernel drops before it kills (memory only).
-    pub reclaimable: Option<T>,
+    pub droppable: Option<T>,
 }
 
 impl<T: Quantity> Level<T> {
-    /// What is used and not reclaimable, not below 0.
+    /// What is used and not dropped, not below 0.
     fn firm(&self) -> Option<f64> {
-        let reclaimable = self.reclaimable.map_or(0.0, Quantity::amount);
-        Some((self.used?.amount() - reclaimable).max(0.0))
+        let droppable = self.droppable.map_or(0.0, Quantity::amount);
+        Some((self.used?.amount() - droppable).max(0.0))
     }
 
     /// How much is left; below 0 where the limit was lowered under the usage.
@@ -111,13 +111,13 @@ impl<T: Quantity> Level<T> {
         self.limit.amount() - self.firm().unwrap_or(0.0)
     }
 
-    /// The used share, 1 is the whole, without what is reclaimable; `None` where the usage is not known. A limit of 0 is
+    /// The used share, 1 is the whole, without what is dropped; `None` where the usage is not known. A limit of 0 is
     /// always full.
     pub fn share(&self) -> Option<f64> {
         Some(self.share_of(self.firm()?))
     }
 
-    /// The same with what is reclaimable.
+    /// The same with what is dropped.
     pub fn charged_share(&self) -> Option<f64> {
         Some(self.share_of(self.used?.amount()))
     }
@@ -198,7 +198,7 @@ mod tests {
             of,
             limit,
             used: Some(used),
-            reclaimable: None,
+            droppable: None,
         }
     }
 
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn what_is_dropped_is_no_use() {
         let full = Level {
-            reclaimable: Some(90),
+            droppable: Some(90),
             ..level(Of::Ancestor("/a".into()), 100, 100)
         };
         assert_eq!((full.share(), full.charged_share()), (Some(0.1), Some(1.0)));

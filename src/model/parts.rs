@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::rate;
-use crate::kernel::memory::{MemoryEvents, MemoryStat};
+use crate::kernel::memory::MemoryStat;
 use crate::kernel::unit::{Limit, Percent, Reading};
 use crate::sample::CgroupSample;
 
@@ -50,8 +50,8 @@ impl Parts {
             },
             high: match &now.memory_high {
                 Reading::Value(Limit::At(_)) => {
-                    let then = then.map(own_events);
-                    rate::between(then, own_events(now), |a, b| {
+                    let then = then.map(CgroupSample::own_memory_events);
+                    rate::between(then, now.own_memory_events(), |a, b| {
                         rate::per_second(a.high, b.high, seconds)
                     })
                 }
@@ -67,13 +67,5 @@ impl Parts {
                 (stat, _) => stat.clone(),
             },
         }
-    }
-}
-
-/// The events of this cgroup alone; before Linux 5.2 there are only those with all below.
-fn own_events(cgroup: &CgroupSample) -> &Reading<MemoryEvents> {
-    match &cgroup.memory_events_local {
-        Reading::NotAvailable => &cgroup.memory_events,
-        local => local,
     }
 }

@@ -61,6 +61,17 @@ pub enum Mark {
     Empty,
 }
 
+impl Mark {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Vanished,
+        Self::Frozen,
+        Self::Unlimited,
+        Self::Running,
+        Self::Empty,
+    ];
+}
+
 /// How much a cgroup is held back by the quota up the tree that does so most.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Throttled {
@@ -68,6 +79,13 @@ pub struct Throttled {
     pub share: Percent,
     /// Whose quota.
     pub of: Of,
+}
+
+impl Throttled {
+    /// Whether it is held back so often that it is worth a word.
+    pub fn holds(&self) -> bool {
+        self.share.0 >= 1.0
+    }
 }
 
 /// How much a cgroup is slowed down by the `memory.high` up the tree that does so most.
@@ -165,6 +183,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// Whether forks were refused since the sample before.
+    pub fn refuses_forks(&self) -> bool {
+        matches!(self.forks_refused, Reading::Value(1..))
+    }
+
     /// A leaf workload or container that nothing but the host stops from taking all memory. System
     /// services are left out: on most hosts none of them has a limit, and a warning on every row is none.
     pub fn is_careless(&self) -> bool {

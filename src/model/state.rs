@@ -4,8 +4,6 @@ use super::limit::Of;
 use super::row::Row;
 use crate::kernel::unit::{Percent, Reading};
 
-/// From this share of periods on, a quota holds back.
-const THROTTLED: Percent = Percent(1.0);
 /// Tasks that wait for memory or I/O for this share of ten seconds (`some avg10`) are stalled.
 const STALLED: Percent = Percent(10.0);
 
@@ -33,7 +31,7 @@ pub struct State {
 pub fn states(row: &Row) -> Vec<State> {
     let mut states = Vec::new();
     let mut add = |word, of| states.push(State { word, of });
-    if let Reading::Value(1..) = row.forks_refused {
+    if row.refuses_forks() {
         let limit = row.pids_limit.value();
         add(
             "forks-refused",
@@ -41,7 +39,7 @@ pub fn states(row: &Row) -> Vec<State> {
         );
     }
     if let Reading::Value(throttled) = &row.throttled
-        && throttled.share >= THROTTLED
+        && throttled.holds()
     {
         add("throttled", Some(throttled.of.clone()));
     }

@@ -131,6 +131,14 @@ impl CgroupSample {
         }
     }
 
+    /// The memory events of this cgroup alone; of all below it, too, where there are only those (before 5.2).
+    pub fn own_memory_events(&self) -> &Reading<MemoryEvents> {
+        match &self.memory_events_local {
+            own @ Reading::Value(_) => own,
+            _ => &self.memory_events,
+        }
+    }
+
     /// The last part of the path, `/` for the root.
     pub fn name(&self) -> &str {
         match self.path.rsplit('/').next() {

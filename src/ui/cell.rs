@@ -31,7 +31,7 @@ pub fn draw(value: &Value<'_>, width: usize, theme: &Theme) -> Line<'static> {
             let percent = field::percent(throttled.share);
             let above = if throttled.of == Of::Own { "" } else { "↑" };
             let text = format!("{percent}{above}");
-            if throttled.share.0 >= 1.0 {
+            if throttled.holds() {
                 Line::styled(text, theme.warning)
             } else {
                 number(text, true, theme)
@@ -133,7 +133,7 @@ fn pids(row: &Row, theme: &Theme) -> Line<'static> {
             Reading::NotAvailable | Reading::Unreadable(_) => ("∞".to_owned(), false),
         };
         let above = if above { "↑" } else { "" };
-        if field::refused(row) {
+        if row.refuses_forks() {
             Line::styled(format!("{pids}/{limit}{above}!"), theme.warning)
         } else {
             Line::from(vec![
@@ -198,7 +198,7 @@ fn against<T: Quantity>(
     Line::from(spans)
 }
 
-/// A bar of exactly `width` cells: `━` in use, `╍` reclaimable, `─` left. Half a cell is `╾`. `charged` is the share of
+/// A bar of exactly `width` cells: `━` in use, `╍` dropped first, `─` left. Half a cell is `╾`. `charged` is the share of
 /// both.
 pub fn bar(width: usize, share: f64, charged: f64, theme: &Theme) -> Vec<Span<'static>> {
     let halves = |share: f64| {

@@ -19,9 +19,9 @@ use crate::oom::past::PastKills;
 use crate::sample::live::Live;
 use crate::sample::{Event, Sample};
 
-/// What somebody has started who is to be told of it here.
+/// Workloads that were started before the loop.
 pub struct Started {
-    /// What happens to it.
+    /// What happens to them.
     pub notes: Receiver<Note>,
     /// Signals that came meanwhile.
     pub signals: EarlySignals,

@@ -274,14 +274,7 @@ impl One<'_> {
             Ok(found) => found,
             Err(look) => return look,
         };
-        let counted = |cgroup: &CgroupSample| {
-            // Kernels before 5.2 have none of its own.
-            let own = cgroup
-                .memory_events_local
-                .value()
-                .or(cgroup.memory_events.value());
-            own.map(&count)
-        };
+        let counted = |cgroup: &CgroupSample| cgroup.own_memory_events().value().map(&count);
         let often = self.then.and_then(|(then, seconds)| {
             rate::per_second(counted(then)?, counted(self.cgroup)?, seconds)
         });

@@ -122,7 +122,7 @@ fn throttling(model: &Model, row: &Row, theme: &Theme) -> Vec<Line<'static>> {
         unreadable @ Reading::Unreadable(_) => words::missing(unreadable).to_owned(),
     };
     let style = match &row.throttled {
-        Reading::Value(throttled) if throttled.share.0 >= 1.0 => theme.warning,
+        Reading::Value(throttled) if throttled.holds() => theme.warning,
         _ => theme.plain(),
     };
     let forks = match row.now.pids_events.map(|events| events.max) {
