@@ -83,7 +83,7 @@ fn every_knob_reads_back_byte_for_byte() {
     let done = set(&[&["above/own"][..], &back].concat());
     assert_eq!(
         (done.code, done.stdout.lines().count()),
-        (0, 12),
+        (0, 13),
         "{done:?}"
     );
     assert_eq!(knobs.map(|(_, file, _)| own.read(file)), before);
@@ -103,9 +103,12 @@ fn every_knob_reads_back_byte_for_byte() {
     assert_eq!(own.read("cpu.idle"), "1");
     // 6.12 reads the least weight there is.
     assert!(["0", "1"].contains(&&*own.read("cpu.weight")));
-    set(&["above/own", "cpu.weight=200"]).fails(125, &["cpu.weight is refused"]);
+    set(&["above/own", "cpu.weight=200"]).fails(125, &["cpu.weight of /above/own is refused"]);
     let line = set(&["above/own", "cpu.weight=200", "cpu.idle=0"]).ok();
-    assert!(line.starts_with("cpu.idle  1 → 0\ncpu.weight  "), "{line}");
+    assert!(
+        line.starts_with("/above/own\ncpu.idle  1 → 0\ncpu.weight  "),
+        "{line}"
+    );
     assert_eq!(own.read("cpu.weight"), "200");
 }
 
@@ -123,7 +126,8 @@ fn a_dry_run_says_all_and_writes_nothing() {
     assert_eq!(done.code, 0);
     assert_eq!(
         done.stdout,
-        "pids.max  max → 64  (0 in use; bound by pids.max 50 of /above)\n\
+        "/above/own\n\
+         pids.max  max → 64  (0 in use; bound by pids.max 50 of /above)\n\
          memory.max  max → 64M  (0B in use; binding)\n"
     );
     done.fails(
@@ -134,7 +138,8 @@ fn a_dry_run_says_all_and_writes_nothing() {
         (own.read("memory.max"), own.read("pids.max")),
         ("max".into(), "max".into())
     );
-    set(&["above/own", "pids.max=0", "--dry-run"]).fails(125, &["pids.max is refused"]);
+    set(&["above/own", "pids.max=0", "--dry-run"])
+        .fails(125, &["pids.max of /above/own is refused"]);
 }
 
 #[test]
@@ -156,7 +161,11 @@ fn b32_a_limit_below_usage_is_refused_unless_forced() {
     );
     done.fails(
         125,
-        &["memory.max is refused", "nothing was changed", "--force"],
+        &[
+            "memory.max of /ringfence.slice/leaker is refused",
+            "nothing was changed",
+            "--force",
+        ],
     );
     assert_eq!(workload.read("memory.max"), "134217728");
     assert_eq!(workload.read("pids.max"), "max");
@@ -249,7 +258,7 @@ fn disks_are_found_or_named() {
     let vdb = device("vdb");
     let done = set(&["above/own", "io.max=/dev/vdb1:wbps=1m"]);
     done.fails(0, &["/dev/vdb1 is a partition", "the limit is on vdb"]);
-    assert_eq!(done.stdout, "io.max vdb  wbps=max → wbps=1M\n");
+    assert_eq!(done.stdout, "/above/own\nio.max vdb  wbps=max → wbps=1M\n");
     let rates = format!("io.max={vdb}:riops=10");
     set(&["above/own", &rates]).ok();
     assert_eq!(

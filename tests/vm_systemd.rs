@@ -49,7 +49,12 @@ fn set_knobs(unit: &Unit, words: &[&str]) {
     let wishes = KNOBS.map(|(wish, ..)| wish);
     let done = set(&[&[unit.target()][..], &wishes].concat());
     done.fails(0, words);
-    assert_eq!(done.stdout.lines().count(), KNOBS.len(), "{done:?}");
+    let lines: Vec<&str> = done.stdout.lines().collect();
+    assert_eq!(
+        (lines.len(), lines[0]),
+        (1 + KNOBS.len(), &*format!("/{}", unit.target())),
+        "{done:?}"
+    );
 }
 
 fn one_of_each() -> [Unit; 3] {

@@ -57,15 +57,13 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
             say(&format!("{}: {}", change.address, remark.text));
         }
     }
-    refuse(&changes, options.force)?;
-    // Which one a name has led to.
-    let named = (!Path::new(&options.target).ends_with(&path)).then_some(&*path);
+    refuse(&path, &changes, options.force)?;
     if options.dry_run {
-        print(named, &changes);
+        print(&path, &changes);
         return Ok(0);
     }
     let made = make(&sheet, &changes, options.persist)?;
-    print(named, &changes);
+    print(&path, &changes);
     for remark in made.remarks {
         say(&remark);
     }
@@ -77,17 +75,15 @@ fn say(line: &str) {
     eprintln!("ringfence: {}", sanitise(line));
 }
 
-fn print(named: Option<&Path>, changes: &[Change]) {
-    if let Some(path) = named {
-        println!("{}", sanitise(&format!("/{}", path.display())));
-    }
+fn print(path: &Path, changes: &[Change]) {
+    println!("{}", sanitise(&format!("/{}", path.display())));
     for change in changes {
         println!("{}", sanitise(&change.to_string()));
     }
 }
 
 /// What cannot be is refused, and so is what is dangerous, unless it is forced.
-fn refuse(changes: &[Change], force: bool) -> anyhow::Result<()> {
+fn refuse(path: &Path, changes: &[Change], force: bool) -> anyhow::Result<()> {
     let worst = if force {
         Gravity::Impossible
     } else {
@@ -100,12 +96,11 @@ fn refuse(changes: &[Change], force: bool) -> anyhow::Result<()> {
     let Some((change, remark)) = refused else {
         return Ok(());
     };
+    let what = format!("{} of /{}", change.address, path.display());
     Err(match remark.gravity {
         Gravity::Danger => anyhow!(
-            "{} is refused, as it is likely to break the workload; nothing was changed, --force does it all \
-             the same",
-            change.address
+            "{what} is refused, as it is likely to break the workload; nothing was changed, --force does it all the same"
         ),
-        _ => anyhow!("{} is refused; nothing was changed", change.address),
+        _ => anyhow!("{what} is refused; nothing was changed"),
     })
 }

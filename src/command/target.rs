@@ -28,9 +28,12 @@ pub fn v2_mount(hierarchy: &Hierarchy) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// The subtree that is meant, relative to the mount: an absolute path under the mount, a path from the v2 root, where only
-/// root makes cgroups, or the only cgroup that has this name in any way. Where two have, it is an error: whoever may make
-/// a cgroup gives it a name, and none goes before another's.
+/// The fewest digits of a container's id that mean it.
+const LEAST_DIGITS: usize = 4;
+
+/// The subtree that is meant, relative to the mount: an absolute path under the mount, a path from the v2 root with a
+/// slash in it, or the only cgroup that has this name in any way. Where two have, it is an error: whoever may make a cgroup
+/// gives it a name, and none goes before another's.
 pub fn find(mount: &Path, target: &str) -> anyhow::Result<PathBuf> {
     find_in(mount, Path::new("/"), target)
 }
@@ -45,7 +48,8 @@ fn find_in(mount: &Path, state: &Path, target: &str) -> anyhow::Result<PathBuf> 
     if relative.components().any(|part| part.as_os_str() == "..") {
         bail!("`{target}` is not a cgroup: a path from the v2 root has no `..`");
     }
-    if mount.join(relative).is_dir() {
+    let is_path = target.contains('/') || target.is_empty();
+    if is_path && mount.join(relative).is_dir() {
         return Ok(relative.to_owned());
     }
     let all = all(mount)?;
@@ -69,7 +73,7 @@ fn find_in(mount: &Path, state: &Path, target: &str) -> anyhow::Result<PathBuf> 
             let mut candidates: Vec<String> = several
                 .iter()
                 .take(CANDIDATES)
-                .map(|path| path.display().to_string())
+                .map(|path| format!("/{}", path.display()))
                 .collect();
             if more > 0 {
                 candidates.push(format!("{more} more"));
@@ -89,7 +93,12 @@ fn is_called(mount: &Path, path: &Path, names: &mut Names, target: &str) -> bool
     let path = path.to_string_lossy();
     let identity = identify(&path);
     // A helper has the id of its container.
-    let has_id = identity.role != Role::Helper && identity.id.as_deref() == Some(target);
+    let digits =
+        target.len() >= LEAST_DIGITS && target.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let has_id = identity.role != Role::Helper
+        && identity.id.as_deref().is_some_and(|id| {
+            id == target || (digits && identity.role == Role::Container && id.starts_with(target))
+        });
     if has_id || identity.label == target {
         return true;
     }
@@ -153,6 +162,7 @@ mod tests {
             ("/system.slice/a", "system.slice/a"),
             (absolute.to_str().unwrap(), "user.slice"),
             ("leaker", "ringfence.slice/leaker"),
+            ("system.slice", "system.slice"),
             ("only", "user.slice/only"),
             ("/", ""),
         ] {
@@ -195,6 +205,9 @@ mod tests {
             (&a, &scope),
             ("tpl@a-b.service", escaped),
             ("container", &format!("{scope}/container")),
+            ("0123", &scope),
+            ("012345", &scope),
+            ("0123456789abc", &scope),
         ] {
             assert_eq!(
                 find_in(mount, &state, target).unwrap(),
@@ -211,7 +224,7 @@ mod tests {
         let error = find_in(mount, &state, "web").unwrap_err().to_string();
         assert_eq!(
             error,
-            format!("2 cgroups are called `web`: give a path, one of {docker} and {build}")
+            format!("2 cgroups are called `web`: give a path, one of /{docker} and /{build}")
         );
         // Nor does anybody take a container's name by making a cgroup, wherever it is.
         for own in ["user.slice/user-1000.slice/db", "user.slice/db/init"] {
@@ -228,8 +241,17 @@ mod tests {
             );
             fs::remove_dir_all(mount.join("user.slice")).unwrap();
         }
-        // At the top only root makes one: a path.
+        // Nor at the top, where a slash makes it a path.
         fs::create_dir(mount.join("db")).unwrap();
-        assert_eq!(find_in(mount, &state, "db").unwrap(), Path::new("db"));
+        let error = find_in(mount, &state, "db").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!("2 cgroups are called `db`: give a path, one of /db and /{scope}")
+        );
+        assert_eq!(find_in(mount, &state, "/db").unwrap(), Path::new("db"));
+        // Fewer digits may be anybody's name, and two may begin alike.
+        for short in ["012", "0123"] {
+            assert!(find_in(mount, &state, short).is_err(), "{short}");
+        }
     }
 }
