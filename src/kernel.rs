@@ -20,6 +20,7 @@ pub mod io;
 pub mod kmsg;
 pub mod memory;
 mod mountinfo;
+pub mod obstacle;
 mod parse;
 pub mod pids;
 pub mod pressure;

@@ -30,6 +30,7 @@
 //! is there too, read-only; what is in memory only (a tmpfs on `/tmp`) is an empty directory inside. `/proc`, `/sys` and `/sys/fs/cgroup` (both read-only) and `/dev` are its own.
 
 pub mod account;
+mod blocked;
 pub mod error;
 pub mod fence;
 mod guard;
@@ -42,6 +43,7 @@ mod lock;
 mod lock_mounts;
 pub mod log;
 mod mask;
+mod not_executed;
 mod pasta;
 pub mod place;
 pub mod plan;

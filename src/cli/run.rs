@@ -15,6 +15,7 @@ use crate::launch::state::Terms;
 /// The exit code is the program's; 128+n where signal n ended it (137 for an OOM kill), 127 where it was
 /// not found, 126 where it cannot be executed, and 125 where ringfence itself failed.
 #[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Args {
     /// Let it go on by itself: `ringfence logs` has what it says, `ps`, `stop`, `exec` and others see to it.
@@ -36,13 +37,14 @@ pub struct Args {
     /// Run as this user, by name or number, as the root file system knows them; root if absent.
     #[arg(short, long, value_name = "USER[:GROUP]", allow_hyphen_values = true)]
     user: Option<User>,
-    /// Memory limit (memory.max): 512m. Above it, the workload is OOM-killed. Swap is not limited by it.
+    /// Memory limit (memory.max): 512m. Above it, the workload is OOM-killed. Where the host has swap, as much again may be
+    /// swapped out.
     #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true)]
     memory: Option<Memory>,
     /// Memory throttle (memory.high): above it, allocation is slowed down and memory reclaimed.
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     memory_high: Option<Memory>,
-    /// Memory and swap together, as docker counts: equal to --memory for no swap, -1 for no limit.
+    /// Memory and swap together, as docker counts: twice --memory if absent, equal to it for no swap, -1 for no limit.
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     memory_swap: Option<MemorySwap>,
     /// CPU limit (cpu.max) in CPUs: 1.5.

@@ -3,6 +3,7 @@
 use nix::errno::Errno;
 
 use crate::kernel;
+use crate::kernel::obstacle::Obstacle;
 
 /// A failure of the launcher itself, before the program ran: exit code 125.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +14,14 @@ pub enum Error {
     /// The kernel refused.
     #[error(transparent)]
     Kernel(#[from] kernel::error::Error),
+    /// It failed for a reason outside the workload.
+    #[error("{}: {obstacle}", without_hint(error))]
+    Blocked {
+        /// What failed.
+        error: Box<Error>,
+        /// What stands in the way.
+        obstacle: Obstacle,
+    },
     /// A step of the child's set-up failed.
     #[error("setting the workload up failed: {step}: {}{}", errno.desc(), hint(step, *errno))]
     Step {
@@ -41,8 +50,18 @@ impl Error {
                 Self::Kernel(error)
             }
             Self::Refused(sentence) => Self::Refused(format!("{what}: {sentence}")),
-            step @ Self::Step { .. } => step,
+            other @ (Self::Step { .. } | Self::Blocked { .. }) => other,
         }
+    }
+}
+
+/// What failed, without a guess why.
+fn without_hint(error: &Error) -> String {
+    match error {
+        Error::Step { step, errno } => {
+            format!("setting the workload up failed: {step}: {}", errno.desc())
+        }
+        other => other.to_string(),
     }
 }
 

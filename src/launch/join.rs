@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sched::{CloneFlags, setns};
@@ -13,6 +13,7 @@ use rustix::process::pidfd_send_signal;
 use super::account::Account;
 use super::error::{Error, Result};
 use super::fence::Ready;
+use super::not_executed::not_executed;
 use super::plan::{set_variables, terminal_variable};
 use super::spec::{EnvVar, Stdio, User, Workdir};
 use super::start::{Arrival, Starting, join};
@@ -20,7 +21,7 @@ use super::state::Record;
 use super::stdio::{Pipes, READER_PATIENCE};
 use super::step::{self, Walk};
 use super::supervise::listen::{Signals, poll_patiently};
-use super::supervise::{not_executed, reap};
+use super::supervise::reap;
 use super::terminal::Relay;
 use crate::kernel::cgroup::hierarchy::Hierarchy;
 use crate::kernel::cgroup::tree::Cgroup;
@@ -89,7 +90,8 @@ pub fn exec(record: &Record, request: &Request, say: &mut dyn FnMut(&str)) -> Re
     pipes.check()?;
     match arrived {
         Arrival::NotExecuted(errno) => {
-            let (code, text) = not_executed(&record.spec, command, errno)?;
+            let (code, text) =
+                not_executed(&record.spec, &[root_of(init.brief.pid)], command, errno)?;
             say(&text);
             Ok(code)
         }
@@ -97,9 +99,14 @@ pub fn exec(record: &Record, request: &Request, say: &mut dyn FnMut(&str)) -> Re
     }
 }
 
+/// The root directory of a process.
+fn root_of(pid: u32) -> PathBuf {
+    format!("/proc/{pid}/root").into()
+}
+
 /// Looked up in the workload's root.
 fn account(user: &User, init: u32) -> Result<Account> {
-    let root = format!("/proc/{init}/root");
+    let root = root_of(init);
     let opened = File::open(&root).map_err(|error| KernelError::new("open", root, error))?;
     Account::look_up(user, opened.as_fd())
 }

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
+use super::blocked::explain as explain_blocked;
 use super::error::{Error, Result};
 use super::guard;
 use super::helper::Helper;
@@ -73,7 +74,12 @@ impl Place {
             match Self::make_once(plan, detached, go_on) {
                 // Somebody switched a controller off in between, and its files went with it.
                 Err(Error::Kernel(error)) if error.errno() == Errno::ENOENT && tries > 0 => {}
-                made => return made,
+                made => {
+                    return made.map_err(|error| {
+                        let leaf = plan.mount.join(SLICE).join(&plan.name);
+                        explain_blocked(error, &plan.mount, &leaf)
+                    });
+                }
             }
         }
     }
@@ -275,17 +281,22 @@ impl Place {
             // Without it, a killed child leaves the rest of the workload alive and half broken.
             self.leaf.write("memory.oom.group", "1")?;
         }
+        let mut files: Vec<&'static str> = Vec::new();
         for (file, text) in &plan.limits {
             match self.leaf.write(file, text) {
                 Err(error) if *file == "memory.swap.max" && error.errno() == Errno::ENOENT => {
-                    return Err(Error::refused(
-                        "this kernel does not account swap, so memory-swap cannot be limited; leave it out",
-                    ));
+                    if plan.swap_was_asked_for {
+                        return Err(Error::refused(
+                            "this kernel does not account swap, so memory-swap cannot be limited; leave it out",
+                        ));
+                    }
                 }
-                written => written?,
+                written => {
+                    written?;
+                    files.push(file);
+                }
             }
         }
-        let mut files: Vec<&'static str> = plan.limits.iter().map(|(file, _)| *file).collect();
         // One line after the other is written to the same file.
         files.dedup();
         for file in files {

@@ -63,6 +63,8 @@ pub struct Plan {
     pub controllers: Vec<&'static str>,
     /// Limit files and their text, in the order in which to write them.
     pub limits: Vec<(&'static str, String)>,
+    /// Whether the limit of swap was asked for, or else follows from that of memory and may be missing.
+    pub swap_was_asked_for: bool,
     /// The root file system.
     pub root: Root,
     /// Whom the ids inside are outside.
@@ -164,6 +166,7 @@ impl Plan {
             delegate: spec.privileged,
             controllers,
             limits,
+            swap_was_asked_for: spec.memory_swap.is_some(),
             walk: Walk {
                 steps: step::list(&hostname, spec, &root, lock).map_err(nul)?,
                 fences: step::fences(fences, spec.user.is_some()),
@@ -206,23 +209,7 @@ fn limits(spec: &Spec, notices: &mut Vec<String>) -> Result<Vec<(&'static str, S
         }
         files.push(("memory.high", high.to_string()));
     }
-    if let Some(total) = spec.memory_swap {
-        let Some(memory) = spec.memory else {
-            return Err(Error::refused(
-                "memory-swap is memory and swap together, so it needs memory (-m) beside it",
-            ));
-        };
-        let swap = match total.limit() {
-            Limit::Max => Limit::Max,
-            Limit::At(total) => match total.0.checked_sub(memory.bytes().0) {
-                Some(swap) => Limit::At(swap),
-                None => {
-                    return Err(Error::refused(
-                        "memory-swap is memory and swap together, so it cannot be less than memory",
-                    ));
-                }
-            },
-        };
+    if let Some(swap) = swap_limit(spec)? {
         files.push(("memory.swap.max", swap.to_string()));
     }
     if let Some(cpus) = spec.cpus {
@@ -244,6 +231,28 @@ fn limits(spec: &Spec, notices: &mut Vec<String>) -> Result<Vec<(&'static str, S
         files.push(("io.max", format!("{device} {max}")));
     }
     Ok(files)
+}
+
+/// How much may be swapped out: as docker does it, as much again as its memory where nothing is said of swap.
+fn swap_limit(spec: &Spec) -> Result<Option<Limit<u64>>> {
+    let memory = spec.memory.map(|memory| memory.bytes().0);
+    match (
+        memory,
+        spec.memory_swap
+            .map(|total| total.limit().map(|total| total.0)),
+    ) {
+        (memory, None) => Ok(memory.map(Limit::At)),
+        (None, Some(_)) => Err(Error::refused(
+            "memory-swap is memory and swap together, so it needs memory (-m) beside it",
+        )),
+        (Some(_), Some(Limit::Max)) => Ok(Some(Limit::Max)),
+        (Some(memory), Some(Limit::At(total))) => match total.checked_sub(memory) {
+            Some(swap) => Ok(Some(Limit::At(swap))),
+            None => Err(Error::refused(
+                "memory-swap is memory and swap together, so it cannot be less than memory",
+            )),
+        },
+    }
 }
 
 /// One `io.max` line per whole disk.
@@ -473,6 +482,9 @@ mod tests {
             let files = limits(&spec, &mut Vec::new()).unwrap();
             assert_eq!(files[1], ("memory.swap.max", swap.to_owned()));
         }
+        spec.memory_swap = None;
+        let files = limits(&spec, &mut Vec::new()).unwrap();
+        assert_eq!(files[1], ("memory.swap.max", "33554432".to_owned()));
         spec.memory_swap = Some("16m".parse().unwrap());
         assert!(limits(&spec, &mut Vec::new()).is_err());
         spec.memory = None;

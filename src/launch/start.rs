@@ -18,6 +18,7 @@ use rustix::fs::{Gid, Uid, fchown, fstatfs};
 use rustix::process::{WaitOptions, wait};
 
 use super::account::Account;
+use super::blocked::explain;
 use super::error::{Error, Result};
 use super::ids::Ids;
 use super::place::Place;
@@ -81,6 +82,18 @@ pub fn start(
     is_attended: bool,
     notice: &mut dyn FnMut(String),
 ) -> Result<Starting> {
+    try_start(plan, place, mask, streams, is_attended, notice)
+        .map_err(|error| explain(error, &plan.mount, place.leaf().path()))
+}
+
+fn try_start(
+    plan: &Plan,
+    place: &mut Place,
+    mask: &SigSet,
+    streams: Streams<'_>,
+    is_attended: bool,
+    notice: &mut dyn FnMut(String),
+) -> Result<Starting> {
     let (overlay, root) = place.fresh_root(plan, notice)?;
     let copies = plan.root.copies(plan.mapping.as_ref().map(AsFd::as_fd))?;
     let maps = plan.ids.maps()?;
@@ -123,16 +136,7 @@ pub fn start(
             terminal: far,
             streams,
         };
-        let spawned = side.spawn(namespaces, place.leaf());
-        spawned.map_err(|error| match error {
-            Error::Kernel(error) if maps.is_some() && error.errno() == Errno::ENOSPC => {
-                Error::refused(format!(
-                    "{error}: no more namespaces may be made (user.max_user_namespaces, for one); `ringfence doctor` \
-                     says what would mend it, and --userns host does without a user namespace"
-                ))
-            }
-            error => error,
-        })?
+        side.spawn(namespaces, place.leaf())?
     };
     let pid = child.pid.as_raw().cast_unsigned();
     let proc = Path::new("/proc");

@@ -1,6 +1,8 @@
 //! What the child does between clone and exec: a list of small steps, made beforehand, so that the child
 //! only walks it. A failed step is known by its number.
 
+mod own_file;
+
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, NulError};
 use std::fmt;
@@ -22,6 +24,8 @@ use rustix::fs::{Gid, Uid};
 use rustix::mount::{MoveMountFlags, move_mount};
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+use own_file::OwnFile;
 
 use super::account::Account;
 use super::error::FILTER;
@@ -90,6 +94,8 @@ pub enum Step {
     Loopback,
     /// Set the host name.
     Hostname(String),
+    /// Show a file of its own.
+    OwnFile(OwnFile),
     /// A session of its own, so that the terminal's keys reach the launcher alone.
     Session,
     /// A terminal of its own.
@@ -159,6 +165,7 @@ pub struct Context<'a> {
 }
 
 const NONE: Option<&CStr> = None;
+const SHM: &CStr = c"dev/shm";
 
 /// The child's whole set-up, top to bottom.
 pub fn list(
@@ -204,6 +211,11 @@ pub fn list(
     if spec.tty {
         steps.push(Step::Terminal);
     }
+    steps.extend(own_file::of_host_name(hostname).map(Step::OwnFile));
+    // Covers where they were made.
+    let hardened = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let options = Some(c"mode=1777,size=64m");
+    steps.push(fixed(c"tmpfs", SHM, c"tmpfs", hardened, options));
     own_mounts(&mut steps, spec, root)?;
     let workdir = spec.workdir.as_ref().map(ToString::to_string);
     let workdir = workdir.unwrap_or_default();
@@ -355,18 +367,12 @@ fn devices(steps: &mut Vec<Step>) -> Result<(), NulError> {
         steps.push(Step::File(CString::new(&*here)?));
         steps.push(Step::Device(CString::new(host)?, CString::new(here)?));
     }
-    let hardened = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    let pts = (
-        c"dev/pts",
-        c"devpts",
-        MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC,
-        Some(c"newinstance,ptmxmode=0666,mode=0620,gid=5"),
-    );
-    let shm = (c"dev/shm", c"tmpfs", hardened, Some(c"mode=1777,size=64m"));
-    for (target, kind, flags, options) in [pts, shm] {
-        steps.push(Step::Directory(target.to_owned()));
-        steps.push(fixed(kind, target, kind, flags, options));
-    }
+    let pts = c"dev/pts";
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+    let options = Some(c"newinstance,ptmxmode=0666,mode=0620,gid=5");
+    steps.push(Step::Directory(pts.to_owned()));
+    steps.push(fixed(c"devpts", pts, c"devpts", flags, options));
+    steps.push(Step::Directory(SHM.to_owned()));
     let mqueue = c"dev/mqueue";
     steps.push(Step::Directory(mqueue.to_owned()));
     steps.push(message_queues(mqueue));
@@ -495,6 +501,7 @@ impl Step {
             Self::Clocks(offsets) => enter_time_namespace(offsets),
             Self::Loopback => loopback_up(),
             Self::Hostname(name) => sethostname(name),
+            Self::OwnFile(file) => file.show(),
             Self::Session => setsid().map(drop),
             Self::Terminal => {
                 let socket = context.terminal.ok_or(Errno::EBADF)?;
@@ -644,6 +651,7 @@ impl fmt::Display for Step {
             Self::Clocks(_) => out.write_str("set the clocks"),
             Self::Loopback => out.write_str("bring lo up"),
             Self::Hostname(name) => write!(out, "set the host name {name}"),
+            Self::OwnFile(file) => write!(out, "show its own /{}", file.at.to_string_lossy()),
             Self::Session => out.write_str("start a session"),
             Self::Terminal => out.write_str("open a terminal"),
             Self::OwnNull => out.write_str("open /dev/null"),

@@ -9,7 +9,6 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::Signal;
 use rustix::process::{WaitId, WaitIdOptions, pidfd_send_signal, waitid};
@@ -17,14 +16,15 @@ use rustix::process::{WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 use listen::{Signals, Told, Watch, poll_patiently, until};
 use output::Recorder;
 
-use super::error::{Error, Result};
+use super::blocked::explain;
+use super::error::Result;
 use super::image;
 use super::log;
-use super::mask;
+use super::not_executed::not_executed;
 use super::place::Place;
 use super::plan::Plan;
 use super::report::{Report, oom_line};
-use super::spec::{LogRules, Spec, Stdio};
+use super::spec::{LogRules, Stdio};
 use super::start::{Arrival, Starting, exit_code, start};
 use super::state::{Keeper, Record};
 use super::stdio::{Pipes, READER_PATIENCE, Streams};
@@ -273,6 +273,8 @@ impl Supervisor<'_> {
             }
             if (ready.status || ready.ended) && arrival.is_none() {
                 let arrived = starting.arrival(&self.plan.walk);
+                let arrived = arrived
+                    .map_err(|error| explain(error, &self.plan.mount, self.place.leaf().path()));
                 if matches!(arrived, Ok(Arrival::Silent)) && self.is_executed(pid) {
                     self.tell(&Report::Started { pid });
                 }
@@ -498,8 +500,12 @@ impl Supervisor<'_> {
         let code = reap(starting)?;
         match arrived? {
             Arrival::NotExecuted(errno) => {
-                let (code, text) =
-                    not_executed(&self.keeper.record().spec, &self.plan.command, errno)?;
+                let (code, text) = not_executed(
+                    &self.keeper.record().spec,
+                    &self.plan.root.layers,
+                    &self.plan.command,
+                    errno,
+                )?;
                 self.tell(&Report::Failed { code, text });
                 Ok((code, false))
             }
@@ -562,52 +568,4 @@ pub(super) fn reap(starting: &Starting) -> Result<u8> {
     Ok(status.map_or(u8::MAX, |status| {
         exit_code(status.exit_status(), status.terminating_signal())
     }))
-}
-
-/// docker's codes: 127 where there is no such program, 126 where it may not or cannot be executed.
-pub(super) fn not_executed(spec: &Spec, command: &str, errno: Errno) -> Result<(u8, String)> {
-    let hidden_by = |path| hidden_by(spec, path);
-    let why = match errno {
-        Errno::ENOENT if command.contains('/') => {
-            let why = hidden_by(command)
-                .unwrap_or_else(|| "or the interpreter that it names is not".to_owned());
-            return Ok((127, format!("{command}: not found ({why})")));
-        }
-        Errno::ENOENT => {
-            let why = hidden_by("/usr/bin/").map_or_else(String::new, |why| format!(" ({why})"));
-            return Ok((127, format!("{command}: not found in PATH{why}")));
-        }
-        Errno::ENOMEM => {
-            return Err(Error::Step {
-                step: format!("execute {command}"),
-                errno,
-            });
-        }
-        Errno::EACCES => "permission denied: not an executable file",
-        errno => errno.desc(),
-    };
-    Ok((126, format!("{command}: cannot be executed: {why}")))
-}
-
-/// Why a path of the host may not be there inside: it is masked, or, as an overlay shows one file system, not the root's.
-fn hidden_by(spec: &Spec, path: &str) -> Option<String> {
-    // Of another root, nothing is the host's.
-    if !spec.has_hosts_root() {
-        return None;
-    }
-    if let Some(masked) = mask::over(Path::new(path), &spec.unmask) {
-        return Some(format!(
-            "{0} of the host is masked; --unmask {0} shows it",
-            masked.display()
-        ));
-    }
-    let mut mounts = process::mounts_beneath_root().into_iter();
-    let mount = mounts.rfind(|mount| Path::new(path).starts_with(&mount.at))?;
-    if mount.holds_files {
-        return None;
-    }
-    Some(format!(
-        "{} is a file system of its own on this host, in memory or a container's, and does not show inside",
-        mount.at.display()
-    ))
 }

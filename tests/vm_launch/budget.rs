@@ -66,7 +66,7 @@ fn b23_limits_read_back_exactly() {
         ("memory.max", "67108864"),
         ("memory.high", "50331648"),
         ("memory.oom.group", "1"),
-        ("memory.swap.max", "max"),
+        ("memory.swap.max", "67108864"),
         ("cpu.max", "75000 100000"),
         ("cpu.weight", "250"),
         ("pids.max", "17"),

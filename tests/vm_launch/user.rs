@@ -177,7 +177,11 @@ fn without_user_namespaces_a_start_is_refused() {
     drop(none);
     refused.fails(
         125,
-        &["user.max_user_namespaces", "doctor", "--userns host"],
+        &[
+            "user.max_user_namespaces is 0",
+            "`sysctl user.max_user_namespaces=15000`",
+            "--userns host",
+        ],
     );
     given_up.fails(0, &["userns host"]);
     // Debian's switch is about who is not root.

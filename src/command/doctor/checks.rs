@@ -3,9 +3,12 @@
 use std::path::Path;
 
 use nix::errno::Errno;
+use nix::sched::CloneFlags;
 
 use super::{Finding, State};
 use crate::kernel::cgroup::hierarchy::{self, Hierarchy, Mode};
+use crate::kernel::error::Error;
+use crate::kernel::obstacle::{self, Obstacle};
 use crate::kernel::probe;
 use crate::launch::storage;
 use crate::text;
@@ -34,6 +37,8 @@ pub fn all(proc: &Path, hierarchy: &Hierarchy) -> Vec<Finding> {
     findings.extend(delegation(proc, hierarchy));
     findings.extend(limits_hold(hierarchy));
     findings.push(user_namespaces(proc));
+    findings.push(namespaces(proc));
+    findings.push(covered_proc(proc));
     findings.push(system_call_filters(proc));
     findings.push(overlay(proc));
     findings.push(quotas());
@@ -42,6 +47,12 @@ pub fn all(proc: &Path, hierarchy: &Hierarchy) -> Vec<Finding> {
     findings.push(open_files());
     findings.push(inotify(proc));
     findings
+}
+
+/// That cgroups cannot be looked at: nothing else can be said then.
+pub fn unreachable(error: &Error) -> Finding {
+    let remedy = "ringfence needs /proc, and cgroup v2 where it can be reached";
+    bad("cgroup mode", State::Lacking, error.to_string(), remedy)
 }
 
 fn good(name: &str, detail: impl Into<String>) -> Finding {
@@ -218,6 +229,26 @@ fn delegation(proc: &Path, hierarchy: &Hierarchy) -> Option<Finding> {
     })
 }
 
+/// Whether all that a workload needs may be made. One that is at its limit shows only when one more is made.
+fn namespaces(proc: &Path) -> Finding {
+    const NAME: &str = "namespaces";
+    match obstacle::namespaces(proc, CloneFlags::all()) {
+        Some(Obstacle { what, remedy }) if what.contains(" is 0") => {
+            bad(NAME, State::Lacking, what, remedy)
+        }
+        _ => good(NAME, "of every kind may be made"),
+    }
+}
+
+/// Whether `/proc` can be mounted in a user namespace.
+fn covered_proc(proc: &Path) -> Finding {
+    const NAME: &str = "/proc";
+    match obstacle::covered_proc(proc) {
+        Some(Obstacle { what, remedy }) => bad(NAME, State::Less, what, remedy),
+        None => good(NAME, "nothing of it is covered"),
+    }
+}
+
 fn user_namespaces(proc: &Path) -> Finding {
     const NAME: &str = "user namespaces";
     if probe::readable(&proc.join("self/ns/user")).is_err() {
@@ -227,10 +258,6 @@ fn user_namespaces(proc: &Path) -> Finding {
             "not built into this kernel",
             "use a kernel with CONFIG_USER_NS",
         );
-    }
-    if probe::sysctl(proc, "user.max_user_namespaces") == Some(0) {
-        let mend = "sysctl user.max_user_namespaces=15000";
-        return bad(NAME, State::Lacking, "user.max_user_namespaces is 0", mend);
     }
     // These two stop ordinary users only.
     for (sysctl, stops, mend) in [

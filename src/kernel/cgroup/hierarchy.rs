@@ -1,7 +1,9 @@
 //! Which cgroup hierarchies this host has, and what the v2 one offers.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -61,10 +63,25 @@ impl Hierarchy {
     pub fn discover(proc: &Path) -> Result<Self> {
         let text = mountinfo::read(proc)?;
         let mut hierarchy = Self::parse(&text);
-        if let Some(mount) = &hierarchy.mount {
-            hierarchy.controllers = read_words(&mount.join("cgroup.controllers"))?;
+        let Some(first) = &hierarchy.mount else {
+            return Ok(hierarchy);
+        };
+        // A mount may be covered by a later one; another one of the same may not be.
+        let mut tried = Err(covered(&text, first));
+        for entry in mountinfo::entries(&text).filter(|entry| entry.fstype == b"cgroup2") {
+            let mount = entry.mount_point();
+            match read_words(&mount.join("cgroup.controllers")) {
+                Ok(controllers) => {
+                    hierarchy.mount = Some(mount);
+                    hierarchy.controllers = controllers;
+                    tried = Ok(());
+                    break;
+                }
+                Err(error) if error.is_gone() => {}
+                Err(error) => return Err(error),
+            }
         }
-        Ok(hierarchy)
+        tried.map(|()| hierarchy)
     }
 
     /// Parses `mountinfo`. The controllers of the v2 root are not in it.
@@ -110,15 +127,40 @@ impl Hierarchy {
     }
 }
 
+/// That a cgroup mount cannot be reached, and what covers it.
+fn covered(mountinfo: &[u8], mount: &Path) -> Error {
+    let over = mountinfo::entries(mountinfo)
+        .skip_while(|entry| entry.mount_point() != mount)
+        .skip(1)
+        .filter(|entry| mount.starts_with(entry.mount_point()))
+        .last();
+    let why = match over {
+        Some(over) => {
+            let at = over.mount_point();
+            format!(
+                "it is covered by the {} that is mounted at {}; `umount {1}` uncovers it",
+                String::from_utf8_lossy(over.fstype),
+                at.display()
+            )
+        }
+        None => "it has no cgroup.controllers".to_owned(),
+    };
+    Error::new(
+        "reach the cgroup file system at",
+        mount,
+        std::io::Error::other(why),
+    )
+}
+
 /// The path of a process's v2 cgroup, relative to its cgroup namespace's root and starting with `/`.
 /// `None` where no v2 hierarchy exists.
 pub fn of_process(proc: &Path, pid: &str) -> Result<Option<PathBuf>> {
     let path = proc.join(pid).join("cgroup");
-    let text = fs::read_to_string(&path).map_err(|error| Error::new("read", &path, error))?;
+    let text = fs::read(&path).map_err(|error| Error::new("read", &path, error))?;
     Ok(text
-        .lines()
-        .find_map(|line| line.strip_prefix("0::"))
-        .map(PathBuf::from))
+        .split(|&byte| byte == b'\n')
+        .find_map(|line| line.strip_prefix(b"0::"))
+        .map(|path| PathBuf::from(OsStr::from_bytes(path))))
 }
 
 /// The words of a one-line list such as `cgroup.controllers`.
