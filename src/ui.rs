@@ -40,7 +40,6 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Context as _;
 use crossterm::event::Event;
 use ratatui::layout::Rect;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::control::hook::Says;
 use crate::control::worker::Worker;
@@ -54,6 +53,7 @@ use input::Input;
 use settings::Settings;
 use state::{Flow, Selection, State};
 use terminal::Terminal;
+use terminal::signals::Signals;
 use theme::{Depth, Theme};
 use update::{Effect, Message, update};
 
@@ -93,7 +93,8 @@ pub fn dashboard(
     let model = runtime()?.block_on(async {
         // It may wait for the user's command at the end: the terminal is given back before.
         let mut feed = Feed::new(live, started, options, Says::Nothing)?;
-        let mut terminal = Terminal::enter().context("cannot take over the terminal")?;
+        let mut terminal =
+            Terminal::enter(!options.settings.no_mouse).context("cannot take over the terminal")?;
         feed.past = past;
         watch(&mut terminal, &mut feed, &mut control, options).await
     });
@@ -189,7 +190,7 @@ async fn watch(
     let mut held: Option<Box<Model>> = None;
     let mut interest = None;
     let mut input = Input::default();
-    let mut resized = signal(SignalKind::window_change())?;
+    let mut signals = Signals::new()?;
     // Since the last screen.
     let mut changed = true;
     let mut drawn = Instant::now();
@@ -218,14 +219,10 @@ async fn watch(
                 feed.drain(&mut model);
                 Message::Model
             }
-            _ = resized.recv() => {
-                // Another size in between may have cost what was there: all is drawn anew.
-                let size = terminal.size().context("cannot ask the terminal's size")?;
-                terminal
-                    .resize(Rect::new(0, 0, size.width, size.height))
-                    .context("cannot clear the terminal")?;
-                Message::Terminal(Event::Resize(size.width, size.height))
-            }
+            told = signals.next() => match terminal.heed(told, !state.no_mouse)? {
+                Some(size) => Message::Terminal(Event::Resize(size.width, size.height)),
+                None => continue,
+            },
             event = input.next() => match event {
                 Some(event) => Message::Terminal(event.context("cannot read the keys")?),
                 None => return Ok(model),
@@ -257,6 +254,8 @@ async fn watch(
                 }
                 control.order(order);
             }
+            Some(Effect::Suspend) => Terminal::ask_for_stop()?,
+            Some(Effect::Mouse) => terminal.capture_mouse(!state.no_mouse)?,
             Some(Effect::Save) => {
                 let picture = save::draw(shown, &state, &theme);
                 saves.save(save::PICTURE, || picture);

@@ -24,7 +24,7 @@ fn child() {
     let Ok(what) = std::env::var(CHILD) else {
         return;
     };
-    let mut terminal = Terminal::enter().unwrap();
+    let mut terminal = Terminal::enter(true).unwrap();
     terminal
         .show(|frame| frame.render_widget("a screen", frame.area()))
         .unwrap();

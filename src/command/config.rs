@@ -257,7 +257,7 @@ fn warnings(thresholds: &Thresholds) -> [(&'static str, String, &'static str); 7
 }
 
 /// Every setting but the keys: its name, its value in TOML, and what it is about.
-fn values(config: &Config) -> [(&'static str, String, String); 6] {
+fn values(config: &Config) -> [(&'static str, String, String); 7] {
     use crate::model::field::Preset;
     use crate::ui::settings::Fold;
     use crate::ui::theme::Name;
@@ -290,6 +290,12 @@ fn values(config: &Config) -> [(&'static str, String, String); 6] {
             "ascii",
             ascii,
             "Only ASCII on the screen: true, false, or \"auto\", which asks the locale.".to_owned(),
+        ),
+        (
+            "mouse",
+            (!settings.no_mouse).to_string(),
+            "Whether the mouse is for the dashboard: true, or false for the terminal to select text."
+                .to_owned(),
         ),
         (
             "interval",
@@ -352,7 +358,7 @@ mod tests {
 
     #[test]
     fn what_is_in_force_can_be_read_again() {
-        let text = "theme = 'light'\nascii = true\ninterval = 0.25\ncolumns = 'io'\nsort = '-cpu'\n\
+        let text = "theme = 'light'\nascii = true\nmouse = false\ninterval = 0.25\ncolumns = 'io'\nsort = '-cpu'\n\
                     fold = 'open'\n\
                     [warnings]\nmemory = [40, 50]\nmax = false\npressure = false\n[keys]\nquit = ['ctrl-q', 'F10']\nhelp = []\nfilter = ['\"', '\\']\n";
         let config = parse("f", text).unwrap();

@@ -61,6 +61,8 @@ pub enum Action {
     Changes,
     /// The next theme.
     Theme,
+    /// Take the mouse, or leave it to the terminal.
+    Mouse,
     /// Save the screen as a picture.
     Save,
     /// Save the chosen OOM kill as a page.
@@ -124,8 +126,8 @@ pub struct Binding {
 
 use KeyCode::Char;
 
-/// Every binding, in the order of the help. Ctrl-C always quits, and Ctrl-S always saves.
-pub static KEYMAP: [Binding; 48] = [
+/// Every binding, in the order of the help. Ctrl-C always quits, Ctrl-S always saves, and Ctrl-Z always stops.
+pub static KEYMAP: [Binding; 49] = [
     bind(&[KeyCode::Up, Char('k')], Action::Up, "line up"),
     bind(&[KeyCode::Down, Char('j')], Action::Down, "line down"),
     bind(&[KeyCode::PageUp], Action::PageUp, "page up"),
@@ -240,6 +242,11 @@ pub static KEYMAP: [Binding; 48] = [
     ),
     bind(&[Char('Z')], Action::Pause, "pause the screen"),
     bind(&[Char('T')], Action::Theme, "theme: next"),
+    bind(
+        &[Char('v')],
+        Action::Mouse,
+        "mouse: for this, or to select text",
+    ),
     bind(
         &[Char('S')],
         Action::Save,

@@ -16,6 +16,8 @@ pub struct Settings {
     pub theme: Option<theme::Name>,
     /// Whether only ASCII is drawn.
     pub ascii: Ascii,
+    /// Whether the mouse is left to the terminal.
+    pub no_mouse: bool,
     /// The columns of the tree at the start.
     pub columns: Preset,
     /// The order at the start.

@@ -202,6 +202,8 @@ pub struct State {
     pub keys: Arc<Keys>,
     /// The theme.
     pub theme: theme::Name,
+    /// Whether the mouse is left to the terminal, by which text is selected.
+    pub no_mouse: bool,
     /// Whether the theme is another one than at the start; then the footer names it.
     pub other_theme: bool,
     /// How many colours the terminal can show.
@@ -251,6 +253,7 @@ impl State {
         self.depth = depth;
         self.theme = theme::first(settings.theme, depth, &environment);
         self.ascii = settings.ascii.wanted(&environment);
+        self.no_mouse = settings.no_mouse;
     }
 
     /// The next theme that the terminal can show.

@@ -1,12 +1,15 @@
 //! The terminal, and its way back: raw mode, alternate screen and mouse are undone on return, error and
 //! panic alike. Signals are for the loop: it returns, and then the same happens.
 
+pub mod signals;
+
 use std::io::{self, BufWriter, Stdout};
 use std::ops::{Deref, DerefMut};
 use std::panic::{self, PanicHookInfo};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use anyhow::Context as _;
 use crossterm::event::{
     DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
 };
@@ -15,8 +18,13 @@ use crossterm::terminal::{
     disable_raw_mode, enable_raw_mode,
 };
 use crossterm::{cursor, execute, queue};
+use nix::sys::signal::{Signal, kill, raise};
+use nix::unistd::{Pid, getpid, getsid};
 use ratatui::Frame;
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::{Rect, Size};
+
+use signals::Told;
 
 use crate::text;
 
@@ -42,18 +50,11 @@ impl Terminal {
         execute!(self.inner.backend_mut(), EndSynchronizedUpdate)
     }
 
-    /// Takes the terminal. A panic gives it back before its message is printed.
-    pub fn enter() -> io::Result<Self> {
+    /// Takes the terminal, with the mouse or without. A panic gives it back before its message is printed.
+    pub fn enter(mouse: bool) -> io::Result<Self> {
         // From here on, whatever fails, `Drop` gives the terminal back.
         let guard = Guard::new();
-        enable_raw_mode()?;
-        execute!(
-            io::stdout(),
-            EnterAlternateScreen,
-            EnableMouseCapture,
-            EnableBracketedPaste,
-            cursor::Hide
-        )?;
+        take(mouse)?;
         Ok(Self {
             inner: ratatui::Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(
                 SCREEN,
@@ -62,6 +63,59 @@ impl Terminal {
             _guard: guard,
         })
     }
+
+    /// Does what a signal says; the size where all has to be drawn anew.
+    pub fn heed(&mut self, told: Told, mouse: bool) -> anyhow::Result<Option<Size>> {
+        match told {
+            // Who leads a session was started by nobody who would continue it.
+            Told::Stop if getsid(None)? == getpid() => return Ok(None),
+            Told::Stop => {
+                restore();
+                raise(Signal::SIGSTOP).context("cannot stop")?;
+                return Ok(None);
+            }
+            // Another size in between may have cost what was there.
+            Told::Resized => {}
+            Told::Continued => {
+                // What it was before the stop is no matter: another one may have been set since.
+                let taken = disable_raw_mode().and_then(|()| take(mouse));
+                taken.context("cannot take the terminal again")?;
+            }
+        }
+        let size = self.size().context("cannot ask the terminal's size")?;
+        self.resize(Rect::new(0, 0, size.width, size.height))
+            .context("cannot clear the terminal")?;
+        Ok(Some(size))
+    }
+
+    /// Has all stop that are in front, as a terminal does it that is not in raw mode.
+    pub fn ask_for_stop() -> anyhow::Result<()> {
+        kill(Pid::from_raw(0), Signal::SIGTSTP).context("cannot stop")
+    }
+
+    /// Takes the mouse, or leaves it to the terminal, by which text is selected.
+    pub fn capture_mouse(&mut self, on: bool) -> anyhow::Result<()> {
+        let done = if on {
+            execute!(self.inner.backend_mut(), EnableMouseCapture)
+        } else {
+            execute!(self.inner.backend_mut(), DisableMouseCapture)
+        };
+        done.context("cannot take or leave the mouse")
+    }
+}
+
+fn take(mouse: bool) -> io::Result<()> {
+    enable_raw_mode()?;
+    execute!(
+        io::stdout(),
+        EnterAlternateScreen,
+        EnableBracketedPaste,
+        cursor::Hide
+    )?;
+    if mouse {
+        execute!(io::stdout(), EnableMouseCapture)?;
+    }
+    Ok(())
 }
 
 impl Deref for Terminal {

@@ -64,6 +64,10 @@ pub enum Effect {
     Flow(Flow),
     /// Change something outside.
     Order(Order),
+    /// Give the terminal back and stop, until somebody continues it.
+    Suspend,
+    /// Take the mouse, or leave it to the terminal; the state says which.
+    Mouse,
     /// Save the screen as a picture.
     Save,
     /// Save the OOM kill of this number as a page.
@@ -111,6 +115,7 @@ fn key(state: &mut State, key: KeyEvent, model: &Model) -> Option<Effect> {
     match key.code {
         KeyCode::Char('c') if !is_text(key) => return Some(Effect::Quit),
         KeyCode::Char('s') if !is_text(key) => return Some(Effect::Save),
+        KeyCode::Char('z') if !is_text(key) => return Some(Effect::Suspend),
         _ => {}
     }
     match state.screen {
@@ -269,6 +274,10 @@ fn act(state: &mut State, action: Action, model: &Model) -> Option<Effect> {
         Action::Undo => return editor::undo_last(state),
         Action::Changes => state.screen = Screen::Changes { at: 0 },
         Action::Theme => state.next_theme(),
+        Action::Mouse => {
+            state.no_mouse = !state.no_mouse;
+            return Some(Effect::Mouse);
+        }
         Action::Save => return Some(Effect::Save),
         // What is saved is shown first.
         Action::SavePage if state.view == View::Incidents => {

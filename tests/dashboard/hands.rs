@@ -87,6 +87,7 @@ fn keys_of_ones_own_are_in_force_and_shown_everywhere() {
 fn what_was_chosen_before_the_start_is_so_at_the_start() {
     let settings = Settings {
         theme: Some(theme::Name::Light),
+        no_mouse: false,
         ascii: Ascii::Always,
         columns: Preset::Memory,
         sort: Sort {

@@ -21,8 +21,8 @@ use crate::ui::settings::Fold;
 use crate::ui::theme::Name;
 
 /// The settings outside of tables, and the tables.
-const SETTINGS: [&str; 8] = [
-    "theme", "ascii", "interval", "columns", "sort", "fold", "warnings", "keys",
+const SETTINGS: [&str; 9] = [
+    "theme", "ascii", "mouse", "interval", "columns", "sort", "fold", "warnings", "keys",
 ];
 /// Those in the table `warnings`.
 const WARNINGS: [&str; 7] = [
@@ -120,6 +120,13 @@ impl Reader<'_> {
             let read = match name {
                 "theme" => theme(value.get_ref()).map(|theme| self.config.settings.theme = theme),
                 "ascii" => ascii(value.get_ref()).map(|ascii| self.config.settings.ascii = ascii),
+                "mouse" => match value.get_ref() {
+                    DeValue::Boolean(on) => {
+                        self.config.settings.no_mouse = !on;
+                        Ok(())
+                    }
+                    _ => Err("true or false is wanted".to_owned()),
+                },
                 "interval" => {
                     interval(value.get_ref()).map(|time| self.config.interval = Some(time))
                 }
@@ -373,7 +380,7 @@ fn unknown(what: &str, word: &str, known: &[&str]) -> String {
         .max_by(|a, b| a.0.total_cmp(&b.0));
     let meant = match like {
         Some((_, other)) => format!("did you mean `{other}`?"),
-        None if known.len() <= 8 => format!("there are {}", known.join(", ")),
+        None if known.len() <= 9 => format!("there are {}", known.join(", ")),
         None => "`ringfence config init FILE` writes all that there are".to_owned(),
     };
     format!("there is no {what} `{word}`; {meant}")
