@@ -6,6 +6,7 @@ use procfs::process::Process;
 use serde::Serialize;
 
 use super::host::page_size;
+use super::process::read_status;
 use super::unit::Bytes;
 
 /// The `oom_score_adj` of what is never killed: `OOM_SCORE_ADJ_MIN`.
@@ -27,7 +28,7 @@ pub struct Badness {
 impl Badness {
     /// Of a living process; `None` where it is gone, or has no memory of its own: a kernel thread, a zombie.
     pub(super) fn read(process: &Process) -> Option<Self> {
-        let status = process.status().ok()?;
+        let status = read_status(process)?;
         let kib = |size: Option<u64>| Bytes(size.unwrap_or(0).saturating_mul(1024));
         Some(Self {
             rss: kib(Some(status.vmrss?)),

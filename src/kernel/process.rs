@@ -5,9 +5,11 @@ pub mod fenced;
 pub mod held;
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
+use procfs::FromRead as _;
 use procfs::process::{Process, StatFlags, Status};
 
 use crate::kernel::error::{Error, Result};
@@ -29,8 +31,9 @@ pub fn is_deaf(proc: &Path, pid: u32, signal: Signal) -> bool {
     let waits = format!("{} ", libc::SYS_rt_sigtimedwait);
     let deaf = |task: &Path| {
         let holds_back = || {
-            let status = Process::new_with_root(task.to_owned()).and_then(|task| task.status());
-            status.map_or(true, |status| {
+            let status = Process::new_with_root(task.to_owned()).ok();
+            let status = status.and_then(|task| read_status(&task));
+            status.is_none_or(|status| {
                 (status.sigcgt | status.sigblk) & (1 << (signal as i32 - 1)) != 0
             })
         };
@@ -122,12 +125,20 @@ fn open(proc: &Path, pid: u32) -> Option<Process> {
 }
 
 fn status(proc: &Path, pid: u32) -> Option<Status> {
-    open(proc, pid)?.status().ok()
+    read_status(&open(proc, pid)?)
+}
+
+/// `PROC/PID/status`; `None` where the process is gone. The kernel cuts a name after 15 bytes, also within a character: what
+/// is not UTF-8 is replaced.
+pub fn read_status(process: &Process) -> Option<Status> {
+    let mut text = Vec::new();
+    let mut file = process.open_relative("status").ok()?;
+    file.read_to_end(&mut text).ok()?;
+    Status::from_read(String::from_utf8_lossy(&text).as_bytes()).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
     use std::time::{Duration, Instant};
 
     use super::*;

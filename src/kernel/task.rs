@@ -9,6 +9,7 @@ use procfs::process::Process;
 
 use super::badness::Badness;
 use super::parse;
+use super::process::read_status;
 use super::unit::{Bytes, Malformed, Micros};
 use namespace::{Namespace, Reference};
 
@@ -61,7 +62,7 @@ pub struct Task {
 /// first; empty where it is in the reader's own. `None` where it is gone. Zombies still have it; of one that is reaped
 /// while it is read the kernel says 0, which is no pid.
 pub fn inner_pids(proc: &Path, pid: u32) -> Option<Vec<u32>> {
-    let status = process(proc, pid)?.status().ok()?;
+    let status = read_status(&process(proc, pid)?)?;
     let pids = status.nspid.unwrap_or_default();
     pids.into_iter()
         .skip(1)
@@ -133,15 +134,28 @@ impl Tasks {
     pub fn read_all(&mut self, pids: &[u32], badness: bool) -> (Vec<(u32, Task)>, usize) {
         let (read, more) = pids.split_at(self.room.min(pids.len()));
         self.room -= read.len();
-        let tasks = read
-            .iter()
-            .filter_map(|&pid| Some((pid, self.read(pid, badness)?)));
+        let tasks = read.iter().filter_map(|&pid| {
+            let process = process(&self.proc, pid)?;
+            Some((pid, self.read(pid, &process, badness)?))
+        });
         (tasks.collect(), more.len())
     }
 
+    /// Reads threads by the ids of `cgroup.threads`, as many as there is room for in this round. CPU time and state are each
+    /// one's own, the rest is the process's.
+    pub fn read_threads(&mut self, tids: &[u32]) -> Vec<(u32, Task)> {
+        let tids = &tids[..self.room.min(tids.len())];
+        self.room -= tids.len();
+        let threads = tids.iter().filter_map(|&tid| {
+            let path = self.proc.join(format!("{tid}/task/{tid}"));
+            let thread = Process::new_with_root(path).ok()?;
+            Some((tid, self.read(tid, &thread, false)?))
+        });
+        threads.collect()
+    }
+
     /// Reads one process; `None` where it is gone.
-    fn read(&mut self, pid: u32, badness: bool) -> Option<Task> {
-        let process = process(&self.proc, pid)?;
+    fn read(&mut self, pid: u32, process: &Process, badness: bool) -> Option<Task> {
         let stat = process.stat().ok()?;
         let round = self.round;
         let known = self.known.get(&pid).filter(|known| {
@@ -154,7 +168,7 @@ impl Tasks {
             let known = Known {
                 start_time: stat.starttime,
                 inner_pids: inner_pids(&self.proc, pid)?,
-                command: command(&process).unwrap_or_else(|| format!("[{}]", stat.comm)),
+                command: command(process).unwrap_or_else(|| format!("[{}]", stat.comm)),
                 comm: stat.comm,
                 namespaces: self.host.of(&self.proc, pid).into(),
                 round,
@@ -169,7 +183,7 @@ impl Tasks {
             start_time: known.start_time,
             command: known.command.clone(),
             comm: known.comm.clone(),
-            badness: badness.then(|| Badness::read(&process)).flatten(),
+            badness: badness.then(|| Badness::read(process)).flatten(),
             rss: Bytes(stat.rss.saturating_mul(procfs::page_size())),
             ppid: u32::try_from(stat.ppid).unwrap_or(0),
             state: stat.state,
@@ -238,7 +252,8 @@ mod tests {
         let pid = std::process::id();
         let mut tasks = Tasks::new("/proc".into());
         tasks.begin();
-        let task = tasks.read(pid, true).unwrap();
+        let this = process(&tasks.proc, pid).unwrap();
+        let task = tasks.read(pid, &this, true).unwrap();
         assert!(task.rss.0 > 0 && task.start_time > 0 && !task.command.is_empty());
         assert!(task.badness.unwrap().rss.0 > 0 && !task.comm.is_empty());
         assert!(task.threads >= 1 && "RSD".contains(task.state));
@@ -248,7 +263,9 @@ mod tests {
                 .iter()
                 .any(|namespace| namespace.kind == namespace::Kind::Pid)
         );
-        assert_eq!(tasks.read(pid, false).unwrap().start_time, task.start_time);
-        assert_eq!(tasks.read(u32::MAX, true), None);
+        let threads = tasks.read_threads(&[pid, u32::MAX]);
+        assert_eq!(threads.len(), 1);
+        assert_eq!(threads[0].1.start_time, task.start_time);
+        assert_eq!(tasks.read_all(&[u32::MAX], true), (vec![], 0));
     }
 }

@@ -233,7 +233,7 @@ impl Found<'_> {
     fn memory(&self) -> Option<Suggestion> {
         let most = self.demand.or(self.working)?;
         let ceiling = self.row.memory_limit.value()?;
-        let limit = own_limit(ceiling);
+        let limit = own_limit(ceiling, Knob::MemoryMax);
         let (to, why) = match limit {
             Some(limit) => self.other_memory(most, limit)?,
             // The limit of an ancestor is for all below it.
@@ -317,7 +317,7 @@ impl Found<'_> {
     fn cpu(&self) -> Option<Suggestion> {
         let most = self.cpus?;
         let ceiling = self.row.cpu_limit.value()?;
-        let limit = own_limit(ceiling);
+        let limit = own_limit(ceiling, Knob::CpuMax);
         let (to, reason) = match (limit, self.peaks.throttled()) {
             (Some(limit), Some(share)) if share >= THROTTLED => (
                 limit * (1.0 + share.0 / 100.0),
@@ -355,7 +355,7 @@ impl Found<'_> {
             Reading::NotAvailable => None,
             Reading::Unreadable(_) => return None,
         };
-        let limit = ceiling.and_then(own_limit);
+        let limit = ceiling.and_then(|ceiling| own_limit(ceiling, Knob::PidsMax));
         let refused = self.peaks.forks_refused;
         let (to, reason) = match limit {
             Some(limit) if refused > 0 => {
@@ -386,9 +386,9 @@ impl Found<'_> {
 }
 
 /// Its own limit, where that is the smallest one up the tree.
-fn own_limit<T: Quantity>(ceiling: &Ceiling<T>) -> Option<T> {
+fn own_limit<T: Quantity>(ceiling: &Ceiling<T>, knob: Knob) -> Option<T> {
     let effective = &ceiling.effective;
-    (effective.of == Of::Own).then_some(effective.limit)
+    (effective.of == Of::Own && effective.knob == knob).then_some(effective.limit)
 }
 
 /// The size with some room above it.

@@ -4,71 +4,92 @@ use std::sync::Arc;
 
 use super::io::{CapLevel, IoFlow};
 use super::limit::{self, Ceiling, Level, Of};
-use super::row::{Mark, Row, Slowed, Throttled};
+use super::row::{ForksRefused, Mark, Row, Slowed, Throttled};
+use crate::kernel::cgroup::knob::Knob;
 use crate::kernel::unit::{Bytes, Limit, Percent, Reading};
-use crate::sample::{CgroupSample, Sample};
+use crate::sample::Sample;
 
 /// Ties every row to the limits above it.
 pub(super) fn bind(sample: &Sample, rows: &mut [Row]) {
     let host_memory = host_memory(sample);
+    let host_swap = host_swap(sample);
+    let host_cpus = host_cpus(sample);
+    let cpusets = cpusets(sample, rows);
     let flows: Vec<Reading<IoFlow>> = rows
         .iter_mut()
         .map(|row| std::mem::take(&mut row.io))
         .collect();
     for at in 0..rows.len() {
         let chain: Vec<usize> = std::iter::successors(Some(at), |&at| rows[at].parent).collect();
-        let cgroups: Vec<&CgroupSample> = chain.iter().map(|&at| &*sample.cgroups[at]).collect();
+        // Each level with its place, nearest first.
+        let levels = || chain.iter().map(|&at| (at, &rows[at])).enumerate();
         let before = at.checked_sub(1).map(|before| &rows[before]);
+        let now = &rows[at].now;
+
+        let slowing = levels().filter_map(|(place, (_, row))| {
+            memory_level(place, row, Knob::MemoryHigh, &row.now.memory_high)
+        });
         let memory_limit = ceiling_over(
-            &cgroups,
-            before.and_then(|row| row.memory_limit.value()),
-            |cgroup| &cgroup.memory_max,
-            Limit::value,
-            |position| memory_used(&rows[chain[position]]),
+            &now.memory_max,
+            levels().filter_map(|(place, (_, row))| {
+                memory_level(place, row, Knob::MemoryMax, &row.now.memory_max)
+            }),
             host_memory.clone(),
-            slowing(rows, &chain),
+            limit::ceiling(slowing).map(|ceiling| ceiling.binding),
+            before.and_then(|row| row.memory_limit.value()),
+        );
+        let swap_limit = ceiling_over(
+            &now.swap_max,
+            levels().filter_map(|(place, (_, row))| {
+                Some(Level {
+                    of: whose(place, row),
+                    knob: Knob::SwapMax,
+                    limit: row.now.swap_max.value()?.value()?,
+                    used: row.now.swap_current.value().copied(),
+                    droppable: None,
+                })
+            }),
+            host_swap.clone(),
+            None,
+            before.and_then(|row| row.swap_limit.value()),
         );
         let cpu_limit = ceiling_over(
-            &cgroups,
-            before.and_then(|row| row.cpu_limit.value()),
-            |cgroup| &cgroup.cpu_max,
-            |max| max.cpus().value(),
-            |position| {
-                (
-                    rows[chain[position]].cpu.value().map(|cpu| cpu.0 / 100.0),
-                    None,
-                )
-            },
-            Some(Level {
-                of: Of::Host,
-                limit: sample.host.cpus as f64,
-                used: None,
-                droppable: None,
-            }),
+            &now.cpu_max,
+            levels().flat_map(|(place, (at, row))| cpu_levels(place, row, cpusets[at])),
+            Some(host_cpus.clone()),
             None,
+            before.and_then(|row| row.cpu_limit.value()),
         );
         let pids_limit = ceiling_over(
-            &cgroups,
+            &now.pids_max,
+            levels().filter_map(|(place, (_, row))| {
+                Some(Level {
+                    of: whose(place, row),
+                    knob: Knob::PidsMax,
+                    limit: row.now.pids_max.value()?.value()?,
+                    used: row.pids.value().copied(),
+                    droppable: None,
+                })
+            }),
+            None,
+            None,
             before.and_then(|row| row.pids_limit.value()),
-            |cgroup| &cgroup.pids_max,
-            Limit::value,
-            |position| (cgroups[position].pids_current.value().copied(), None),
-            None,
-            None,
         );
 
         let above = rows[at].parent.map(|above| &rows[above]);
+        let frozen = (rows[at].mark == Mark::Frozen).then(|| {
+            let of = above.and_then(|above| Some(above.frozen.as_ref()?.seen_below(&above.path)));
+            of.unwrap_or(Of::Own)
+        });
         let throttled = throttled(&rows[at], above);
         let slowed = slowed(&rows[at], above);
 
-        let caps: Vec<CapLevel> = cgroups
-            .iter()
-            .enumerate()
-            .filter_map(|(position, cgroup)| {
+        let caps: Vec<CapLevel> = levels()
+            .filter_map(|(place, (at, row))| {
                 Some(CapLevel {
-                    of: whose(position, cgroup),
-                    caps: cgroup.io_max.value()?,
-                    used: flows[chain[position]].value(),
+                    of: whose(place, row),
+                    caps: row.now.io_max.value()?,
+                    used: flows[at].value(),
                 })
             })
             .collect();
@@ -80,15 +101,76 @@ pub(super) fn bind(sample: &Sample, rows: &mut [Row]) {
 
         let row = &mut rows[at];
         row.memory_limit = memory_limit;
+        row.swap_limit = swap_limit;
         row.cpu_limit = cpu_limit;
         row.pids_limit = pids_limit;
         row.io = io;
+        row.frozen = frozen;
         row.throttled = throttled;
         row.slowed = slowed;
         if row.mark == Mark::Running && row.is_careless() {
             row.mark = Mark::Unlimited;
         }
     }
+    refuse_forks(rows);
+}
+
+/// By whose `pids.max` forks were refused. Since 6.11 that is counted where the limit is, before where the fork was; who
+/// runs below the limit is refused the next one, too.
+fn refuse_forks(rows: &mut [Row]) {
+    let mut by_limit = vec![0; rows.len()];
+    for (at, row) in rows.iter().enumerate() {
+        let Reading::Value(refused) = &row.forks_refused else {
+            continue;
+        };
+        let limit = match (&row.now.pids_events_local, &row.pids_limit) {
+            (Reading::Value(_), _) => Some(at),
+            (_, Reading::Value(ceiling)) => with_limit(rows, at, &ceiling.binding.of),
+            _ => None,
+        };
+        by_limit[limit.unwrap_or(at)] += refused.count;
+    }
+    for at in 0..rows.len() {
+        let row = &rows[at];
+        let own = row.forks_refused.map(|_| ForksRefused {
+            count: by_limit[at],
+            of: Of::Own,
+        });
+        let runs = matches!(row.mark, Mark::Running | Mark::Unlimited);
+        let above = row.parent.map(|above| &rows[above]).filter(|_| runs);
+        let above = above.and_then(|above| {
+            let refused = above.forks_refused.value()?;
+            Some(ForksRefused {
+                count: refused.count,
+                of: refused.of.seen_below(&above.path),
+            })
+        });
+        rows[at].forks_refused = stronger(own, above, |refused| refused.count);
+    }
+}
+
+/// The row that has a limit, from the one of which it is told.
+fn with_limit(rows: &[Row], at: usize, of: &Of) -> Option<usize> {
+    match of {
+        Of::Own => Some(at),
+        Of::Ancestor(path) => std::iter::successors(Some(at), |&at| rows[at].parent)
+            .find(|&at| rows[at].path == *path),
+        Of::Host => None,
+    }
+}
+
+/// To how many CPUs each cgroup is confined; `None` where it is handed all that who is above it has.
+fn cpusets(sample: &Sample, rows: &[Row]) -> Vec<Option<f64>> {
+    let mut all = Vec::with_capacity(rows.len());
+    rows.iter()
+        .map(|row| {
+            let above = row.parent.map_or(sample.host.cpus, |above| all[above]);
+            let effective = row.now.cpus_effective.value();
+            let own = effective.map_or(above, |cpus| *cpus as usize);
+            all.push(own);
+            (0 < own && own < above).then_some(own as f64)
+        })
+        .collect()
 }
 
 /// By which quota up the tree a cgroup is held back most. One above shows in the `cpu.stat` of the cgroup that has it, not
@@ -152,70 +234,57 @@ fn stronger<T, R: PartialOrd>(
     }
 }
 
-/// What is charged to a cgroup, and what of it the kernel drops before it kills.
-fn memory_used(row: &Row) -> (Option<Bytes>, Option<Bytes>) {
+/// A limit of memory: what is charged to the cgroup, and what of it the kernel drops before it kills.
+fn memory_level(
+    place: usize,
+    row: &Row,
+    knob: Knob,
+    limit: &Reading<Limit<Bytes>>,
+) -> Option<Level<Bytes>> {
     let stat = row.parts.memory_stat.value();
-    (
-        row.memory.current.value().copied(),
-        stat.map(|stat| stat.droppable()),
-    )
+    Some(Level {
+        of: whose(place, row),
+        knob,
+        limit: limit.value()?.value()?,
+        used: row.memory.current.value().copied(),
+        droppable: stat.map(|stat| stat.droppable()),
+    })
 }
 
-/// The `memory.high` with the least headroom over a chain of rows, nearest first.
-fn slowing(rows: &[Row], chain: &[usize]) -> Option<Level<Bytes>> {
-    let levels = chain.iter().enumerate().filter_map(|(position, &at)| {
-        let row = &rows[at];
-        let limit = row.now.memory_high.value()?.value()?;
-        let (used, droppable) = memory_used(row);
-        Some(Level {
-            of: whose(position, &row.now),
-            limit,
-            used,
-            droppable,
-        })
-    });
-    limit::ceiling(levels).map(|ceiling| ceiling.binding)
-}
-
-/// The ceiling over a chain of cgroups, nearest first. Where no level has a limit, the answer is the
-/// state of the own file: a limit of `max` (the host remains), not available, or unreadable. Siblings
-/// without limits of their own have one in common: `before` is that of the row before.
-fn ceiling_over<T, F>(
-    cgroups: &[&CgroupSample],
-    before: Option<&Arc<Ceiling<T>>>,
-    file: impl Fn(&CgroupSample) -> &Reading<F>,
-    limit: impl Fn(F) -> Option<T>,
-    used: impl Fn(usize) -> (Option<T>, Option<T>),
-    host: Option<Level<T>>,
-    slowing: Option<Level<T>>,
-) -> Reading<Arc<Ceiling<T>>>
-where
-    T: limit::Quantity,
-    F: Copy,
-{
-    let own = cgroups.first().map(|cgroup| file(cgroup));
-    if let Some(Reading::Unreadable(errno)) = own {
-        return Reading::Unreadable(*errno);
-    }
-    let levels: Vec<Level<T>> = cgroups
-        .iter()
-        .enumerate()
-        .filter_map(|(position, cgroup)| {
-            let limit = limit(*file(cgroup).value()?)?;
-            let (used, droppable) = used(position);
+/// The quota of a cgroup and the CPUs to which it is confined.
+fn cpu_levels(place: usize, row: &Row, cpuset: Option<f64>) -> impl Iterator<Item = Level<f64>> {
+    let quota = row.now.cpu_max.value().and_then(|max| max.cpus().value());
+    [(Knob::CpuMax, quota), (Knob::CpusetCpus, cpuset)]
+        .into_iter()
+        .filter_map(move |(knob, limit)| {
             Some(Level {
-                of: whose(position, cgroup),
-                limit,
-                used,
-                droppable,
+                of: whose(place, row),
+                knob,
+                limit: limit?,
+                used: row.cpu.value().map(|cpu| cpu.0 / 100.0),
+                droppable: None,
             })
         })
-        .collect();
-    let readable = matches!(own, Some(Reading::Value(_)));
-    if levels.is_empty() && !readable {
+}
+
+/// The ceiling over levels, nearest first. Where there is none, the answer is the state of the own file: a limit of `max`
+/// (the host remains), not available, or unreadable. Siblings without limits of their own have one in common: `before` is
+/// that of the row before.
+fn ceiling_over<T: limit::Quantity, F>(
+    own: &Reading<F>,
+    levels: impl Iterator<Item = Level<T>>,
+    host: Option<Level<T>>,
+    slowing: Option<Level<T>>,
+    before: Option<&Arc<Ceiling<T>>>,
+) -> Reading<Arc<Ceiling<T>>> {
+    if let Reading::Unreadable(errno) = own {
+        return Reading::Unreadable(*errno);
+    }
+    let mut levels = levels.peekable();
+    if levels.peek().is_none() && own.value().is_none() {
         return Reading::NotAvailable;
     }
-    let Some(mut ceiling) = limit::ceiling(levels.into_iter().chain(host)) else {
+    let Some(mut ceiling) = limit::ceiling(levels.chain(host)) else {
         return Reading::NotAvailable;
     };
     ceiling.slowing = slowing;
@@ -223,11 +292,11 @@ where
     Reading::Value(same.map_or_else(|| Arc::new(ceiling), Arc::clone))
 }
 
-/// Whose limit one of a chain of cgroups, nearest first, has.
-fn whose(position: usize, cgroup: &CgroupSample) -> Of {
-    match position {
+/// Whose limit a row has that is at this place of a chain, 0 being the nearest.
+fn whose(place: usize, row: &Row) -> Of {
+    match place {
         0 => Of::Own,
-        _ => Of::Ancestor(cgroup.path.clone()),
+        _ => Of::Ancestor(Arc::clone(&row.path)),
     }
 }
 
@@ -236,6 +305,7 @@ fn host_memory(sample: &Sample) -> Option<Level<Bytes>> {
     let total = *sample.host.memory_total.value()?;
     Some(Level {
         of: Of::Host,
+        knob: Knob::MemoryMax,
         limit: total,
         used: sample
             .host
@@ -244,4 +314,28 @@ fn host_memory(sample: &Sample) -> Option<Level<Bytes>> {
             .map(|available| Bytes(total.0.saturating_sub(available.0))),
         droppable: None,
     })
+}
+
+/// The host's swap as the last level.
+fn host_swap(sample: &Sample) -> Option<Level<Bytes>> {
+    let total = *sample.host.swap_total.value()?;
+    let free = sample.host.swap_free.value();
+    Some(Level {
+        of: Of::Host,
+        knob: Knob::SwapMax,
+        limit: total,
+        used: free.map(|free| Bytes(total.0.saturating_sub(free.0))),
+        droppable: None,
+    })
+}
+
+/// The host's CPUs as the last level.
+fn host_cpus(sample: &Sample) -> Level<f64> {
+    Level {
+        of: Of::Host,
+        knob: Knob::CpuMax,
+        limit: sample.host.cpus as f64,
+        used: None,
+        droppable: None,
+    }
 }

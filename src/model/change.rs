@@ -171,6 +171,7 @@ impl Change {
         };
         let own = new.value().map(|limit| Level {
             of: Of::Own,
+            knob: self.address.knob,
             limit,
             used: self.used,
             droppable: self.droppable,
@@ -178,6 +179,7 @@ impl Change {
         let above = chain.iter().skip(1).filter_map(|standing| {
             Some(Level {
                 of: Of::Ancestor(standing.path.as_str().into()),
+                knob: self.address.knob,
                 limit: standing.value.value()?.amount()?.value()?,
                 used: standing.used,
                 droppable: standing.droppable,
@@ -186,12 +188,14 @@ impl Change {
         let host = match self.address.knob {
             Knob::MemoryMax => setting.host_memory.map(|(total, used)| Level {
                 of: Of::Host,
+                knob: self.address.knob,
                 limit: total.0 as f64,
                 used: Some(used.0 as f64),
                 droppable: None,
             }),
             Knob::CpuMax if !setting.host_cpus.is_empty() => Some(Level {
                 of: Of::Host,
+                knob: self.address.knob,
                 limit: setting.host_cpus.count() as f64,
                 used: None,
                 droppable: None,

@@ -11,7 +11,7 @@ pub use catalogue::FIELDS;
 pub use preset::Preset;
 
 use super::forecast::Forecast;
-use super::limit::{Ceiling, Of};
+use super::limit::{Ceiling, Level, Of};
 use super::row::{Mark, Resource, Row, Stall, Throttled};
 use super::state::{self, State, states};
 use super::victim::NextVictim;
@@ -65,6 +65,8 @@ pub enum FieldId {
     Shmem,
     /// Swapped out.
     Swap,
+    /// Of which limit.
+    SwapLimit,
     /// `memory.high`.
     High,
     /// `memory.max`.
@@ -95,6 +97,8 @@ pub enum FieldId {
     IoPressure,
     /// I/O pressure, a minute.
     IoPressure60,
+    /// What it does and what holds it back, in words.
+    State,
 }
 
 /// On which side of its column a value stands.
@@ -121,6 +125,8 @@ pub enum Value<'a> {
     Bytes(Reading<Bytes>),
     /// Memory against its ceiling.
     OfBytes(&'a Row, &'a Reading<Arc<Ceiling<Bytes>>>),
+    /// Swap against its ceiling.
+    OfSwap(&'a Row, &'a Reading<Arc<Ceiling<Bytes>>>),
     /// Time until an OOM kill.
     OomIn(&'a Reading<Box<Forecast>>),
     /// Who is killed then.
@@ -129,6 +135,8 @@ pub enum Value<'a> {
     Io(&'a Row),
     /// Processes, their ceiling, and forks refused.
     Pids(&'a Row),
+    /// What it does and what holds it back.
+    State(&'a Row),
     /// A pressure.
     Stall(&'a Reading<Stall>),
     /// A number.
@@ -194,7 +202,9 @@ impl Value<'_> {
                 format!("{}{}", percent(throttled.share), at_owner(&throttled.of))
             }),
             Self::Bytes(reading) => plain(reading, |value| text::bytes(*value)),
-            Self::OfBytes(_, ceiling) => plain(ceiling, |ceiling| against(ceiling, text::bytes)),
+            Self::OfBytes(_, ceiling) | Self::OfSwap(_, ceiling) => {
+                plain(ceiling, |ceiling| against(ceiling, text::bytes))
+            }
             Self::OomIn(reading) => plain(reading, |forecast| oom_in(forecast).replace(' ', "")),
             Self::OomNext(reading) => plain(reading, |next| {
                 format!("{}/{}{}", next.pid, one_word(&next.comm), with_others(next))
@@ -207,11 +217,15 @@ impl Value<'_> {
             Self::Pids(row) => plain(&row.pids, |pids| {
                 let limit = row.pids_limit.value().map_or_else(
                     || "max".to_owned(),
-                    |ceiling| ceiling.effective.limit.to_string(),
+                    |ceiling| {
+                        let Level { limit, of, .. } = &ceiling.binding;
+                        format!("{limit}{}", at_owner(of))
+                    },
                 );
                 let refused = if row.refuses_forks() { "!" } else { "" };
                 format!("{pids}/{limit}{refused}")
             }),
+            Self::State(row) => state_words(row),
             Self::Stall(reading) => plain(reading, |value| stall(*value)),
             Self::Count(reading) | Self::Number(reading) => plain(reading, u64::to_string),
             Self::Rate(reading) => plain(reading, |value| rate(*value)),
@@ -234,22 +248,29 @@ pub fn mark_word(mark: Mark) -> &'static str {
 /// The mark of a row, and what holds it back, in words with commas: `running,forks-refused,throttled@above`.
 pub fn state_words(row: &Row) -> String {
     let mut words = mark_word(row.mark).to_owned();
-    for State { word, of } in states(row) {
+    words.push_str(&row.frozen.as_ref().map_or_else(String::new, at_owner));
+    if row.now.is_threaded {
+        words.push(',');
+        words.push_str(state::THREADED);
+    }
+    for State { word, limit } in states(row) {
         words.push(',');
         words.push_str(word);
-        words.push_str(&of.as_ref().map_or_else(String::new, at_owner));
+        words.push_str(&limit.map_or_else(String::new, |(_, of)| at_owner(&of)));
     }
     words
 }
 
 /// Every word of [`state_words`].
 pub fn all_state_words() -> impl Iterator<Item = &'static str> {
-    Mark::ALL.map(mark_word).into_iter().chain(state::WORDS)
+    let marks = Mark::ALL.map(mark_word).into_iter();
+    marks.chain([state::THREADED]).chain(state::WORDS)
 }
 
 /// Whether a word or its beginning (`stalled`) is among the [`state_words`].
 pub fn has_state(row: &Row, wanted: &str) -> bool {
     mark_word(row.mark).starts_with(wanted)
+        || (row.now.is_threaded && state::THREADED.starts_with(wanted))
         || states(row)
             .iter()
             .any(|state| state.word.starts_with(wanted))
@@ -268,7 +289,7 @@ fn plain<T>(reading: &Reading<T>, text: impl FnOnce(&T) -> String) -> String {
     }
 }
 
-/// `95%/64M`, with `(high)` where it is `memory.high`, and with `@name` where the limit is not its own; `max` without a
+/// `95%/64M`, with `(high)` where it is `memory.high`, `(cpuset)` where it is `cpuset.cpus`, and with `@name` where the limit is not its own; `max` without a
 /// limit.
 fn against<T: super::limit::Quantity>(ceiling: &Ceiling<T>, text: impl Fn(T) -> String) -> String {
     let Some(first) = ceiling.first() else {
@@ -277,12 +298,10 @@ fn against<T: super::limit::Quantity>(ceiling: &Ceiling<T>, text: impl Fn(T) -> 
     let share = first
         .share()
         .map_or_else(|| "-".to_owned(), |share| percent(Percent(share * 100.0)));
-    let high = if ceiling.is_slowed_first() {
-        "(high)"
-    } else {
-        ""
-    };
-    format!("{share}/{}{high}{}", text(first.limit), at_owner(&first.of))
+    let mark = first
+        .mark()
+        .map_or_else(String::new, |mark| format!("({mark})"));
+    format!("{share}/{}{mark}{}", text(first.limit), at_owner(&first.of))
 }
 
 /// Whose limit it is, where it is not the own one: `@above`.

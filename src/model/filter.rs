@@ -337,7 +337,7 @@ mod tests {
             ("kind:", "service scope slice"),
             (
                 "state:tired",
-                "running empty forks-refused throttled slowed",
+                "running empty threaded forks-refused throttled slowed",
             ),
             ("/(((a{99}){99}){99})/", "size limit"),
         ] {

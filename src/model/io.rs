@@ -2,6 +2,7 @@
 
 use super::limit::{self, Level, Of};
 use super::rate;
+use crate::kernel::cgroup::knob::Knob;
 use crate::kernel::io::{Device, IoMax, IoStat};
 use crate::kernel::unit::Limit;
 
@@ -183,6 +184,7 @@ impl IoFlow {
                     let limit = kind.cap(max).value()?;
                     Some(Level {
                         of: level.of.clone(),
+                        knob: Knob::IoMax,
                         limit: limit as f64,
                         used: level.used.map(|used| used.rates(flow.device)[index]),
                         droppable: None,

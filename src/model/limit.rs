@@ -21,6 +21,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::kernel::cgroup::knob::Knob;
 use crate::kernel::unit::Bytes;
 use crate::names;
 
@@ -91,6 +92,8 @@ impl Of {
 pub struct Level<T> {
     /// Whose limit.
     pub of: Of,
+    /// Which file has it; of the host, the one of which it is the end.
+    pub knob: Knob,
     /// The limit.
     pub limit: T,
     /// What is charged to the cgroup that has the limit, with all that is below it.
@@ -104,6 +107,15 @@ impl<T: Quantity> Level<T> {
     fn firm(&self) -> Option<f64> {
         let droppable = self.droppable.map_or(0.0, Quantity::amount);
         Some((self.used?.amount() - droppable).max(0.0))
+    }
+
+    /// What tells it from the limit that is usually meant: `high` of memory that slows down, `cpuset` of CPUs.
+    pub fn mark(&self) -> Option<&'static str> {
+        match self.knob {
+            Knob::MemoryHigh => Some("high"),
+            Knob::CpusetCpus => Some("cpuset"),
+            _ => None,
+        }
     }
 
     /// How much is left; below 0 where the limit was lowered under the usage.
@@ -196,6 +208,7 @@ mod tests {
     fn level(of: Of, limit: u64, used: u64) -> Level<u64> {
         Level {
             of,
+            knob: Knob::PidsMax,
             limit,
             used: Some(used),
             droppable: None,

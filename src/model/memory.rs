@@ -1,7 +1,7 @@
 //! Memory in three parts: working set, reclaimable, headroom.
 
 use crate::kernel::unit::{Bytes, Reading};
-use crate::sample::CgroupSample;
+use crate::sample::{CgroupSample, HostSample};
 
 /// `memory.current`, split. The third part, headroom, is a matter of the limit:
 /// [`Level::headroom`](super::limit::Level::headroom).
@@ -20,6 +20,21 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// The host's: `MemTotal` less `MemAvailable`. The root cgroup has no file for it.
+    pub fn of_host(host: &HostSample) -> Self {
+        let used = match (&host.memory_total, &host.memory_available) {
+            (Reading::Value(total), Reading::Value(available)) => {
+                Reading::Value(Bytes(total.0.saturating_sub(available.0)))
+            }
+            (Reading::Value(_), other) | (other, _) => *other,
+        };
+        Self {
+            current: used,
+            working: used,
+            reclaimable: Reading::NotAvailable,
+        }
+    }
+
     /// Splits one cgroup's memory. `remembered` is the last `inactive_file` seen: `memory.stat` is only
     /// read for what is on the screen, and a row must not change its rank by scrolling out of sight.
     pub fn of(cgroup: &CgroupSample, remembered: Option<Bytes>) -> Self {

@@ -60,7 +60,7 @@ pub(super) fn cpu(before: &Sample, now: &Sample) -> Cpu {
     let all = |sample: &'_ Sample| -> Vec<(u32, u64, crate::kernel::unit::Micros)> {
         let cgroups = sample.cgroups.iter();
         cgroups
-            .filter_map(|cgroup| cgroup.processes.value())
+            .filter_map(|cgroup| cgroup.tasks().value())
             .flatten()
             .map(|process| (process.pid, process.start_time, process.cpu_time))
             .collect()
@@ -88,14 +88,19 @@ impl Model {
             .sum()
     }
 
-    /// The processes in a cgroup and below it, as far as they were sampled.
+    /// The processes in a cgroup and below it, as far as they were sampled; of a threaded cgroup, the threads.
     pub fn processes(&self, root: &str, order: Order) -> Vec<Process<'_>> {
         let Some(sample) = self.sample() else {
             return Vec::new();
         };
         let mut processes = Vec::new();
+        let threads = self.row(root).is_some_and(|root| root.now.is_threaded);
         for (at, row) in self.rows.iter().enumerate() {
-            let Some(samples) = row.now.processes.value().filter(|_| is_in(&row.path, root)) else {
+            let tasks = match &row.now {
+                now if threads => now.tasks(),
+                now => &now.processes,
+            };
+            let Some(samples) = tasks.value().filter(|_| is_in(&row.path, root)) else {
                 continue;
             };
             let whole = victim::whole(sample, &self.rows, at);

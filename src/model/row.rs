@@ -99,6 +99,15 @@ pub struct Slowed {
     pub of: Of,
 }
 
+/// How often forks were refused since the sample before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ForksRefused {
+    /// How often, in all that the limit holds.
+    pub count: u64,
+    /// By whose `pids.max`.
+    pub of: Of,
+}
+
 /// Which resource tasks wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource {
@@ -147,6 +156,8 @@ pub struct Row {
     pub leaf: bool,
     /// How it is marked.
     pub mark: Mark,
+    /// By whose `cgroup.freeze` it is frozen, where it is: of several, the highest.
+    pub frozen: Option<Of>,
     /// CPU used, 100 is one core.
     pub cpu: Reading<Percent>,
     /// What stops it, in CPUs.
@@ -159,7 +170,9 @@ pub struct Row {
     pub slowed: Reading<Slowed>,
     /// What stops it.
     pub memory_limit: Reading<Arc<Ceiling<Bytes>>>,
-    /// When it will meet that, as it grows; not available where there is no forecast to make.
+    /// How much of it may be swapped out.
+    pub swap_limit: Reading<Arc<Ceiling<Bytes>>>,
+    /// When it will meet the limit of memory, as it grows; not available where there is no forecast to make.
     pub forecast: Reading<Box<Forecast>>,
     /// Who is killed then; not available where the processes were not looked at.
     pub next_victim: Reading<Arc<NextVictim>>,
@@ -169,8 +182,8 @@ pub struct Row {
     pub pids: Reading<u64>,
     /// What stops it.
     pub pids_limit: Reading<Arc<Ceiling<u64>>>,
-    /// Forks refused since the sample before.
-    pub forks_refused: Reading<u64>,
+    /// Forks refused by the `pids.max` up the tree that does so most.
+    pub forks_refused: Reading<ForksRefused>,
     /// The strongest pressure.
     pub stall: Reading<Stall>,
     /// OOM kills, with those below: the kernel's counter, together with those of earlier cgroups of this
@@ -185,7 +198,7 @@ pub struct Row {
 impl Row {
     /// Whether forks were refused since the sample before.
     pub fn refuses_forks(&self) -> bool {
-        matches!(self.forks_refused, Reading::Value(1..))
+        matches!(&self.forks_refused, Reading::Value(refused) if refused.count > 0)
     }
 
     /// A leaf workload or container that nothing but the host stops from taking all memory. System
@@ -255,6 +268,12 @@ pub fn rows(
             row(cgroup, then, parent, remembered(cgroup))
         })
         .collect();
+    if let Some(root) = rows.first_mut()
+        && &*root.path == "/"
+        && root.memory.current == Reading::NotAvailable
+    {
+        root.memory = Memory::of_host(&sample.host);
+    }
     for child in 0..rows.len() {
         if let Some(parent) = rows[child].parent {
             rows[parent].leaf = false;
@@ -324,6 +343,7 @@ fn row(
             Presence::Alive if events.populated => Mark::Running,
             Presence::Alive => Mark::Empty,
         },
+        frozen: None,
         cpu: rate::between(then.map(|then| &then.cpu_stat), &cgroup.cpu_stat, |a, b| {
             rate::cpu(a.usage_usec, b.usage_usec, seconds)
         }),
@@ -332,6 +352,7 @@ fn row(
         slowed: Reading::NotAvailable,
         memory: Memory::of(cgroup, remembered.as_ref().map(|stat| stat.inactive_file)),
         memory_limit: Reading::NotAvailable,
+        swap_limit: Reading::NotAvailable,
         forecast: Reading::NotAvailable,
         next_victim: Reading::NotAvailable,
         io: rate::between(then.map(|then| &then.io_stat), &cgroup.io_stat, |a, b| {
@@ -340,9 +361,14 @@ fn row(
         pids: cgroup.pids_current,
         pids_limit: Reading::NotAvailable,
         forks_refused: rate::between(
-            then.map(|then| &then.pids_events),
-            &cgroup.pids_events,
-            |a, b| b.max.checked_sub(a.max),
+            then.map(CgroupSample::own_pids_events),
+            cgroup.own_pids_events(),
+            |a, b| {
+                Some(ForksRefused {
+                    count: b.max.checked_sub(a.max)?,
+                    of: Of::Own,
+                })
+            },
         ),
         stall: strongest(cgroup),
         oom_kills: cgroup.memory_events.map(MemoryEvents::kills),

@@ -1,11 +1,15 @@
-//! What holds a cgroup back right now, in words: the same for the plain table, the filter and the faults.
+//! What holds a cgroup back right now, in words: the same for the tables, the filter and the faults.
 
 use super::limit::Of;
 use super::row::Row;
+use crate::kernel::cgroup::knob::Knob;
 use crate::kernel::unit::{Percent, Reading};
 
 /// Tasks that wait for memory or I/O for this share of ten seconds (`some avg10`) are stalled.
 const STALLED: Percent = Percent(10.0);
+
+/// That a cgroup has threads in place of processes: no fault, but limits of memory and I/O are the domain's.
+pub const THREADED: &str = "threaded";
 
 /// Every word.
 pub const WORDS: [&str; 7] = [
@@ -23,30 +27,28 @@ pub const WORDS: [&str; 7] = [
 pub struct State {
     /// One of [`WORDS`].
     pub word: &'static str,
-    /// Whose limit does it, where one does.
-    pub of: Option<Of>,
+    /// Which limit does it, and whose it is, where one does.
+    pub limit: Option<(Knob, Of)>,
 }
 
 /// All that holds a cgroup back, in the order of [`WORDS`].
 pub fn states(row: &Row) -> Vec<State> {
     let mut states = Vec::new();
-    let mut add = |word, of| states.push(State { word, of });
-    if row.refuses_forks() {
-        let limit = row.pids_limit.value();
-        add(
-            "forks-refused",
-            limit.map(|limit| limit.effective.of.clone()),
-        );
+    let mut add = |word, limit| states.push(State { word, limit });
+    if let Reading::Value(refused) = &row.forks_refused
+        && refused.count > 0
+    {
+        add("forks-refused", Some((Knob::PidsMax, refused.of.clone())));
     }
     if let Reading::Value(throttled) = &row.throttled
         && throttled.holds()
     {
-        add("throttled", Some(throttled.of.clone()));
+        add("throttled", Some((Knob::CpuMax, throttled.of.clone())));
     }
     if let Reading::Value(slowed) = &row.slowed
         && slowed.holds
     {
-        add("slowed", Some(slowed.of.clone()));
+        add("slowed", Some((Knob::MemoryHigh, slowed.of.clone())));
     }
     for (word, pressure) in [
         ("stalled-memory", &row.now.memory_pressure),
@@ -61,7 +63,7 @@ pub fn states(row: &Row) -> Vec<State> {
     if let Reading::Value(flow) = &row.io {
         for (word, reading) in [("read-capped", true), ("write-capped", false)] {
             if let Some(cap) = flow.cap_met(reading) {
-                add(word, Some(cap.of.clone()));
+                add(word, Some((cap.knob, cap.of.clone())));
             }
         }
     }

@@ -7,8 +7,6 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use nix::errno::Errno;
-
 use super::Model;
 use super::limit::{Level, Of};
 use super::row::Row;
@@ -144,14 +142,13 @@ fn next(sample: &Sample, rows: &[Row], top: usize) -> Reading<Arc<NextVictim>> {
     };
     let mut highest: Option<(i64, usize, &ProcessSample)> = None;
     for (at, row) in (top..).zip(under(rows, top)) {
-        if row.now.presence == Presence::Vanished {
+        // The memory of threads is their process's, which is in a domain above.
+        if row.now.presence == Presence::Vanished || row.now.is_threaded {
             continue;
         }
         let processes = match &row.now.processes {
             Reading::Value(_) if row.now.more_processes > 0 => return Reading::NotAvailable,
             Reading::Value(processes) => processes,
-            // Only threads are in it.
-            Reading::Unreadable(Errno::EOPNOTSUPP) => continue,
             Reading::NotAvailable => return Reading::NotAvailable,
             Reading::Unreadable(errno) => return Reading::Unreadable(*errno),
         };

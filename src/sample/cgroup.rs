@@ -39,6 +39,9 @@ pub struct CgroupSample {
     pub called: Option<Arc<str>>,
     /// Whether it was still there.
     pub presence: Presence,
+    /// Whether it has threads in place of processes (`cgroup.type`, since 4.14). What they use of memory and I/O is charged to
+    /// the domain above.
+    pub is_threaded: bool,
     /// `cgroup.events`.
     pub events: Reading<CgroupEvents>,
 
@@ -48,6 +51,9 @@ pub struct CgroupSample {
     pub cpu_max: Reading<CpuMax>,
     /// `cpu.weight`, 1 to 10000.
     pub cpu_weight: Reading<u64>,
+
+    /// How many CPUs `cpuset.cpus.effective` names (since 5.0).
+    pub cpus_effective: Reading<u32>,
 
     /// `memory.current`.
     pub memory_current: Reading<Bytes>,
@@ -81,6 +87,8 @@ pub struct CgroupSample {
     pub pids_max: Reading<Limit<u64>>,
     /// `pids.events`.
     pub pids_events: Reading<PidsEvents>,
+    /// `pids.events.local` (since 6.11): forks that this cgroup's own `pids.max` refused.
+    pub pids_events_local: Reading<PidsEvents>,
 
     /// `cpu.pressure`.
     pub cpu_pressure: Reading<Pressure>,
@@ -91,6 +99,8 @@ pub struct CgroupSample {
 
     /// The processes directly in it, in the order of `cgroup.procs`. Dear: only for the cgroups of interest.
     pub processes: Reading<Vec<ProcessSample>>,
+    /// Of a threaded cgroup, its threads (`cgroup.threads`).
+    pub threads: Reading<Vec<ProcessSample>>,
     /// How many more are in it than were read.
     pub more_processes: usize,
 }
@@ -104,10 +114,12 @@ impl CgroupSample {
             path,
             called: None,
             presence: Presence::Alive,
+            is_threaded: false,
             events: Reading::NotAvailable,
             cpu_stat: Reading::NotAvailable,
             cpu_max: Reading::NotAvailable,
             cpu_weight: Reading::NotAvailable,
+            cpus_effective: Reading::NotAvailable,
             memory_current: Reading::NotAvailable,
             memory_peak: Reading::NotAvailable,
             memory_stat: Reading::NotAvailable,
@@ -123,11 +135,22 @@ impl CgroupSample {
             pids_current: Reading::NotAvailable,
             pids_max: Reading::NotAvailable,
             pids_events: Reading::NotAvailable,
+            pids_events_local: Reading::NotAvailable,
             cpu_pressure: Reading::NotAvailable,
             memory_pressure: Reading::NotAvailable,
             io_pressure: Reading::NotAvailable,
             processes: Reading::NotAvailable,
+            threads: Reading::NotAvailable,
             more_processes: 0,
+        }
+    }
+
+    /// Its processes, or its threads.
+    pub fn tasks(&self) -> &Reading<Vec<ProcessSample>> {
+        if self.is_threaded {
+            &self.threads
+        } else {
+            &self.processes
         }
     }
 
@@ -136,6 +159,14 @@ impl CgroupSample {
         match &self.memory_events_local {
             own @ Reading::Value(_) => own,
             _ => &self.memory_events,
+        }
+    }
+
+    /// Forks refused by its own `pids.max`; where that is not told (before 6.11), those of its own processes.
+    pub fn own_pids_events(&self) -> &Reading<PidsEvents> {
+        match &self.pids_events_local {
+            own @ Reading::Value(_) => own,
+            _ => &self.pids_events,
         }
     }
 

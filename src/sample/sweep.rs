@@ -11,12 +11,13 @@ use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::file::File;
 use crate::kernel::cgroup::handle::{Gone, Reader};
 use crate::kernel::cpu::{CpuMax, CpuStat};
+use crate::kernel::cpuset::CpuList;
 use crate::kernel::io::{IoMax, IoStat};
 use crate::kernel::memory::MemoryStat;
 use crate::kernel::pids::PidsEvents;
 use crate::kernel::pressure::Pressure;
 use crate::kernel::task::{self, Task, Tasks};
-use crate::kernel::unit::{Bytes, Limit, Malformed, number};
+use crate::kernel::unit::{Bytes, Limit, Malformed, Reading, number};
 
 /// How often limits are read although nobody said that they changed (written through another mount).
 const LIMITS_EVERY: Duration = Duration::from_secs(10);
@@ -117,10 +118,14 @@ impl Sweep<'_> {
         }
         if pids_events {
             row.pids_events = handle.get(reader, File::PidsEvents, PidsEvents::parse)?;
+            row.pids_events_local = handle.get(reader, File::PidsEventsLocal, PidsEvents::parse)?;
         }
         if limits {
+            let of_type = handle.get(reader, File::Type, |text| Ok(text == b"threaded\n"))?;
+            row.is_threaded = of_type == Reading::Value(true);
             row.cpu_max = handle.get(reader, File::CpuMax, CpuMax::parse)?;
             row.cpu_weight = handle.get(reader, File::CpuWeight, count)?;
+            row.cpus_effective = handle.get(reader, File::CpusEffective, cpus)?;
             row.memory_max = handle.get(reader, File::MemoryMax, limit)?;
             row.memory_high = handle.get(reader, File::MemoryHigh, limit)?;
             row.swap_max = handle.get(reader, File::SwapMax, limit)?;
@@ -142,6 +147,15 @@ impl Sweep<'_> {
             row.oom_group = handle.get(reader, File::MemoryOomGroup, |text| {
                 count(text).map(|group| group == 1)
             })?;
+            if row.is_threaded {
+                let read =
+                    handle.get(reader, File::Threads, |text| task::parse_procs(text, pids))?;
+                row.threads = read.map(|()| {
+                    let threads = self.tasks.read_threads(pids);
+                    threads.into_iter().map(process).collect()
+                });
+                return Ok(row);
+            }
             let read = handle.get(reader, File::Procs, |text| task::parse_procs(text, pids))?;
             row.processes = read.map(|()| {
                 let (tasks, more) = self.tasks.read_all(pids, badness);
@@ -168,10 +182,13 @@ pub(super) fn vanished(node: &mut Node, last: Option<&CgroupSample>) -> CgroupSa
 /// What is not read at every sweep stays as it was.
 fn keep(row: &mut CgroupSample, last: &CgroupSample) {
     row.called.clone_from(&last.called);
+    row.is_threaded = last.is_threaded;
     row.events = last.events;
     row.pids_events = last.pids_events;
+    row.pids_events_local = last.pids_events_local;
     row.cpu_max = last.cpu_max;
     row.cpu_weight = last.cpu_weight;
+    row.cpus_effective = last.cpus_effective;
     row.memory_max = last.memory_max;
     row.memory_high = last.memory_high;
     row.swap_max = last.swap_max;
@@ -199,6 +216,10 @@ fn process((pid, task): (u32, Task)) -> ProcessSample {
 
 fn count(text: &[u8]) -> Result<u64, Malformed> {
     number(text, "a count")
+}
+
+fn cpus(text: &[u8]) -> Result<u32, Malformed> {
+    CpuList::parse(text).map(|list| u32::try_from(list.count()).unwrap_or(u32::MAX))
 }
 
 fn bytes(text: &[u8]) -> Result<Bytes, Malformed> {

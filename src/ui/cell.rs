@@ -10,6 +10,7 @@ use crate::kernel::unit::{Limit, Percent, Reading};
 use crate::model::field::{self, Value};
 use crate::model::limit::{Ceiling, Of, Quantity};
 use crate::model::row::{Kind, Row};
+use crate::model::state::states;
 use crate::text;
 
 /// From this share of a limit on, a bar warns.
@@ -52,6 +53,14 @@ pub fn draw(value: &Value<'_>, width: usize, theme: &Theme) -> Line<'static> {
             Limit::At(bytes) => Line::raw(text::bytes(*bytes)),
             Limit::Max => Line::styled("∞", theme.dim),
         }),
+        Value::State(row) => {
+            let words = text::fit(&field::state_words(row), width).into_owned();
+            if states(row).is_empty() {
+                Line::styled(words, theme.dim)
+            } else {
+                Line::styled(words, theme.warning)
+            }
+        }
         Value::Stall(reading) => state(reading, theme, |stall| {
             let text = field::stall(*stall);
             if stall.share.0 >= 50.0 {
@@ -64,6 +73,7 @@ pub fn draw(value: &Value<'_>, width: usize, theme: &Theme) -> Line<'static> {
         Value::OfBytes(row, ceiling) => {
             against(row, ceiling, width, theme, text::bytes, "no limit!")
         }
+        Value::OfSwap(row, ceiling) => against(row, ceiling, width, theme, text::bytes, "no limit"),
         Value::OomIn(reading) => match reading {
             Reading::Value(forecast) if forecast.is_near() => {
                 Line::styled(field::oom_in(forecast), theme.alarm)
@@ -122,13 +132,13 @@ fn io(row: &Row, theme: &Theme) -> Line<'static> {
     })
 }
 
-/// `16/16!`: of the effective limit, `↑` where it is an ancestor's, `!` where forks were refused.
+/// `16/16!`: of the limit met first, `↑` where it is an ancestor's, `!` where forks were refused.
 fn pids(row: &Row, theme: &Theme) -> Line<'static> {
     state(&row.pids, theme, |pids| {
         let (limit, above) = match &row.pids_limit {
             Reading::Value(ceiling) => (
-                ceiling.effective.limit.to_string(),
-                ceiling.effective.of != Of::Own,
+                ceiling.binding.limit.to_string(),
+                ceiling.binding.of != Of::Own,
             ),
             Reading::NotAvailable | Reading::Unreadable(_) => ("∞".to_owned(), false),
         };
@@ -144,7 +154,7 @@ fn pids(row: &Row, theme: &Theme) -> Line<'static> {
     })
 }
 
-/// `━━━━╾───    64M`, with `↑name` between bar and limit where the limit is not its own, and `high` where it slows down.
+/// `━━━━╾───    64M`, with `↑name` between bar and limit where the limit is not its own, and `high` or `cpuset` where it is another one than usual.
 fn against<T: Quantity>(
     row: &Row,
     ceiling: &Reading<Arc<Ceiling<T>>>,
@@ -171,12 +181,10 @@ fn against<T: Quantity>(
         });
     };
     let limit = text(first.limit);
-    let high = if ceiling.is_slowed_first() {
-        " high"
-    } else {
-        ""
-    };
-    let limit = format!("{high} {limit:>4}");
+    let mark = first
+        .mark()
+        .map_or_else(String::new, |mark| format!(" {mark}"));
+    let limit = format!("{mark} {limit:>4}");
     let room = width.saturating_sub(limit.width());
     // At least four cells of bar, and a name only where four of it are legible.
     let owner = first.of.label().map_or_else(String::new, |owner| {

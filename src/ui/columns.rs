@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_wide_terminal_has_them_all() {
-        assert_eq!(fit(Preset::All, 116).len(), Preset::All.columns().len());
+        assert_eq!(fit(Preset::All, 140).len(), Preset::All.columns().len());
         assert!(
             fit(Preset::All, 36)
                 .iter()

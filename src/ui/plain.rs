@@ -3,12 +3,13 @@
 //! Each interval one header line, one line per cgroup, no box drawing; what happens is printed as a line
 //! when it happens. A cell is one word: `-` where there is nothing to read, `?` where it could not be
 //! read, `max` without a limit, `95%/64M@app.slice` against somebody else's, `97%/32M(high)` against
-//! `memory.high`, `!` where a cap or a refused fork holds it back. Nothing is said by such a mark alone: the last
+//! `memory.high`, `100%/1(cpuset)` where there are no more CPUs, `!` where a cap or a refused fork holds it back. Nothing is said by such a mark alone: the last
 //! column has it in words.
 
 use std::io::{self, ErrorKind, Write};
 
-use crate::model::field::{self, Preset};
+use crate::kernel::unit::{Bytes, Reading};
+use crate::model::field::Preset;
 use crate::model::tree;
 use crate::model::{Model, Note};
 use crate::text;
@@ -34,15 +35,16 @@ pub fn table(out: &mut dyn Write, model: &Model, root: Option<&str>) -> io::Resu
         return Ok(());
     };
     let time = model.clock(sample.time);
-    let titles = Preset::All.columns().map(|field| field.key.to_uppercase());
-    let mut lines = vec![titles.chain(["STATE".to_owned(), time]).collect::<Vec<_>>()];
+    let has_swap = matches!(sample.host.swap_total, Reading::Value(Bytes(1..)));
+    let titles = Preset::plain(has_swap).map(|field| field.key.to_uppercase());
+    let mut lines = vec![titles.chain([time]).collect::<Vec<_>>()];
     let shown = model
         .rows()
         .iter()
         .filter(|row| root.is_none_or(|root| tree::is_in(&row.path, root)));
     lines.extend(shown.map(|row| {
-        let cells = Preset::All.columns().map(|field| (field.value)(row).text());
-        cells.chain([field::state_words(row)]).collect()
+        let cells = Preset::plain(has_swap).map(|field| (field.value)(row).text());
+        cells.collect()
     }));
     writeln!(out, "{}", text::table(&lines))?;
     out.flush()

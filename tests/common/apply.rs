@@ -115,6 +115,11 @@ pub fn apply(from: &Cgroup, to: &mut CgroupSample) {
         &mut to.pids_events,
         from.forks_refused.map(|max| PidsEvents { max }),
     );
+    put(
+        &mut to.pids_events_local,
+        from.forks_refused_here.map(|max| PidsEvents { max }),
+    );
+    put(&mut to.cpus_effective, from.cpus);
     if let Some([cpu, memory, io]) = from.psi {
         to.cpu_pressure = pressure(cpu);
         to.memory_pressure = pressure(memory);

@@ -127,6 +127,10 @@ pub struct Cgroup {
     pub pids: Option<u64>,
     pub pids_max: Option<String>,
     pub forks_refused: Option<u64>,
+    /// `pids.events.local`
+    pub forks_refused_here: Option<u64>,
+    /// How many CPUs `cpuset.cpus.effective` names.
+    pub cpus: Option<u32>,
     pub psi: Option<[f64; 3]>,
     pub called: Option<String>,
     /// Readings that are refused: `memory`, `cpu`, `io`, `pids`.

@@ -402,13 +402,12 @@ pub fn is_full(pipe: &impl AsFd) -> bool {
     rustix::io::ioctl_fionread(pipe).expect("a pipe") >= 60_000
 }
 
-/// A file's text without the newline at the end.
+/// A file's text without the newline at the end; what is not UTF-8 is replaced.
 #[track_caller]
 pub fn read(path: impl AsRef<Path>) -> String {
     let path = path.as_ref();
-    let text =
-        fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    text.trim_end().to_owned()
+    let text = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    String::from_utf8_lossy(&text).trim_end().to_owned()
 }
 
 /// A command as an ordinary user.

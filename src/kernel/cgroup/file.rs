@@ -23,11 +23,15 @@ pub enum File {
     MemoryOomGroup,
     CpuMax,
     CpuWeight,
+    CpusEffective,
     MemoryMax,
     MemoryHigh,
     SwapMax,
     IoMax,
     PidsMax,
+    PidsEventsLocal,
+    Type,
+    Threads,
     Procs,
 }
 
@@ -70,11 +74,15 @@ impl File {
             Self::MemoryOomGroup => c"memory.oom.group",
             Self::CpuMax => c"cpu.max",
             Self::CpuWeight => c"cpu.weight",
+            Self::CpusEffective => c"cpuset.cpus.effective",
             Self::MemoryMax => c"memory.max",
             Self::MemoryHigh => c"memory.high",
             Self::SwapMax => c"memory.swap.max",
             Self::IoMax => c"io.max",
             Self::PidsMax => c"pids.max",
+            Self::PidsEventsLocal => c"pids.events.local",
+            Self::Type => c"cgroup.type",
+            Self::Threads => c"cgroup.threads",
             Self::Procs => c"cgroup.procs",
         }
     }
@@ -97,11 +105,15 @@ impl File {
             | Self::MemoryOomGroup
             | Self::CpuMax
             | Self::CpuWeight
+            | Self::CpusEffective
             | Self::MemoryMax
             | Self::MemoryHigh
             | Self::SwapMax
             | Self::IoMax
             | Self::PidsMax
+            | Self::PidsEventsLocal
+            | Self::Type
+            | Self::Threads
             | Self::Procs => Keep::No,
         }
     }

@@ -198,7 +198,7 @@ impl Handle {
         reader: &'a mut Reader,
         file: File,
     ) -> std::result::Result<&'a [u8], Miss> {
-        let in_pieces = file == File::Procs;
+        let in_pieces = matches!(file, File::Procs | File::Threads);
         let slot = &mut self.slots[file as usize];
         match slot {
             Slot::Absent => return Err(Miss::NotAvailable),

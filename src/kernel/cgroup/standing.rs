@@ -12,6 +12,10 @@ use crate::kernel::host::since_boot;
 use crate::kernel::memory::MemoryStat;
 use crate::kernel::unit::{Reading, number};
 
+/// The controllers that a threaded cgroup may have.
+///
+/// <https://docs.kernel.org/admin-guide/cgroup-v2.html#threads>
+const THREADED: [&str; 4] = ["cpu", "cpuset", "perf_event", "pids"];
 /// How long CPU usage is measured.
 const MOMENT: Duration = Duration::from_millis(100);
 
@@ -111,6 +115,17 @@ pub fn is_off(top: &Path, cgroup: &Path, knob: Knob) -> bool {
     has(top) && !has(cgroup)
 }
 
+/// The domain that a threaded cgroup (`cgroup.type`, since 4.14) belongs to; `None` for others.
+fn domain_of<'a>(mount: &Path, path: &'a Path) -> Option<&'a Path> {
+    let is_threaded = |level: &Path| {
+        let kind = std::fs::read(mount.join(level).join("cgroup.type"));
+        kind.is_ok_and(|kind| kind == b"threaded\n")
+    };
+    is_threaded(path)
+        .then(|| path.ancestors().find(|level| !is_threaded(level)))
+        .flatten()
+}
+
 /// Why a cgroup lacks a knob's file, and what would mend it, in one sentence.
 pub fn why_missing(mount: &Path, path: &Path, knob: Knob) -> String {
     let controller = knob.controller();
@@ -121,6 +136,15 @@ pub fn why_missing(mount: &Path, path: &Path, knob: Knob) -> String {
         return format!(
             "this host's cgroup v2 has no {controller} controller, so there is no {knob}; \
              `ringfence doctor` says what would mend it"
+        );
+    }
+    if let Some(domain) = domain_of(mount, path)
+        && !THREADED.contains(&controller)
+    {
+        return format!(
+            "/{} is threaded, so there is no {knob}: its {controller} limits are those of its domain /{}; set it there",
+            path.display(),
+            domain.display()
         );
     }
     // The first above that does not hand the controller down, and all between it and the cgroup.

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use procfs::process::{Process, Status};
+use procfs::process::Process;
 use rustix::thread::CapabilitySet;
 use serde::Serialize;
 
-use super::open;
+use super::{open, read_status};
 use crate::kernel::ids::{IdMaps, IdRange};
 use crate::kernel::task::namespace::Reference;
 
@@ -75,7 +75,7 @@ impl Fenced {
     /// Reads it; `None` where the process is gone or may not be looked at.
     pub fn read(proc: &Path, pid: u32) -> Option<Self> {
         let process = open(proc, pid)?;
-        let status: Status = process.status().ok()?;
+        let status = read_status(&process)?;
         let known = CapabilitySet::all();
         let bounding = CapabilitySet::from_bits_retain(status.capbnd.unwrap_or(0));
         let maps = IdMaps::of_process(proc, &pid.to_string()).ok()?;
@@ -138,8 +138,8 @@ fn namespaces(proc: &Path, pid: u32) -> Vec<Space> {
 
 /// procfs does not know this line.
 fn filters(proc: &Path, pid: u32) -> u32 {
-    let text = std::fs::read_to_string(proc.join(pid.to_string()).join("status"));
-    let text = text.unwrap_or_default();
+    let text = std::fs::read(proc.join(pid.to_string()).join("status")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
     let line = text
         .lines()
         .find_map(|line| line.strip_prefix("Seccomp_filters:"));

@@ -3,9 +3,10 @@
 use super::rank::{bytes, cap, limit, number, percent, rate, share, soonest};
 use super::{Align, Field, FieldId, Rank, Value};
 use crate::model::io::Kind;
+use crate::model::state::states;
 
 /// Every field, in the order of the columns.
-pub static FIELDS: [Field; 37] = [
+pub static FIELDS: [Field; 39] = [
     Field {
         id: FieldId::Name,
         key: "name",
@@ -32,7 +33,7 @@ pub static FIELDS: [Field; 37] = [
         id: FieldId::CpuLimit,
         key: "of-cpus",
         title: "OF LIMIT",
-        about: "against the cpu.max that binds, in CPUs; ↑ an ancestor's",
+        about: "against the cpu.max or cpuset that binds, in CPUs; ↑ an ancestor's",
         align: Align::Left,
         width: (9, 16),
         drop: 4,
@@ -249,6 +250,17 @@ pub static FIELDS: [Field; 37] = [
         rank: |row| bytes(row.now.swap_current),
     },
     Field {
+        id: FieldId::SwapLimit,
+        key: "of-swap",
+        title: "OF LIMIT",
+        about: "against the memory.swap.max that binds; ↑ an ancestor's",
+        align: Align::Left,
+        width: (9, 16),
+        drop: 10,
+        value: |row| Value::OfSwap(row, &row.swap_limit),
+        rank: |row| number(share(&row.swap_limit)),
+    },
+    Field {
         id: FieldId::High,
         key: "high",
         title: "HIGH",
@@ -412,5 +424,16 @@ pub static FIELDS: [Field; 37] = [
         drop: 7,
         value: |row| Value::Percent(row.now.io_pressure.map(|pressure| pressure.some.avg60)),
         rank: |row| percent(row.now.io_pressure.map(|pressure| pressure.some.avg60)),
+    },
+    Field {
+        id: FieldId::State,
+        key: "state",
+        title: "STATE",
+        about: "what it does, and what holds it back; @ an ancestor's limit",
+        align: Align::Left,
+        width: (24, 40),
+        drop: 8,
+        value: |row| Value::State(row),
+        rank: |row| number(Some(states(row).len() as f64)),
     },
 ];

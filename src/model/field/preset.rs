@@ -44,6 +44,21 @@ impl Preset {
         self.ids().iter().map(|id| id.field())
     }
 
+    /// The columns of the plain table: a little of everything, and what memory is made of; with swap where there is any.
+    pub fn plain(has_swap: bool) -> impl Iterator<Item = &'static Field> {
+        let memory = [
+            FieldId::File,
+            FieldId::Kernel,
+            FieldId::Swap,
+            FieldId::SwapLimit,
+        ];
+        let memory = memory.into_iter().take(if has_swap { 4 } else { 2 });
+        Self::All.ids().iter().flat_map(move |&id| {
+            let beside = memory.clone().filter(move |_| id == FieldId::MemoryLimit);
+            std::iter::once(id).chain(beside).map(FieldId::field)
+        })
+    }
+
     fn ids(self) -> &'static [FieldId] {
         use FieldId as Id;
         match self {
@@ -59,6 +74,7 @@ impl Preset {
                 Id::Pids,
                 Id::Stall,
                 Id::OomKills,
+                Id::State,
             ],
             Self::Cpu => &[
                 Id::Name,
@@ -85,6 +101,7 @@ impl Preset {
                 Id::Shmem,
                 Id::Kernel,
                 Id::Swap,
+                Id::SwapLimit,
                 Id::High,
                 Id::Max,
                 Id::Peak,

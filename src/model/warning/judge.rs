@@ -76,7 +76,6 @@ pub(crate) fn looks(
     watch: &Watch,
 ) -> Vec<Looks> {
     let blamed = blamed(rows, watch);
-    let refused = refused(rows);
     let seconds = before
         .and_then(|before| rate::seconds_between(before.sample.since_boot, sample.since_boot));
     let cgroups = sample.cgroups.iter().enumerate();
@@ -102,7 +101,7 @@ pub(crate) fn looks(
                 of(Kind::High, one.high()),
                 of(Kind::Max, one.max()),
                 of(Kind::Pressure, pressure),
-                of(Kind::Forks, one.forks(refused[at])),
+                of(Kind::Forks, one.forks()),
                 of(Kind::Throttled, one.throttled()),
                 of(Kind::Forecast, one.forecast()),
             ]
@@ -122,30 +121,12 @@ fn blamed(rows: &[Row], watch: &Watch) -> Vec<bool> {
         _ => false,
     };
     let may = |row: &Row| inside(row) && (limited(row) || row.parent.is_none());
-    deepest(rows, may, waits)
-}
-
-/// Whose forks were refused and nobody's below it: since 6.11 they count in all above, too.
-fn refused(rows: &[Row]) -> Vec<bool> {
-    deepest(
-        rows,
-        |row| matches!(row.forks_refused, Reading::Value(1..)),
-        |_| true,
-    )
-}
-
-/// Who may be the one, with nobody below who is and has the fault.
-fn deepest(
-    rows: &[Row],
-    may: impl Fn(&Row) -> bool,
-    has_fault: impl Fn(&Row) -> bool,
-) -> Vec<bool> {
     let mut found = vec![false; rows.len()];
     let mut below = vec![false; rows.len()];
     for (at, row) in rows.iter().enumerate().rev() {
         found[at] = !below[at] && may(row);
         if let Some(parent) = row.parent {
-            below[parent] |= below[at] || (found[at] && has_fault(row));
+            below[parent] |= below[at] || (found[at] && waits(row));
         }
     }
     found
@@ -214,16 +195,17 @@ impl One<'_> {
         pressure(&self.rows[self.at])
     }
 
-    fn forks(&self, own: bool) -> Look {
-        let row = &self.rows[self.at];
-        match (&row.forks_refused, self.then) {
-            (Reading::Value(refused), Some((_, seconds))) if own => Look::At(Sign::Forks {
-                per_second: whole((*refused as f64 / seconds).ceil()),
-                limit: row
-                    .pids_limit
-                    .value()
-                    .map(|ceiling| ceiling.effective.limit),
-            }),
+    /// By its own limit: one above is warned of there.
+    fn forks(&self) -> Look {
+        match (&self.rows[self.at].forks_refused, self.then) {
+            (Reading::Value(refused), Some((_, seconds)))
+                if refused.count > 0 && refused.of == Of::Own =>
+            {
+                Look::At(Sign::Forks {
+                    per_second: whole((refused.count as f64 / seconds).ceil()),
+                    limit: self.cgroup.pids_max.value().and_then(|max| max.value()),
+                })
+            }
             (Reading::Unreadable(_), _) => Look::Unknown,
             _ => Look::Fine,
         }

@@ -105,13 +105,19 @@ impl Worker {
                     self.timing.want_early(now);
                 }
             }
+            b"cgroup.pressure" => {
+                if let Some((node, reader)) = tree.node_mut(id) {
+                    node.look_for_files(reader);
+                    self.timing.want_early(now);
+                }
+            }
             b"pids.events" => {
                 if let Some((node, _)) = tree.node_mut(id) {
                     node.due.pids_events = true;
                 }
             }
-            b"cpu.max" | b"cpu.weight" | b"memory.max" | b"memory.high" | b"memory.swap.max"
-            | b"io.max" | b"pids.max" => {
+            b"cpu.max" | b"cpu.weight" | b"cpuset.cpus" | b"memory.max" | b"memory.high"
+            | b"memory.swap.max" | b"io.max" | b"pids.max" => {
                 if let Some((node, _)) = tree.node_mut(id) {
                     node.due.limits = true;
                     self.timing.want_early(now);

@@ -131,14 +131,13 @@ fn processes(buffer: &mut Buffer, area: Rect, model: &Model, row: Option<&Row>, 
     let processes = model
         .sample()
         .and_then(|sample| sample.cgroup(row?.id))
-        .and_then(|cgroup| cgroup.processes.value())
+        .and_then(|cgroup| cgroup.tasks().value())
         .map_or(&[][..], Vec::as_slice);
     let wide = area.width >= RSS;
-    let title = if wide {
-        " host pid  inside    rss  command"
-    } else {
-        " host pid  inside  command"
-    };
+    let threads = row.is_some_and(|row| row.now.is_threaded);
+    let id = if threads { "tid" } else { "pid" };
+    let rss = if wide { "    rss" } else { "" };
+    let title = format!(" host {id}  inside{rss}  command");
     put(buffer, area, 0, &Line::styled(title, theme.dim));
     if processes.is_empty() {
         let text = if row.is_none_or(|row| row.leaf) {

@@ -1,10 +1,12 @@
 //! A cgroup's resources and limits in words.
 
+use crate::kernel::cgroup::knob::Knob;
 use crate::kernel::unit::{Bytes, Reading};
 use crate::model::field;
 use crate::model::forecast::Forecast;
 use crate::model::io::Kind;
 use crate::model::limit::{Level, Of};
+use crate::model::state::{State, states};
 use crate::model::{Model, Row};
 use crate::text;
 
@@ -15,8 +17,12 @@ pub(super) fn facts(model: &Model, row: &Row) -> Vec<(&'static str, String)> {
         ("cpu", cpu(model, row)),
         ("pids", pids(model, row)),
     ];
+    if let Some(state) = state(model, row) {
+        facts.insert(0, ("state", state));
+    }
     if let Reading::Value(forecast) = &row.forecast {
-        facts.insert(1, ("oom", foretold(model, forecast)));
+        let at = facts.len() - 2;
+        facts.insert(at, ("oom", foretold(model, forecast)));
     }
     if let Reading::Value(flow) = &row.io {
         for device in &flow.devices {
@@ -33,7 +39,7 @@ pub(super) fn facts(model: &Model, row: &Row) -> Vec<(&'static str, String)> {
                             "{} {rate} of {} ({})",
                             kind.name(),
                             field::rate(cap.limit),
-                            owner(model, &cap.of, "io.max")
+                            owner(model, &cap.of, cap.knob)
                         ),
                         None => format!("{} {rate}", kind.name()),
                     }
@@ -45,11 +51,31 @@ pub(super) fn facts(model: &Model, row: &Row) -> Vec<(&'static str, String)> {
     facts
 }
 
+/// What holds it back, and by whose limit; `None` where nothing does.
+fn state(model: &Model, row: &Row) -> Option<String> {
+    let frozen = row.frozen.as_ref().map(|of| match of {
+        Of::Ancestor(path) => format!("frozen with {}", text::sanitise(&model.label(path))),
+        Of::Own | Of::Host => "frozen".to_owned(),
+    });
+    let threaded = row
+        .now
+        .is_threaded
+        .then(|| "threaded: its memory and I/O are charged to the domain above".to_owned());
+    let held = states(row)
+        .into_iter()
+        .map(|State { word, limit }| match limit {
+            Some((knob, of)) => format!("{word} by {}", owner(model, &of, knob)),
+            None => word.to_owned(),
+        });
+    let all: Vec<String> = frozen.into_iter().chain(threaded).chain(held).collect();
+    (!all.is_empty()).then(|| all.join(" · "))
+}
+
 /// `own memory.max`, `memory.max of ringfence.slice`, `the host has no more`
-pub(super) fn owner(model: &Model, of: &Of, file: &str) -> String {
+pub(super) fn owner(model: &Model, of: &Of, knob: Knob) -> String {
     match of {
-        Of::Own => format!("own {file}"),
-        Of::Ancestor(path) => format!("{file} of {}", text::sanitise(&model.label(path))),
+        Of::Own => format!("own {knob}"),
+        Of::Ancestor(path) => format!("{knob} of {}", text::sanitise(&model.label(path))),
         Of::Host => "the host has no more".to_owned(),
     }
 }
@@ -68,15 +94,10 @@ fn memory(model: &Model, row: &Row) -> String {
     match &row.memory_limit {
         Reading::Value(ceiling) => match ceiling.first() {
             Some(first) => {
-                let file = if ceiling.is_slowed_first() {
-                    "memory.high"
-                } else {
-                    "memory.max"
-                };
                 parts.push(format!(
                     "limit {} ({})",
                     text::bytes(first.limit),
-                    owner(model, &first.of, file)
+                    owner(model, &first.of, first.knob)
                 ));
                 if let (false, Some(used)) = (first.of == Of::Own, first.used) {
                     parts.push(format!("all in it use {}", text::bytes(used)));
@@ -134,7 +155,7 @@ fn cpu(model: &Model, row: &Row) -> String {
             parts.push(format!(
                 "limit {} cpu ({})",
                 field::cpus(binding.limit),
-                owner(model, &binding.of, "cpu.max")
+                owner(model, &binding.of, binding.knob)
             ));
         }
         Reading::Value(_) => parts.push("no limit".to_owned()),
@@ -143,11 +164,12 @@ fn cpu(model: &Model, row: &Row) -> String {
     }
     if let Reading::Value(throttled) = &row.throttled {
         let share = field::percent(throttled.share);
-        let limit = row.cpu_limit.value().map(|ceiling| &ceiling.binding.of);
+        let limit = row.cpu_limit.value().map(|ceiling| &ceiling.binding);
+        let named = limit.filter(|limit| limit.knob == Knob::CpuMax);
         let by = match &throttled.of {
             Of::Own => String::new(),
-            of if limit == Some(of) => String::new(),
-            of => format!(" by {}", owner(model, of, "cpu.max")),
+            of if named.is_some_and(|limit| limit.of == *of) => String::new(),
+            of => format!(" by {}", owner(model, of, Knob::CpuMax)),
         };
         parts.push(format!("held back {share}{by}"));
     }
@@ -157,18 +179,22 @@ fn cpu(model: &Model, row: &Row) -> String {
 fn pids(model: &Model, row: &Row) -> String {
     let mut parts = vec![match (&row.pids, &row.pids_limit) {
         (Reading::Value(pids), Reading::Value(ceiling)) => {
-            let limit = &ceiling.effective;
-            format!(
-                "{pids} of {} ({})",
-                limit.limit,
-                owner(model, &limit.of, "pids.max")
-            )
+            let limit = &ceiling.binding;
+            let owner = owner(model, &limit.of, limit.knob);
+            match (&limit.of, limit.used) {
+                (Of::Ancestor(_), Some(used)) => {
+                    format!("{pids} · all in it {used} of {} ({owner})", limit.limit)
+                }
+                _ => format!("{pids} of {} ({owner})", limit.limit),
+            }
         }
         (Reading::Value(pids), _) => format!("{pids} · no limit"),
         (other, _) => missing(other).to_owned(),
     }];
-    if let Reading::Value(refused @ 1..) = row.forks_refused {
-        parts.push(format!("{refused} forks refused just now"));
+    if let Reading::Value(refused) = &row.forks_refused
+        && refused.count > 0
+    {
+        parts.push(format!("{} forks refused just now", refused.count));
     }
     parts.join(" · ")
 }

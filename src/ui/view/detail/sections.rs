@@ -3,6 +3,7 @@
 use ratatui::text::{Line, Span};
 
 use super::{composition, name};
+use crate::kernel::cgroup::knob::Knob;
 use crate::kernel::memory::MemoryEvents;
 use crate::kernel::pressure::{Pressure, Stall};
 use crate::kernel::unit::{Limit, Reading};
@@ -114,7 +115,7 @@ fn throttling(model: &Model, row: &Row, theme: &Theme) -> Vec<Line<'static>> {
                 Of::Own => format!("{share} of periods"),
                 of => format!(
                     "{share} of periods, by {}",
-                    words::owner(model, of, "cpu.max")
+                    words::owner(model, of, Knob::CpuMax)
                 ),
             }
         }
@@ -125,10 +126,21 @@ fn throttling(model: &Model, row: &Row, theme: &Theme) -> Vec<Line<'static>> {
         Reading::Value(throttled) if throttled.holds() => theme.warning,
         _ => theme.plain(),
     };
-    let forks = match row.now.pids_events.map(|events| events.max) {
-        Reading::Value(0) => Span::raw("none refused"),
-        Reading::Value(count) => Span::styled(format!("{count} refused"), theme.warning),
-        other => Span::styled(words::missing(&other), theme.dim),
+    let now = row.forks_refused.value();
+    let above = now.filter(|refused| refused.count > 0 && refused.of != Of::Own);
+    let ever = row.now.pids_events.map(|events| events.max);
+    let forks = match (above, ever) {
+        (Some(refused), _) => Span::styled(
+            format!(
+                "{} refused just now, by {}",
+                refused.count,
+                words::owner(model, &refused.of, Knob::PidsMax)
+            ),
+            theme.warning,
+        ),
+        (None, Reading::Value(0)) => Span::raw("none refused"),
+        (None, Reading::Value(count)) => Span::styled(format!("{count} refused"), theme.warning),
+        (None, other) => Span::styled(words::missing(&other), theme.dim),
     };
     vec![
         Line::from(vec![name("cpu", theme), Span::styled(periods, style)]),
@@ -188,7 +200,7 @@ fn device(model: &Model, flow: &DeviceFlow, width: u16, theme: &Theme) -> Vec<Li
             spans.push(Span::styled(mark, theme.warning));
             spans.push(Span::raw(format!("{} ", field::rate(cap.limit))));
             spans.push(Span::styled(
-                words::owner(model, &cap.of, "io.max"),
+                words::owner(model, &cap.of, cap.knob),
                 theme.dim,
             ));
         }

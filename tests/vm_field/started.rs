@@ -1,0 +1,216 @@
+//! What starts, what does not, and why.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::ringfence;
+use super::support::{Done, Host, Sysctl, binary, load, mount, read};
+
+/// Below a frozen cgroup nothing would so much as begin.
+#[test]
+fn case_13_a_frozen_slice_is_named() {
+    const FREEZE: &str = "/sys/fs/cgroup/ringfence.slice/cgroup.freeze";
+    let host = Host::new();
+    let other = host.start("other", &[], "echo ready; sleep 1000");
+    fs::write(FREEZE, "1").unwrap();
+    let begin = Instant::now();
+    let done = host.run(&[], &["echo", "hi"]);
+    let took = begin.elapsed();
+    let words = [
+        "/ringfence.slice is frozen",
+        &format!("`echo 0 >{FREEZE}` thaws it"),
+    ];
+    done.fails(125, &words);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    fs::write(FREEZE, "0").unwrap();
+    assert_eq!(host.run(&[], &["echo", "hi"]).ok(), "hi");
+    other.kill();
+    host.assert_clean("case 13");
+}
+
+/// A workload finds its own name, as programs do.
+#[test]
+fn case_16_the_host_name_resolves() {
+    let host = Host::new();
+    let before = read("/etc/hosts");
+    let said = host.sh(
+        &["--hostname", "box"],
+        "hostname -i; cat /etc/hostname; cat /etc/hosts",
+    );
+    let said = said.ok();
+    assert!(said.starts_with("127.0.1.1\nbox\n"), "{said}");
+    assert!(
+        said.contains(&before) && said.trim_end().ends_with("127.0.1.1\tbox"),
+        "{said}"
+    );
+    // Where nothing can be written, too; and it can be changed as any other file, for itself alone.
+    let name = host.sh(
+        &["--read-only"],
+        "grep -w $(hostname) /etc/hosts && echo more >>/etc/hosts",
+    );
+    name.ok();
+    assert_eq!(read("/etc/hosts"), before);
+    // What was asked for goes before.
+    fs::write("/tmp/hosts", "10.0.0.1 other\n").unwrap();
+    let said = host
+        .sh(&["-v", "/tmp/hosts:/etc/hosts:ro"], "cat /etc/hosts")
+        .ok();
+    assert_eq!(said.trim_end(), "10.0.0.1 other");
+    fs::remove_file("/tmp/hosts").unwrap();
+}
+
+/// A script whose interpreter is not there, and why.
+#[test]
+fn case_21_the_interpreter_is_named() {
+    let host = Host::new();
+    let script = Path::new("/srv/script");
+    fs::create_dir_all("/srv").unwrap();
+    let run = |text: &str| {
+        fs::write(script, text).unwrap();
+        fs::set_permissions(script, fs::Permissions::from_mode(0o755)).unwrap();
+        host.run(&[], &["/srv/script"])
+    };
+    run("#!/bin/sh\r\necho hi\r\n").fails(
+        127,
+        &[
+            "/srv/script: the interpreter that it names, `/bin/sh\\r`, is not found",
+            "must end in LF",
+        ],
+    );
+    run("#!/usr/bin/nothing -x\n").fails(127, &["`/usr/bin/nothing`, is not found"]);
+    run("#!/bin/sh\necho hi\n").ok();
+    fs::remove_file(script).unwrap();
+    host.run(&[], &["/srv/script"])
+        .fails(127, &["/srv/script: not found"]);
+}
+
+/// Each limit on namespaces that is reached is named, with its value.
+#[test]
+fn case_17_the_limit_on_namespaces_is_named() {
+    let host = Host::new();
+    for kind in ["user", "pid", "mnt", "net", "uts", "ipc", "cgroup"] {
+        let sysctl = format!("user.max_{kind}_namespaces");
+        let none = Sysctl::set(&sysctl, "0");
+        let refused = host.run(&[], &["true"]);
+        let doctor = ringfence(&["doctor"]);
+        drop(none);
+        let what = format!("{sysctl} is 0");
+        refused.fails(125, &[&what, &format!("`sysctl {sysctl}=15000`")]);
+        assert!(doctor.stdout.contains(&what), "{doctor:?}");
+    }
+    host.run(&[], &["true"]).ok();
+}
+
+/// Whose limit it is that nothing more can be started below, and what it is.
+#[test]
+fn case_18_the_limits_of_the_slice_are_named() {
+    let host = Host::new();
+    let keeps = host.start("keeps", &[], &load("sleep"));
+    let slice = Path::new("/sys/fs/cgroup/ringfence.slice");
+    for (file, value, what) in [
+        (
+            "pids.max",
+            "1",
+            "pids.max of /ringfence.slice is 1, and 1 processes and threads are in it",
+        ),
+        (
+            "cgroup.max.descendants",
+            "1",
+            "cgroup.max.descendants of /ringfence.slice is 1",
+        ),
+        (
+            "cgroup.max.depth",
+            "0",
+            "cgroup.max.depth of /ringfence.slice is 0",
+        ),
+    ] {
+        fs::write(slice.join(file), value).unwrap();
+        let refused = host.run(&[], &["true"]);
+        fs::write(slice.join(file), "max").unwrap();
+        refused.fails(125, &[what, "takes the limit away"]);
+    }
+    host.run(&[], &["true"]).ok();
+    keeps.kill();
+}
+
+/// In a container, some of `/proc` is covered.
+#[test]
+fn case_19_a_covered_proc_is_named() {
+    let host = Host::new();
+    let covered = mount(&["--bind", "/dev/null", "/proc/uptime"]);
+    let refused = host.run(&[], &["true"]);
+    let without = host.run(&["--userns", "host"], &["true"]);
+    let doctor = ringfence(&["doctor"]);
+    drop(covered);
+    refused.fails(125, &["/proc/uptime is covered", "--userns host"]);
+    assert_eq!(without.code, 0, "{without:?}");
+    assert!(
+        doctor.stdout.contains("/proc/uptime is covered"),
+        "{doctor:?}"
+    );
+    host.run(&[], &["true"]).ok();
+}
+
+/// The mount of cgroup v2 may be covered; another one may not be.
+#[test]
+fn case_20_a_covered_cgroup_mount_is_named_or_gone_around() {
+    let host = Host::new();
+    let what = "/sys/fs/cgroup: it is covered by the tmpfs that is mounted at /sys/fs/cgroup";
+    fs::create_dir_all("/tmp/cgroup").unwrap();
+    let other = mount(&["--bind", "/sys/fs/cgroup", "/tmp/cgroup"]);
+    // Else what covers the one would cover the other.
+    let private = Command::new("mount")
+        .args(["--make-private", "/tmp/cgroup"])
+        .status();
+    assert!(private.unwrap().success());
+    let covered = mount(&["-t", "tmpfs", "none", "/sys/fs/cgroup"]);
+    let run = host.run(&[], &["true"]);
+    let top = ringfence(&["top", "--plain", "--duration", "1"]);
+    drop(other);
+    let refused = host.run(&[], &["true"]);
+    let doctor = ringfence(&["doctor"]);
+    drop(covered);
+    fs::remove_dir("/tmp/cgroup").unwrap();
+    refused.fails(125, &[what]);
+    assert!(doctor.stdout.contains(what), "{doctor:?}");
+    run.ok();
+    assert!(top.ok().contains("\n/ "));
+}
+
+/// A file system that is full, and descriptors that are used up.
+#[test]
+fn a_lack_of_room_is_named() {
+    let host = Host::new();
+    fs::create_dir_all("/var/lib/ringfence").unwrap();
+    let full = mount(&[
+        "-t",
+        "tmpfs",
+        "-o",
+        "nr_inodes=3,mode=700",
+        "none",
+        "/var/lib/ringfence",
+    ]);
+    let refused = host.run(&[], &["true"]);
+    drop(full);
+    refused.fails(
+        125,
+        &[
+            "the file system of /var/lib/ringfence",
+            "has no inodes left",
+        ],
+    );
+
+    let mut few = Command::new("sh");
+    few.args(["-c", "ulimit -Sn 9; ulimit -Hn 9; exec \"$0\" run -- true"]);
+    let few = Done::from(few.arg(binary()).output().unwrap());
+    few.fails(
+        125,
+        &[
+            "this process may have 9 files open (RLIMIT_NOFILE",
+            "ulimit -n",
+        ],
+    );
+}
