@@ -1,12 +1,14 @@
 //! `ringfence set` and names under a real systemd, as root in the Debian guest: `cargo xtask test vm_systemd`.
 
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::unistd::getpid;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, getpid};
 use ringfence::kernel::systemd::bus;
 use ringfence::names::{Owner, Role, identify};
 
@@ -530,6 +532,33 @@ fn a_workloads_limits_outlive_a_reload_in_a_scope_of_its_own() {
     let last = Done::from(last.output().unwrap());
     last.fails(0, &["kept: its supervisor was killed"]);
     assert_eq!(last.stdout, "0::/\n");
+}
+
+/// A reaper at PID 1 holds TERM back and looks for it: that is a way to handle it.
+#[test]
+fn a_pid_1_that_holds_term_back_gets_it() {
+    let reaper = "$SIG{CHLD} = 'IGNORE'; my $term = POSIX::SigSet->new(SIGTERM); sigprocmask(SIG_BLOCK, $term); \
+                  $| = 1; print \"ready\\n\"; while (1) { my $told = POSIX::SigSet->new; sigpending($told); \
+                  exit 7 if $told->ismember(SIGTERM); select(undef, undef, undef, 0.2) }";
+    let mut launcher = Command::new(binary());
+    launcher.args(["run", "-n", "reaper", "--stop-timeout", "60", "--"]);
+    launcher.args(["perl", "-MPOSIX", "-e", reaper]);
+    let mut launcher = launcher
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = [0; 6];
+    launcher
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut ready)
+        .unwrap();
+    let pid = Pid::from_raw(i32::try_from(launcher.id()).unwrap());
+    kill(pid, Signal::SIGTERM).unwrap();
+    let done = Done::from(launcher.wait_with_output().unwrap());
+    assert_eq!((done.code, &*done.stderr), (7, ""), "{done:?}");
 }
 
 #[test]

@@ -7,6 +7,8 @@ pub mod held;
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use procfs::FromRead as _;
@@ -15,37 +17,72 @@ use procfs::process::{Process, StatFlags, Status};
 use crate::kernel::error::{Error, Result};
 use crate::kernel::mountinfo;
 
-/// Whether it has a handler for the signal (`SigCgt`). Without one, PID 1 of a pid namespace never
-/// notices the signal. `None` where the process is gone.
-pub fn catches(proc: &Path, pid: u32, signal: Signal) -> Option<bool> {
-    let caught = status(proc, pid)?.sigcgt;
-    Some(caught & (1 << (signal as i32 - 1)) != 0)
+/// How often a process is looked at that runs all the time, and the time in between.
+const LOOKS: u32 = 10;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+
+/// What one look at a thread says of a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hearing {
+    /// It has a handler for it, holds it back or waits for it; or it may not be looked at.
+    Hears,
+    /// It does not, and rests.
+    Deaf,
+    /// It does not, and runs: so perhaps on its way from or to a wait.
+    Running,
 }
 
 /// Whether a signal surely passes it by: there is no handler for it, and no thread of it holds it back or
 /// waits for it, as the reapers of containers do. True of the PID 1 of a pid namespace; any other process,
-/// the signal's default action may end. `false` where it cannot be told: it may not be read, or is running
-/// and so perhaps on its way from a wait.
+/// the signal's default action may end. `false` where it cannot be told, as it may not be read. Who runs is looked at for a
+/// tenth of a second.
 pub fn is_deaf(proc: &Path, pid: u32, signal: Signal) -> bool {
+    for look in 0..LOOKS {
+        if look > 0 {
+            sleep(BETWEEN_LOOKS);
+        }
+        let Ok(tasks) = std::fs::read_dir(proc.join(pid.to_string()).join("task")) else {
+            return false;
+        };
+        let mut rests = true;
+        for task in tasks.flatten() {
+            match hearing(&task.path(), signal) {
+                Hearing::Hears => return false,
+                Hearing::Deaf => {}
+                Hearing::Running => rests = false,
+            }
+        }
+        if rests {
+            return true;
+        }
+    }
+    // Whoever ran at every look was in no wait.
+    true
+}
+
+fn hearing(task: &Path, signal: Signal) -> Hearing {
+    let holds_back = || {
+        let status = Process::new_with_root(task.to_owned()).ok();
+        let status = status.and_then(|task| read_status(&task));
+        status
+            .is_none_or(|status| (status.sigcgt | status.sigblk) & (1 << (signal as i32 - 1)) != 0)
+    };
     // While a thread waits in sigtimedwait, the kernel shows what it waits for as not held back.
     let waits = format!("{} ", libc::SYS_rt_sigtimedwait);
-    let deaf = |task: &Path| {
-        let holds_back = || {
-            let status = Process::new_with_root(task.to_owned()).ok();
-            let status = status.and_then(|task| read_status(&task));
-            status.is_none_or(|status| {
-                (status.sigcgt | status.sigblk) & (1 << (signal as i32 - 1)) != 0
-            })
-        };
-        let rests = || {
-            let call = std::fs::read_to_string(task.join("syscall")).unwrap_or_default();
-            call.starts_with(|char: char| char.is_ascii_digit()) && !call.starts_with(&waits)
-        };
-        // Around the look at its call, as it may be on its way from or to it.
-        !holds_back() && rests() && !holds_back()
-    };
-    let tasks = std::fs::read_dir(proc.join(pid.to_string()).join("task"));
-    tasks.is_ok_and(|tasks| tasks.flatten().all(|task| deaf(&task.path())))
+    if holds_back() {
+        return Hearing::Hears;
+    }
+    let call = std::fs::read_to_string(task.join("syscall"));
+    // Around the look at its call, as it may be on its way from or to it.
+    match call {
+        _ if holds_back() => Hearing::Hears,
+        Ok(call) if call.starts_with(&waits) => Hearing::Hears,
+        Ok(call) if call.starts_with("running") => Hearing::Running,
+        Ok(call) if call.starts_with(|char: char| char.is_ascii_digit() || char == '-') => {
+            Hearing::Deaf
+        }
+        _ => Hearing::Hears,
+    }
 }
 
 /// Whether it was forked and never came to its exec. Readable also while it is a zombie.
@@ -124,10 +161,6 @@ fn open(proc: &Path, pid: u32) -> Option<Process> {
     Process::new_with_root(proc.join(pid.to_string())).ok()
 }
 
-fn status(proc: &Path, pid: u32) -> Option<Status> {
-    read_status(&open(proc, pid)?)
-}
-
 /// `PROC/PID/status`; `None` where the process is gone. The kernel cuts a name after 15 bytes, also within a character: what
 /// is not UTF-8 is replaced.
 pub fn read_status(process: &Process) -> Option<Status> {
@@ -139,7 +172,9 @@ pub fn read_status(process: &Process) -> Option<Status> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
+
+    use nix::sys::signal::SigSet;
 
     use super::*;
 
@@ -147,14 +182,19 @@ mod tests {
     fn only_who_surely_takes_no_notice_is_deaf() {
         let proc = Path::new("/proc");
         assert!(!is_deaf(proc, u32::MAX, Signal::SIGUSR2));
-        // It is running, and may be on its way from anything.
+        // It holds it back in one of its threads.
+        let mut held = SigSet::empty();
+        held.add(Signal::SIGUSR2);
+        held.thread_block().unwrap();
+        assert!(!is_deaf(proc, std::process::id(), Signal::SIGUSR2));
+        held.thread_unblock().unwrap();
         let mut spins = std::process::Command::new("sh")
             .args(["-c", "echo; while :; do :; done"])
             .stdout(std::process::Stdio::piped())
             .spawn()
             .unwrap();
         spins.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
-        assert!(!is_deaf(proc, spins.id(), Signal::SIGUSR2));
+        assert!(is_deaf(proc, spins.id(), Signal::SIGUSR2));
         spins.kill().unwrap();
         spins.wait().unwrap();
         let mut sleep = std::process::Command::new("sleep")

@@ -393,8 +393,7 @@ impl Supervisor<'_> {
     /// Ends a PID 1 that cannot notice a signal that is to end it, and says whether it did.
     fn kill_if_deaf(&mut self, pid: u32, signal: Signal) -> Result<bool> {
         // The reaper forwards what it has no handler for.
-        let deaf = !self.plan.walk.init
-            && process::catches(Path::new("/proc"), pid, signal) == Some(false);
+        let deaf = !self.plan.walk.init && process::is_deaf(Path::new("/proc"), pid, signal);
         if deaf {
             let text = format!(
                 "{} is PID 1 and has no handler for {signal}, so it cannot notice it: killed at once (--init would let \
