@@ -57,6 +57,7 @@ pub mod step;
 pub mod storage;
 pub mod supervise;
 mod terminal;
+mod ulimits;
 
 pub use error::{Error, Result};
 pub use plan::Plan;

@@ -5,8 +5,8 @@ use crate::command;
 use crate::launch::fence::{Capability, SecurityOpt};
 use crate::launch::spec::{
     CpuWeight, Cpus, DeviceBps, DeviceIops, EnvVar, HostDir, Hostname, ImageRef, LogOpt, Memory,
-    MemorySwap, Name, Net, PidsLimit, Publish, Restart, Seconds, Spec, StorageOpt, TimeOffset,
-    Tmpfs, Unmask, User, Userns, Volume, Workdir,
+    MemorySwap, Name, Net, OomPolicy, PidsLimit, Publish, Restart, Seconds, Spec, StorageOpt,
+    TimeOffset, Tmpfs, Ulimit, Unmask, User, Userns, Volume, Workdir,
 };
 use crate::launch::state::Terms;
 
@@ -56,6 +56,14 @@ pub struct Args {
     /// Most processes and threads (pids.max); -1 for no limit.
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     pids_limit: Option<PidsLimit>,
+    /// What an OOM kill of one process does to the others (memory.oom.group): kill ends all, continue lets them go on, as a
+    /// database needs it that starts its workers anew.
+    #[arg(long, value_name = "kill|continue", default_value_t)]
+    oom_policy: OomPolicy,
+    /// What each process may have: nofile=1024:4096 (soft and hard), core=0, memlock=-1. May be given more than once. nofile is
+    /// 1024:524288 by default, the others are those of who starts it.
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    ulimit: Vec<Ulimit>,
     /// Limit reads from a disk, in bytes per second: /dev/vda:2m. May be given more than once.
     #[arg(long, value_name = "DEVICE:RATE")]
     device_read_bps: Vec<DeviceBps>,
@@ -185,6 +193,8 @@ impl Args {
             cpus: self.cpus,
             cpu_weight: self.cpu_weight,
             pids_limit: self.pids_limit,
+            oom_policy: self.oom_policy,
+            ulimit: self.ulimit,
             device_read_bps: self.device_read_bps,
             device_write_bps: self.device_write_bps,
             device_read_iops: self.device_read_iops,

@@ -138,6 +138,7 @@ fn walk(record: &Record, request: &Request, account: Option<&Account>, init: u32
         fences: step::fences(Ready::new(&record.spec)?, account.is_some()),
         program,
         init: false,
+        ulimits: record.spec.ulimit.clone(),
     })
 }
 

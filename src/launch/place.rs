@@ -278,8 +278,8 @@ impl Place {
 
     fn write_limits(&mut self, plan: &Plan) -> Result<()> {
         if plan.controllers.contains(&"memory") {
-            // Without it, a killed child leaves the rest of the workload alive and half broken.
-            self.leaf.write("memory.oom.group", "1")?;
+            let group = if plan.oom_group { "1" } else { "0" };
+            self.leaf.write("memory.oom.group", group)?;
         }
         let mut files: Vec<&'static str> = Vec::new();
         for (file, text) in &plan.limits {

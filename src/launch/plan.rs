@@ -17,7 +17,7 @@ use super::image::Image;
 use super::lock_mounts::LockMounts;
 use super::pasta::Pasta;
 use super::root::Root;
-use super::spec::{Clock, EnvVar, Net, Restart, Spec, Stdio, TimeOffset, User, Workdir};
+use super::spec::{Clock, EnvVar, Net, OomPolicy, Restart, Spec, Stdio, TimeOffset, User, Workdir};
 use super::step::{self, Walk};
 use crate::kernel::block;
 use crate::kernel::cgroup::hierarchy::{Hierarchy, Mode, of_process};
@@ -65,6 +65,8 @@ pub struct Plan {
     pub limits: Vec<(&'static str, String)>,
     /// Whether the limit of swap was asked for, or else follows from that of memory and may be missing.
     pub swap_was_asked_for: bool,
+    /// Whether all are killed where one is for lack of memory.
+    pub oom_group: bool,
     /// The root file system.
     pub root: Root,
     /// Whom the ids inside are outside.
@@ -167,11 +169,13 @@ impl Plan {
             controllers,
             limits,
             swap_was_asked_for: spec.memory_swap.is_some(),
+            oom_group: spec.oom_policy == OomPolicy::Kill,
             walk: Walk {
                 steps: step::list(&hostname, spec, &root, lock).map_err(nul)?,
                 fences: step::fences(fences, spec.user.is_some()),
                 program,
                 init: spec.init,
+                ulimits: spec.ulimit.clone(),
             },
             root,
             hostname,

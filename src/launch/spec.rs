@@ -15,7 +15,7 @@ use crate::kernel::unit::bad;
 pub use value::{
     BadValue, Clock, CpuWeight, Cpus, DeviceBps, DeviceIops, EnvVar, HostDir, Hostname, ImageRef,
     LogOpt, LogRules, Memory, MemorySwap, Name, PidsLimit, Protocol, Publish, Restart, Seconds,
-    StorageOpt, TimeOffset, Tmpfs, Unmask, User, Volume, Workdir,
+    StorageOpt, TimeOffset, Tmpfs, Ulimit, Unmask, User, Volume, Workdir,
 };
 
 /// One workload. Keys are equal to the flags of `ringfence run`; a command is required, or
@@ -57,6 +57,12 @@ pub struct Spec {
     /// `pids.max`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pids_limit: Option<PidsLimit>,
+    /// What an OOM kill does to the other processes.
+    #[serde(default)]
+    pub oom_policy: OomPolicy,
+    /// What each process may have: `nofile=1024:4096`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ulimit: Vec<Ulimit>,
     /// `io.max` `rbps`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub device_read_bps: Vec<DeviceBps>,
@@ -183,6 +189,39 @@ impl fmt::Display for Net {
     }
 }
 
+/// What an OOM kill of one process does to the others of its workload; the words are systemd's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OomPolicy {
+    /// They are killed with it: what is left of most programs is half broken.
+    #[default]
+    Kill,
+    /// They go on: a database starts its workers anew.
+    Continue,
+}
+
+impl FromStr for OomPolicy {
+    type Err = BadValue;
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text {
+            "kill" => Ok(Self::Kill),
+            "continue" => Ok(Self::Continue),
+            _ => bad(format!(
+                "`{text}` is no OOM policy; there are kill and continue"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for OomPolicy {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Kill => "kill",
+            Self::Continue => "continue",
+        })
+    }
+}
+
 /// Whom the users of a workload are outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -296,6 +335,8 @@ impl Spec {
             cpus: None,
             cpu_weight: None,
             pids_limit: None,
+            oom_policy: OomPolicy::default(),
+            ulimit: Vec::new(),
             device_read_bps: Vec::new(),
             device_write_bps: Vec::new(),
             device_read_iops: Vec::new(),
@@ -352,6 +393,8 @@ mod tests {
         cpus = 0.5
         cpu-weight = 200
         pids-limit = 16
+        oom-policy = "continue"
+        ulimit = ["nofile=1024:4096", "core=0:0"]
         device-read-bps = ["/dev/vda:1m"]
         device-write-iops = ["/dev/vda:100"]
         hostname = "box"

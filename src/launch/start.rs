@@ -27,6 +27,7 @@ use super::spec::Net;
 use super::stdio::Streams;
 use super::step::{Context, Step, Walk};
 use super::terminal::Relay;
+use super::ulimits;
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::error::Error as KernelError;
 use crate::kernel::process;
@@ -145,6 +146,7 @@ fn try_start(
         .map_or(Ok(()), |maps| maps.write(proc, pid))
         .and_then(|()| process::drop_oom_protection(proc, pid))
         .map_err(Error::from)
+        .and_then(|()| ulimits::set(child.pid, &plan.walk.ulimits))
         .and_then(|()| connect(plan, place, child.pid))
         .and_then(|()| place.check_limits())
         .and_then(|()| release(&mut go))
@@ -220,6 +222,8 @@ pub fn join(
     // It may be dead already, as any process may be.
     let _ = process::drop_oom_protection(Path::new("/proc"), child.pid.as_raw().cast_unsigned());
     let mut go = File::from(go_write);
+    // Without the word to go it ends by itself.
+    ulimits::set(child.pid, &walk.ulimits)?;
     let _ = release(&mut go).and_then(|()| release(&mut go));
     Ok(Starting {
         child,

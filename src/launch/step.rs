@@ -32,7 +32,7 @@ use super::error::FILTER;
 use super::fence::{Capabilities, Filter, Ready};
 use super::lock_mounts::LockMounts;
 use super::root::Root;
-use super::spec::{Net, Spec};
+use super::spec::{Net, Spec, Ulimit};
 use super::{stdio, terminal};
 use crate::kernel::error::errno_from;
 use crate::kernel::syscall::clone::Forked;
@@ -141,6 +141,8 @@ pub struct Walk {
     pub program: Program,
     /// Whether it stays, as a reaper, and its child becomes that.
     pub init: bool,
+    /// What each of its processes may have.
+    pub ulimits: Vec<Ulimit>,
 }
 
 /// What only the running launcher has.

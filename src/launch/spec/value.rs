@@ -7,6 +7,7 @@ mod port;
 mod restart;
 mod root;
 mod storage;
+mod ulimit;
 mod word;
 
 use std::fmt;
@@ -27,6 +28,7 @@ pub use port::{Protocol, Publish};
 pub use restart::Restart;
 pub use root::{HostDir, Tmpfs, Unmask, Volume};
 pub use storage::StorageOpt;
+pub use ulimit::Ulimit;
 pub use word::{EnvVar, Hostname, Name, Seconds, Workdir};
 
 /// A word in a file: text, or a number where that is natural (`cpus = 0.5`).
@@ -75,7 +77,7 @@ macro_rules! one_word {
 one_word!(
     Memory, MemorySwap, Cpus, CpuWeight, PidsLimit, DeviceBps, DeviceIops, Name, Hostname, EnvVar,
     Workdir, Seconds, HostDir, Volume, Tmpfs, Restart, TimeOffset, LogOpt, StorageOpt, Publish,
-    ImageRef, User, Unmask
+    ImageRef, User, Unmask, Ulimit
 );
 
 /// An amount of memory: at least a page, at most what the kernel can count.
