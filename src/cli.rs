@@ -4,6 +4,7 @@ mod advise;
 mod config;
 mod doctor;
 mod events;
+mod get;
 mod life;
 mod load;
 mod run;
@@ -51,6 +52,7 @@ enum Verb {
     Events(events::Args),
     Why(why::Args),
     Advise(advise::Args),
+    Get(get::Args),
     Set(set::Args),
     Demo(up::DemoArgs),
     Load(load::Args),
@@ -74,6 +76,7 @@ pub fn main() -> ExitCode {
         Verb::Up(args) => (args.run(), 125),
         Verb::Life(verb) => (verb.run(), 125),
         Verb::Demo(args) => (args.run(), 125),
+        Verb::Get(args) => (args.run(), 125),
         Verb::Set(args) => (args.run(), 125),
         Verb::Supervise => (command::supervise::run(), 125),
         Verb::Top(args) => (args.run(), 2),
@@ -86,7 +89,7 @@ pub fn main() -> ExitCode {
     };
     ExitCode::from(outcome.unwrap_or_else(|error| {
         // Foreign names may be part of an error, and the terminal must not obey them.
-        eprintln!("ringfence: {}", text::sanitise(&format!("{error:#}")));
+        eprintln!("ringfence: {}", text::to_terminal(&format!("{error:#}")));
         // What cannot be understood is 2 with every verb, as for the arguments.
         if error.is::<command::config::Broken>() {
             2

@@ -5,6 +5,7 @@ pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod events;
+pub mod get;
 pub mod life;
 pub mod load;
 mod oom_hook;

@@ -12,12 +12,12 @@ use serde::Serialize;
 
 use crate::text;
 
-/// The version of what `events`, `why` and `advise` print with `--json`. It grows by one where a field goes or means
+/// The version of what `events`, `why`, `advise` and `get` print with `--json`. It grows by one where a field goes or means
 /// something else; new fields may come at any time.
 const SCHEMA: u32 = 1;
 
 /// An object of JSON with the version of its fields; `None` where it cannot be written.
-fn json<T: Serialize>(fields: &T) -> Option<String> {
+pub fn json<T: Serialize>(fields: &T) -> Option<String> {
     #[derive(Serialize)]
     struct Object<'a, T> {
         schema: u32,

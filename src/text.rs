@@ -1,5 +1,7 @@
 //! Numbers for people, and names made harmless for a terminal.
 
+pub mod ascii;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -43,6 +45,11 @@ pub fn time_left(time: Duration) -> String {
         seconds @ ..5400.0 => format!("{:.0} min", seconds / 60.0),
         seconds => format!("{:.0} h", seconds / 3600.0),
     }
+}
+
+/// A line for a terminal: harmless, and in ASCII where the locale is.
+pub fn to_terminal(text: &str) -> String {
+    ascii::in_locale(&sanitise(text)).into_owned()
 }
 
 /// ` (7 inside)`: the pid that a process sees itself, where that is another one.

@@ -16,6 +16,7 @@ use ringfence::kernel::unit::Limit;
 #[allow(dead_code, reason = "each suite uses its part")]
 mod support;
 
+use serde_json::Value;
 use support::own::{MOUNT, Own};
 use support::{Done, Host, as_user, binary, read, wait_until};
 
@@ -110,6 +111,64 @@ fn every_knob_reads_back_byte_for_byte() {
         "{line}"
     );
     assert_eq!(own.read("cpu.weight"), "200");
+}
+
+#[test]
+fn get_says_what_is_in_force() {
+    let _host = Host::new();
+    let own = Own::new();
+    fs::write(own.above.join("memory.max"), "48M").unwrap();
+    own.write("memory.max", "64M");
+    own.write("cpuset.cpus", "1");
+    let get = |arguments: &[&str]| {
+        let mut get = Command::new(binary());
+        Done::from(get.arg("get").args(arguments).output().unwrap())
+    };
+    let text = get(&["above/own", "memory.max", "cpuset.cpus"]).ok();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "/above/own");
+    assert!(
+        lines[1].starts_with("memory.max  64M  (effective 48M of /above; "),
+        "{text}"
+    );
+    assert_eq!(
+        lines[2..=5],
+        [
+            "    0 or more bytes, in pages; max for none; a new cgroup has max; since Linux 4.5",
+            "    https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files",
+            "cpuset.cpus  1",
+            "    CPUs of the host; empty for the parent's; a new cgroup has nothing; since Linux 5.0",
+        ]
+    );
+    // All of them, each as the kernel has it.
+    let mut seen = Vec::new();
+    for line in get(&["above/own", "--json"]).ok().lines() {
+        let object: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(object["schema"], 1);
+        assert_eq!(object["cgroup"], "/above/own");
+        let knob = object["knob"].as_str().unwrap().to_owned();
+        if object["device"].is_null() && object["missing"].is_null() {
+            assert_eq!(object["value"], own.read(&knob), "{line}");
+        }
+        if knob == "memory.max" {
+            assert_eq!(object["effective"], (48 << 20).to_string());
+            assert_eq!(object["effective_of"], "/above");
+        }
+        seen.push(knob);
+    }
+    seen.dedup();
+    assert_eq!(seen.len(), 13, "{seen:?}");
+    // Why there is none.
+    fs::create_dir(own.dir.join("below")).unwrap();
+    let text = get(&["above/own/below", "pids.max"]).ok();
+    assert!(
+        text.contains("pids.max  - (the pids controller is not on"),
+        "{text}"
+    );
+    get(&["above/own", "pids.min"]).fails(2, &["there is no knob `pids.min`"]);
+    get(&["/"]).fails(125, &["the root cgroup is the host itself"]);
+    get(&["nobody"]).fails(125, &["there is no cgroup `nobody`"]);
+    fs::remove_dir(own.dir.join("below")).unwrap();
 }
 
 #[test]

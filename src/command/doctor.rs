@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::kernel::cgroup::hierarchy::Hierarchy;
 use crate::text;
+use crate::text::ascii::in_locale;
 
 /// What `doctor` was asked for.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +63,7 @@ pub fn run(options: Options) -> anyhow::Result<u8> {
     if options.json {
         println!("{}", serde_json::to_string_pretty(&findings)?);
     } else {
-        print!("{}", render(&findings));
+        print!("{}", in_locale(&render(&findings)));
     }
     let lacking = findings
         .iter()

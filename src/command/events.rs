@@ -17,6 +17,7 @@ use crate::kernel::watch::is_over;
 use crate::model::limit::Of;
 use crate::model::{Happening, Model, Thresholds};
 use crate::sample::live::Interest;
+use crate::text::ascii::in_locale;
 use crate::ui;
 use crate::ui::feed::Feed;
 use crate::ui::plain::quiet_end;
@@ -114,10 +115,11 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
 
 /// Writes the lines of something that happened.
 fn tell(out: &mut dyn Write, json: bool, model: &Model, happening: &Happening) -> io::Result<()> {
-    let lines = if json {
+    let lines: Vec<String> = if json {
         events::json(model, happening).into_iter().collect()
     } else {
-        events::text(model, happening)
+        let lines = events::text(model, happening).into_iter();
+        lines.map(|line| in_locale(&line).into_owned()).collect()
     };
     for line in lines {
         writeln!(out, "{line}")?;

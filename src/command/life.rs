@@ -12,7 +12,7 @@ pub mod wait;
 use anyhow::Result;
 
 use crate::launch::state::Shelf;
-use crate::text::sanitise;
+use crate::text::to_terminal;
 
 /// The records. What killed supervisors left is seen to first, and told.
 fn shelf() -> Result<Shelf> {
@@ -24,7 +24,7 @@ fn shelf() -> Result<Shelf> {
 }
 
 fn say(text: &str) {
-    eprintln!("ringfence: {}", sanitise(text));
+    eprintln!("ringfence: {}", to_terminal(text));
 }
 
 /// A grace as a supervisor is told it.

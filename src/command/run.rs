@@ -10,7 +10,7 @@ use crate::launch::plan::random_hex;
 use crate::launch::state::{Record, Shelf, Terms};
 use crate::launch::supervise::supervise;
 use crate::launch::{Plan, Report, Spec};
-use crate::text::sanitise;
+use crate::text::to_terminal;
 
 /// Runs the workload to its end and says on stderr what is worth a line; a detached one is only started. Gives the
 /// workload's exit code.
@@ -34,7 +34,7 @@ pub fn run(mut spec: Spec, terms: Terms) -> anyhow::Result<u8> {
     } else {
         "\n"
     };
-    let say = |text: &str| eprint!("ringfence: {}{end}", sanitise(text));
+    let say = |text: &str| eprint!("ringfence: {}{end}", to_terminal(text));
     let shelf = Shelf::own()?;
     for told in shelf.sweep() {
         say(&told);

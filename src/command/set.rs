@@ -10,7 +10,7 @@ use crate::control::sheet::{Sheet, resolve};
 use crate::kernel::cgroup::hierarchy::Hierarchy;
 use crate::kernel::cgroup::knob::Wish;
 use crate::model::change::{Change, Gravity};
-use crate::text::sanitise;
+use crate::text::to_terminal;
 
 /// What `set` was asked for.
 #[derive(Debug, Clone)]
@@ -72,13 +72,13 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
 
 /// One line on stderr. Foreign names may be part of it.
 fn say(line: &str) {
-    eprintln!("ringfence: {}", sanitise(line));
+    eprintln!("ringfence: {}", to_terminal(line));
 }
 
 fn print(path: &Path, changes: &[Change]) {
-    println!("{}", sanitise(&format!("/{}", path.display())));
+    println!("{}", to_terminal(&format!("/{}", path.display())));
     for change in changes {
-        println!("{}", sanitise(&change.to_string()));
+        println!("{}", to_terminal(&change.to_string()));
     }
 }
 

@@ -15,6 +15,7 @@ use crate::launch::home::{SLICE, leaves};
 use crate::launch::{Plan, Spec};
 use crate::model::Model;
 use crate::model::peaks::{Entry, Peaks, summary};
+use crate::text::ascii::in_locale;
 use crate::ui::feed::Started;
 use crew::{Career, Crew};
 
@@ -58,7 +59,7 @@ pub fn start_and_watch(specs: &[Spec], watch: &Watch) -> Result<u8> {
     }
     let careers = crew.stop();
     let model = watched?;
-    print!("{}", fared(&careers, &model));
+    print!("{}", in_locale(&fared(&careers, &model)));
     if careers.iter().all(|career| !career.started) {
         bail!("none of the workloads could be started");
     }

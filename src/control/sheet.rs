@@ -1,5 +1,7 @@
 //! What the knobs of one cgroup stand at, with all that a change of them is judged by.
 
+mod effective;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

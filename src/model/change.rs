@@ -5,6 +5,8 @@ mod judge;
 pub mod step;
 mod words;
 
+pub use words::value_text;
+
 use crate::kernel::cgroup::apply::Write;
 use crate::kernel::cgroup::knob::{Address, Knob, KnobValue};
 use crate::kernel::cgroup::standing::Standing;

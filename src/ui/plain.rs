@@ -12,7 +12,7 @@ use crate::kernel::unit::{Bytes, Reading};
 use crate::model::field::Preset;
 use crate::model::tree;
 use crate::model::{Model, Note};
-use crate::text;
+use crate::text::{self, ascii};
 
 /// Writes what happened, a line each.
 pub fn notes<'a>(
@@ -24,7 +24,12 @@ pub fn notes<'a>(
         let mark = note.severity.name();
         // The dots of the screen would be read out, each of them.
         let text = text::sanitise(&note.text).replace(" · ", ", ");
-        writeln!(out, "{} {mark}: {text}", model.clock(note.time))?;
+        writeln!(
+            out,
+            "{} {mark}: {}",
+            model.clock(note.time),
+            ascii::in_locale(&text)
+        )?;
     }
     out.flush()
 }
@@ -46,7 +51,7 @@ pub fn table(out: &mut dyn Write, model: &Model, root: Option<&str>) -> io::Resu
         let cells = Preset::plain(has_swap).map(|field| (field.value)(row).text());
         cells.collect()
     }));
-    writeln!(out, "{}", text::table(&lines))?;
+    writeln!(out, "{}", ascii::in_locale(&text::table(&lines)))?;
     out.flush()
 }
 

@@ -10,6 +10,7 @@ use crate::command::target::{find, v2_mount};
 use crate::control::act::{Act, Ground, Target};
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::hierarchy::Hierarchy;
+use crate::text::ascii::in_locale;
 
 /// Holds cgroups still.
 pub fn freeze(targets: &[String]) -> Result<u8> {
@@ -28,9 +29,10 @@ fn act(targets: &[String], act: fn(Target) -> Act) -> Result<u8> {
         let metadata = mount.join(&path).metadata();
         let id = CgroupId(metadata.with_context(|| format!("{target} is gone"))?.ino());
         let path = Path::new("/").join(path).to_string_lossy().into();
-        let done =
-            act(Target { path, id }).carry_out(&Ground::new(&mount), &|told| println!("{told}"))?;
-        println!("{done}");
+        let done = act(Target { path, id }).carry_out(&Ground::new(&mount), &|told| {
+            println!("{}", in_locale(&told));
+        })?;
+        println!("{}", in_locale(&done));
         Ok(())
     });
     Ok(code)

@@ -17,6 +17,7 @@ use crate::launch::ids::Ids;
 use crate::launch::report::oom_line;
 use crate::launch::spec::{Net, Spec};
 use crate::launch::state::{Record, Status};
+use crate::text::ascii::in_locale;
 use crate::text::sanitise;
 
 /// Limits and what is used of them.
@@ -86,7 +87,7 @@ pub fn run(names: &[String], json: bool) -> Result<u8> {
         return Ok(code);
     }
     for inspected in &all {
-        print!("{}", words(inspected));
+        print!("{}", in_locale(&words(inspected)));
     }
     Ok(code)
 }

@@ -12,6 +12,7 @@ use crate::kernel::cgroup::hierarchy::Hierarchy;
 use crate::kernel::cgroup::subtree;
 use crate::kernel::unit::{Bytes, Limit};
 use crate::launch::state::{Record, Status};
+use crate::text::ascii::in_locale;
 use crate::text::{self, sanitise};
 
 /// What of it is wanted.
@@ -124,7 +125,7 @@ pub fn run(options: Options) -> Result<u8> {
     let title = ["NAME", "STATUS", "PID", "MEMORY", "PIDS", "OOM", "COMMAND"];
     println!("{}", line(&title.map(str::to_owned)));
     for seen in seen {
-        println!("{}", line(&cells(&seen)));
+        println!("{}", in_locale(&line(&cells(&seen))));
     }
     Ok(0)
 }

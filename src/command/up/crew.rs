@@ -18,7 +18,7 @@ use crate::kernel::signals::EarlySignals;
 use crate::launch::state::Terms;
 use crate::launch::{Report, Spec};
 use crate::model::{Note, Severity};
-use crate::text::sanitise;
+use crate::text::to_terminal;
 
 /// How long to wait for every workload to have started (or not).
 const START: Duration = Duration::from_secs(30);
@@ -239,7 +239,7 @@ fn tell(notes: &Sender<Note>, severity: Severity, text: String) {
     // Where the dashboard was left already: what is said while stopping.
     if let Err(SendError(note)) = notes.blocking_send(note) {
         // And nobody at all may read that.
-        let _ = writeln!(stdout(), "{}", sanitise(&note.text));
+        let _ = writeln!(stdout(), "{}", to_terminal(&note.text));
     }
 }
 

@@ -52,18 +52,12 @@ impl fmt::Display for Change {
 
 impl Change {
     fn people(&self, value: &KnobValue) -> String {
-        match value {
-            KnobValue::Size(limit) => text::limit(*limit),
-            KnobValue::Switch(on) => u8::from(*on).to_string(),
-            KnobValue::CpuMax(max) => cpu_max(*max),
-            KnobValue::Weight(Some(weight)) => weight.to_string(),
-            KnobValue::Weight(None) if self.address.knob == Knob::CpuWeight => "idle".to_owned(),
-            KnobValue::Weight(None) => "default".to_owned(),
-            KnobValue::Cpus(cpus) if cpus.is_empty() => "the parent's".to_owned(),
-            KnobValue::Cpus(cpus) => cpus.to_string(),
-            KnobValue::IoMax(max) => self.rates(max),
-            KnobValue::Count(limit) => limit.to_string(),
-        }
+        let (KnobValue::IoMax(max), KnobValue::IoMax(old), KnobValue::IoMax(new)) =
+            (value, &self.old, &self.new)
+        else {
+            return value_text(self.address.knob, value);
+        };
+        rates(max, &[old, new])
     }
 
     fn amount(&self, amount: f64) -> String {
@@ -74,30 +68,50 @@ impl Change {
             _ => amount.to_string(),
         }
     }
+}
 
-    /// The rates that are limited before or after.
-    fn rates(&self, max: &IoMax) -> String {
-        let (KnobValue::IoMax(old), KnobValue::IoMax(new)) = (&self.old, &self.new) else {
-            return max.to_string();
-        };
-        let bytes = |rate: Limit<u64>| text::limit(rate.map(Bytes));
-        let count = |rate: Limit<u64>| rate.to_string();
-        let rates = [
-            ("rbps", bytes(max.rbps), (old.rbps, new.rbps)),
-            ("wbps", bytes(max.wbps), (old.wbps, new.wbps)),
-            ("riops", count(max.riops), (old.riops, new.riops)),
-            ("wiops", count(max.wiops), (old.wiops, new.wiops)),
-        ];
-        let limited: Vec<String> = rates
-            .into_iter()
-            .filter(|(_, _, rates)| *rates != (Limit::Max, Limit::Max))
-            .map(|(key, rate, _)| format!("{key}={rate}"))
-            .collect();
-        if limited.is_empty() {
-            return "max".to_owned();
-        }
-        limited.join(" ")
+/// The value of a knob for people.
+pub fn value_text(knob: Knob, value: &KnobValue) -> String {
+    match value {
+        KnobValue::Size(limit) => text::limit(*limit),
+        KnobValue::Switch(on) => u8::from(*on).to_string(),
+        KnobValue::CpuMax(max) => cpu_max(*max),
+        KnobValue::Weight(Some(weight)) => weight.to_string(),
+        KnobValue::Weight(None) if knob == Knob::CpuWeight => "idle".to_owned(),
+        KnobValue::Weight(None) => "default".to_owned(),
+        KnobValue::Cpus(cpus) if cpus.is_empty() => "the parent's".to_owned(),
+        KnobValue::Cpus(cpus) => cpus.to_string(),
+        KnobValue::IoMax(max) => rates(max, &[max]),
+        KnobValue::Count(limit) => limit.to_string(),
     }
+}
+
+/// The rates that are limited in one of `shown`.
+fn rates(max: &IoMax, shown: &[&IoMax]) -> String {
+    type Rate = fn(&IoMax) -> Limit<u64>;
+    let rates: [(&str, Rate, bool); 4] = [
+        ("rbps", |max| max.rbps, true),
+        ("wbps", |max| max.wbps, true),
+        ("riops", |max| max.riops, false),
+        ("wiops", |max| max.wiops, false),
+    ];
+    let limited: Vec<String> = rates
+        .into_iter()
+        .filter(|(_, rate, _)| shown.iter().any(|shown| rate(shown) != Limit::Max))
+        .map(|(key, rate, is_bytes)| {
+            let rate = rate(max);
+            let rate = if is_bytes {
+                text::limit(rate.map(Bytes))
+            } else {
+                rate.to_string()
+            };
+            format!("{key}={rate}")
+        })
+        .collect();
+    if limited.is_empty() {
+        return "max".to_owned();
+    }
+    limited.join(" ")
 }
 
 /// `0.5 cpu`, with the period where it is not the default.

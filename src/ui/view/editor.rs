@@ -286,6 +286,9 @@ fn preview(buffer: &mut Buffer, area: Rect, editor: &Editor, draft: &Draft, them
                 &format!("{}{default} · since {}", entry.range, entry.since),
                 theme.dim,
             );
+            if let Some(effective) = line.effective_text(&sheet.cpus()) {
+                say(&effective, theme.plain());
+            }
         }
         Draft::None => {}
         Draft::Bad(why) => say(why, theme.warning),
@@ -314,8 +317,11 @@ fn preview(buffer: &mut Buffer, area: Rect, editor: &Editor, draft: &Draft, them
             ""
         };
         say(&format!("{}{long}", sheet.keeper), theme.dim);
+        if matches!(draft, Draft::None) {
+            say(&slot.address.knob.entry().doc(), theme.dim);
+        }
     }
-    // What is said first matters most; the last line is who keeps it.
+    // What is said first matters most; the last lines are who keeps it, and what the kernel says of it.
     for (line, y) in lines.iter().zip(u16::from(area.height > 5)..area.height) {
         put(buffer, area, y, line);
     }
