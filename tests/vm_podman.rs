@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use ringfence::kernel::cgroup::CgroupId;
@@ -14,7 +14,7 @@ mod support;
 
 use support::dashboard::Dashboard;
 use support::systemd::{MOUNT, Unit, call, daemon_reload, set};
-use support::{binary, read};
+use support::{binary, read, wait_until};
 
 const ROOTFS: &str = "/var/tmp/rootfs";
 
@@ -151,6 +151,47 @@ fn a_container_of_the_other_cgroup_manager_does_too() {
     let told = format!("{path}\nmemory.max  64M → 32M");
     assert!(lines.starts_with(&told), "{lines}");
     assert_eq!(read(file(&path, "memory.max")), "33554432");
+}
+
+/// Case 33 of the field: in plain text, and where it is killed.
+#[test]
+fn a_container_goes_by_its_name_in_plain_text_and_when_it_is_killed() {
+    let podman = Podman::new();
+    let id = podman.run(&[], &["--memory=32m", "--memory-swap=32m"], "hungry");
+    let scope = format!("/machine.slice/libpod-{id}.scope");
+    let say = |arguments: &[&str]| {
+        let said = Command::new(binary()).args(arguments).output().unwrap();
+        String::from_utf8(said.stdout).unwrap()
+    };
+    let plain = say(&["top", "hungry", "--plain", "--duration", "1"]);
+    let mut lines = plain.lines();
+    let row = lines.find(|line| line.starts_with(&format!("{scope} ")));
+    let label = row.and_then(|row| row.split_whitespace().rev().nth(1));
+    assert_eq!(label, Some("hungry"), "{plain}");
+
+    let mut events = Command::new(binary());
+    let events = events
+        .args(["events", "--duration", "8"])
+        .stdout(Stdio::piped());
+    let events = events.spawn().unwrap();
+    wait_until("its watch", || {
+        read(format!("/proc/{}/syscall", events.id()))
+            .starts_with(|char: char| char.is_ascii_digit())
+    });
+    let mut killed = Command::new("podman");
+    killed.args(["exec", "hungry", "/bin/busybox", "tail", "/dev/zero"]);
+    assert!(!killed.status().unwrap().success());
+    let told = String::from_utf8(events.wait_with_output().unwrap().stdout).unwrap();
+    let why = say(&["why", "hungry"]);
+    eprintln!("{told}\n{why}");
+    for said in [told, why] {
+        // What the journal said is quoted below.
+        let first = said.lines().next().unwrap_or_default();
+        assert!(
+            first.contains("hungry") && !first.contains(&id[..12]),
+            "{said}"
+        );
+    }
 }
 
 #[test]

@@ -97,6 +97,8 @@ pub enum FieldId {
     IoPressure,
     /// I/O pressure, a minute.
     IoPressure60,
+    /// What people call it.
+    Label,
     /// What it does and what holds it back, in words.
     State,
 }
@@ -115,6 +117,8 @@ pub enum Align {
 pub enum Value<'a> {
     /// The row's name.
     Name(&'a Row),
+    /// What people call it.
+    Label(&'a Row),
     /// A percentage.
     Percent(Reading<Percent>),
     /// CPU time against its ceiling.
@@ -196,6 +200,7 @@ impl Value<'_> {
     pub fn text(&self) -> String {
         match self {
             Self::Name(row) => one_word(&row.path),
+            Self::Label(row) => one_word(&row.label),
             Self::Percent(reading) => plain(reading, |value| percent(*value)),
             Self::OfCpus(_, ceiling) => plain(ceiling, |ceiling| against(ceiling, cpus)),
             Self::Throttled(reading) => plain(reading, |throttled| {

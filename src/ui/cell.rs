@@ -24,7 +24,9 @@ pub const UNREADABLE: &str = "?";
 /// Draws a value into `width` columns: never more, and exactly as many where it is a bar.
 pub fn draw(value: &Value<'_>, width: usize, theme: &Theme) -> Line<'static> {
     match value {
-        Value::Name(row) => Line::raw(text::fit(&row.label, width).into_owned()),
+        Value::Name(row) | Value::Label(row) => {
+            Line::raw(text::fit(&row.label, width).into_owned())
+        }
         Value::Percent(reading) => state(reading, theme, |percent| {
             number(field::percent(*percent), percent.0 < 0.05, theme)
         }),

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::ringfence;
-use super::support::{Done, Host, Sysctl, binary, load, mount, read};
+use super::support::{Done, Host, Sysctl, binary, load, mount, read, wait_until};
 
 /// Below a frozen cgroup nothing would so much as begin.
 #[test]
@@ -213,4 +213,68 @@ fn a_lack_of_room_is_named() {
             "ulimit -n",
         ],
     );
+}
+
+/// One process of many meets the limit: the others go on, where that is wanted.
+#[test]
+fn case_34_the_others_may_go_on() {
+    let host = Host::new();
+    let script = "while :; do ringfence load memory --size 64m; echo again; done";
+    let flags = [
+        "-m",
+        "32m",
+        "--memory-swap",
+        "32m",
+        "--oom-policy",
+        "continue",
+    ];
+    let many = host.start("many", &flags, &format!("echo ready; {script}"));
+    assert_eq!(many.read("memory.oom.group"), "0");
+    wait_until("the second kill", || {
+        many.count("memory.events", "oom_kill") >= 2
+    });
+    assert_eq!(many.count("memory.events", "oom_group_kill"), 0);
+    let pids = many.pids();
+    assert!(!pids.is_empty());
+    many.kill();
+    // All of them else.
+    let all = host.sh(&["-m", "32m", "--memory-swap", "32m"], script);
+    all.fails(137, &["OOM"]);
+    assert_eq!(all.stdout, "");
+}
+
+/// What a process may have is stated, and not the launcher's.
+#[test]
+fn case_36_limits_of_processes_are_stated() {
+    let host = Host::new();
+    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    let hard = most.unwrap_or(u64::MAX).min(524_288);
+    let soft = hard.min(1024);
+    let files = "ulimit -Sn; ulimit -Hn";
+    let said = host.sh(&[], files).ok();
+    assert_eq!(said.trim_end(), format!("{soft}\n{hard}"));
+    let flags = [
+        "--ulimit",
+        "nofile=100:200",
+        "--ulimit",
+        "core=0",
+        "--ulimit",
+        "nproc=300",
+    ];
+    let said = host
+        .sh(&flags, "ulimit -Sn; ulimit -Hn; ulimit -c; grep -c 'Max processes  *300  *300 ' /proc/self/limits")
+        .ok();
+    assert_eq!(said.trim_end(), "100\n200\n0\n1");
+    // Who joins it has no more.
+    let joined_to = host.start("box", &flags, &load("sleep"));
+    let joined = host.verb(&["exec", "box", "sh", "-c", files]).ok();
+    assert_eq!(joined.trim_end(), "100\n200");
+    joined_to.kill();
+    host.run(&["--ulimit", "nofile=9999999999"], &["true"])
+        .fails(
+            125,
+            &["ulimit nofile=9999999999:9999999999 is more than this user may allow"],
+        );
+    host.run(&["--ulimit", "files=1"], &["true"])
+        .fails(2, &["there is no limit `files`"]);
 }

@@ -42,6 +42,39 @@ fn case_23_names_are_bytes() {
     assert!(inside.contains("capabilities"), "{inside}");
 }
 
+/// Lines are ASCII where the locale is.
+#[test]
+fn case_26_lines_are_ascii_where_the_locale_is() {
+    let host = Host::new();
+    let _own = Own::new();
+    let say = |locale: &str, arguments: &[&str]| {
+        let mut command = Command::new(binary());
+        command.env("LC_ALL", locale).args(arguments);
+        let done = command.output().unwrap();
+        String::from_utf8([done.stdout, done.stderr].concat()).unwrap()
+    };
+    let killed = host.run(
+        &["-n", "killed", "-m", "16m", "--memory-swap", "16m"],
+        &["tail", "/dev/zero"],
+    );
+    killed.fails(137, &["·"]);
+    for arguments in [
+        &["set", "above/own", "pids.max=9"][..],
+        &["set", "above/own", "memory.max=0"],
+        &["get", "above/own"],
+        &["doctor"],
+        &["events", "--since", "1h", "--duration", "1"],
+        &["why", "killed"],
+        &["top", "--plain", "--duration", "1"],
+        &["top", "nobody…"],
+    ] {
+        let said = say("C", arguments);
+        assert!(!said.is_empty() && said.is_ascii(), "{arguments:?}: {said}");
+    }
+    assert!(say("C.UTF-8", &["set", "above/own", "pids.max=8"]).contains("9 → 8"));
+    assert!(say("C", &["set", "above/own", "pids.max=7"]).contains("8 > 7"));
+}
+
 /// Docker's short ids, of any length.
 #[test]
 fn case_27_the_beginning_of_an_id_will_do() {

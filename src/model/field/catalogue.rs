@@ -6,7 +6,7 @@ use crate::model::io::Kind;
 use crate::model::state::states;
 
 /// Every field, in the order of the columns.
-pub static FIELDS: [Field; 39] = [
+pub static FIELDS: [Field; 40] = [
     Field {
         id: FieldId::Name,
         key: "name",
@@ -424,6 +424,17 @@ pub static FIELDS: [Field; 39] = [
         drop: 7,
         value: |row| Value::Percent(row.now.io_pressure.map(|pressure| pressure.some.avg60)),
         rank: |row| percent(row.now.io_pressure.map(|pressure| pressure.some.avg60)),
+    },
+    Field {
+        id: FieldId::Label,
+        key: "label",
+        title: "CALLED",
+        about: "what people call it",
+        align: Align::Left,
+        width: (10, 24),
+        drop: 9,
+        value: |row| Value::Label(row),
+        rank: |row| Rank::Text(&row.label),
     },
     Field {
         id: FieldId::State,

@@ -44,7 +44,8 @@ impl Preset {
         self.ids().iter().map(|id| id.field())
     }
 
-    /// The columns of the plain table: a little of everything, and what memory is made of; with swap where there is any.
+    /// The columns of the plain table: a little of everything, what memory is made of, and what people call it, as the name is
+    /// the path; with swap where there is any.
     pub fn plain(has_swap: bool) -> impl Iterator<Item = &'static Field> {
         let memory = [
             FieldId::File,
@@ -55,7 +56,9 @@ impl Preset {
         let memory = memory.into_iter().take(if has_swap { 4 } else { 2 });
         Self::All.ids().iter().flat_map(move |&id| {
             let beside = memory.clone().filter(move |_| id == FieldId::MemoryLimit);
-            std::iter::once(id).chain(beside).map(FieldId::field)
+            let label = (id == FieldId::State).then_some(FieldId::Label);
+            let all = label.into_iter().chain([id]).chain(beside);
+            all.map(FieldId::field)
         })
     }
 
