@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::ringfence;
+use super::support::dashboard::Dashboard;
 use super::support::{Done, Host, Sysctl, binary, load, mount, read, wait_until};
 
 /// Below a frozen cgroup nothing would so much as begin.
@@ -29,6 +30,54 @@ fn case_13_a_frozen_slice_is_named() {
     assert_eq!(host.run(&[], &["echo", "hi"]).ok(), "hi");
     other.kill();
     host.assert_clean("case 13");
+}
+
+/// Ctrl-Z on a workload that reads the terminal: nothing stops, or both do. Never are there two readers.
+#[test]
+fn case_15_a_stop_leaves_one_reader() {
+    let host = Host::new();
+    for flags in ["", "-i -T "] {
+        let mut shell = Dashboard::run("sh", &["-i"]);
+        shell.wait_for("# ");
+        shell.keys(&format!("ringfence run -n reader {flags}-- cat\r"));
+        // What is typed before it reads is the shell's.
+        let procs = "/sys/fs/cgroup/ringfence.slice/reader/cgroup.procs";
+        wait_until("cat", || {
+            let pids = fs::read_to_string(procs).unwrap_or_default();
+            let mut pids = pids.lines();
+            pids.any(|pid| fs::read(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm == b"cat\n"))
+        });
+        shell.keys("one$((0))\r");
+        // What is typed, and what cat makes of it.
+        let said = |contents: &str, text: &str| {
+            contents.lines().filter(|line| line.ends_with(text)).count()
+        };
+        shell.wait("cat", |contents| said(contents, "one$((0))") >= 2);
+        shell.keys("\u{1a}");
+        if flags.is_empty() {
+            // On a terminal of its own, it is the workload's key.
+            shell.keys("two$((0))\r");
+            shell.wait("cat", |contents| said(contents, "two$((0))") >= 2);
+            assert!(!shell.contents().contains("Stopped"));
+        } else {
+            shell.wait_for("Stopped");
+            shell.keys("two$((0))\r");
+            shell.wait_for("two0: not found");
+            shell.keys("fg\r");
+            // As typed, as stopped, and as it goes on.
+            shell.wait("it to go on", |contents| {
+                contents.matches("ringfence run -n reader").count() >= 3
+            });
+        }
+        eprintln!("with `{flags}`:\n{}", shell.contents());
+        shell.keys("three$((0))\r");
+        shell.wait("cat again", |contents| said(contents, "three$((0))") >= 2);
+        shell.keys("\u{4}");
+        shell.wait("its end", |contents| contents.trim_end().ends_with('#'));
+        shell.keys("exit\r");
+        shell.end();
+    }
+    drop(host);
 }
 
 /// A workload finds its own name, as programs do.
