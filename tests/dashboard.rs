@@ -145,6 +145,28 @@ fn whose_limit_binds_stands_beside_its_bar() {
 }
 
 #[test]
+fn a_limit_is_whole_also_where_its_kind_has_no_room() {
+    for (width, height) in SIZES {
+        for (scenario, paths, limit) in [
+            ("cpuset", ["one", "below"], "1"),
+            ("slowed", ["team", "web"], "64M"),
+        ] {
+            let screen = Dashboard::new(scenario, width, height).screen();
+            // On the narrowest, CPUs have no column for it.
+            if width < 80 && scenario == "cpuset" {
+                continue;
+            }
+            for path in paths {
+                let mut lines = screen.lines();
+                let line = lines.find(|line| line.contains(&format!(" {path} ")));
+                let words: Vec<&str> = line.unwrap_or_default().split_whitespace().collect();
+                assert!(words.contains(&limit), "{width}x{height} {path}:\n{screen}");
+            }
+        }
+    }
+}
+
+#[test]
 fn everything_goes_by_the_name_that_people_gave_it() {
     for (width, height) in SIZES {
         let dashboard = Dashboard::new("names", width, height).keys("/web\n");

@@ -294,8 +294,8 @@ fn plain<T>(reading: &Reading<T>, text: impl FnOnce(&T) -> String) -> String {
     }
 }
 
-/// `95%/64M`, with `(high)` where it is `memory.high`, `(cpuset)` where it is `cpuset.cpus`, and with `@name` where the limit is not its own; `max` without a
-/// limit.
+/// `95%/64M`, with `(high)` where it is `memory.high`, `(cpuset)` where it is `cpuset.cpus`, and with `@name` where the
+/// limit is not its own; `max` without a limit.
 fn against<T: super::limit::Quantity>(ceiling: &Ceiling<T>, text: impl Fn(T) -> String) -> String {
     let Some(first) = ceiling.first() else {
         return "max".to_owned();
@@ -303,10 +303,14 @@ fn against<T: super::limit::Quantity>(ceiling: &Ceiling<T>, text: impl Fn(T) -> 
     let share = first
         .share()
         .map_or_else(|| "-".to_owned(), |share| percent(Percent(share * 100.0)));
-    let mark = first
-        .mark()
-        .map_or_else(String::new, |mark| format!("({mark})"));
-    format!("{share}/{}{mark}{}", text(first.limit), at_owner(&first.of))
+    let qualifier = first
+        .qualifier()
+        .map_or_else(String::new, |word| format!("({word})"));
+    format!(
+        "{share}/{}{qualifier}{}",
+        text(first.limit),
+        at_owner(&first.of)
+    )
 }
 
 /// Whose limit it is, where it is not the own one: `@above`.

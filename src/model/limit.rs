@@ -110,7 +110,7 @@ impl<T: Quantity> Level<T> {
     }
 
     /// What tells it from the limit that is usually meant: `high` of memory that slows down, `cpuset` of CPUs.
-    pub fn mark(&self) -> Option<&'static str> {
+    pub fn qualifier(&self) -> Option<&'static str> {
         match self.knob {
             Knob::MemoryHigh => Some("high"),
             Knob::CpusetCpus => Some("cpuset"),

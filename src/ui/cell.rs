@@ -156,7 +156,8 @@ fn pids(row: &Row, theme: &Theme) -> Line<'static> {
     })
 }
 
-/// `━━━━╾───    64M`, with `↑name` between bar and limit where the limit is not its own, and `high` or `cpuset` where it is another one than usual.
+/// `━━━━╾───    64M`, with `↑name` between bar and limit where the limit is not its own, and `high` or `cpuset`
+/// where it is another one than usual.
 fn against<T: Quantity>(
     row: &Row,
     ceiling: &Reading<Arc<Ceiling<T>>>,
@@ -182,11 +183,14 @@ fn against<T: Quantity>(
             _ => Span::styled(without, theme.dim),
         });
     };
-    let limit = text(first.limit);
-    let mark = first
-        .mark()
-        .map_or_else(String::new, |mark| format!(" {mark}"));
-    let limit = format!("{mark} {limit:>4}");
+    let limit = format!(" {:>4}", text(first.limit));
+    // The limit itself and whose it is matter more, and a bar has a cell at least.
+    let others = limit.width() + 1 + if first.of == Of::Own { 0 } else { 2 };
+    let qualifier = first
+        .qualifier()
+        .map(|word| format!(" {word}"))
+        .filter(|word| word.width() + others <= width);
+    let limit = qualifier.unwrap_or_default() + &limit;
     let room = width.saturating_sub(limit.width());
     // At least four cells of bar, and a name only where four of it are legible.
     let owner = first.of.label().map_or_else(String::new, |owner| {

@@ -3,8 +3,8 @@
 //! Each interval one header line, one line per cgroup, no box drawing; what happens is printed as a line
 //! when it happens. A cell is one word: `-` where there is nothing to read, `?` where it could not be
 //! read, `max` without a limit, `95%/64M@app.slice` against somebody else's, `97%/32M(high)` against
-//! `memory.high`, `100%/1(cpuset)` where there are no more CPUs, `!` where a cap or a refused fork holds it back. Nothing is said by such a mark alone: the last
-//! column has it in words.
+//! `memory.high`, `100%/1(cpuset)` where there are no more CPUs, `!` where a cap or a
+//! refused fork holds it back. Nothing is said by such a mark alone: the last column has it in words.
 
 use std::io::{self, ErrorKind, Write};
 
