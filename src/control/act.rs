@@ -26,6 +26,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::worker::Outcome;
 use super::{again, workload};
 use crate::kernel::cgroup::CgroupId;
+use crate::kernel::cgroup::hierarchy::from_root;
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::unit::Bytes;
 use crate::text::{self, processes};
@@ -212,8 +213,8 @@ impl Ground {
 
     /// The path from the v2 root of a place in the file system.
     fn path(&self, dir: &Path) -> String {
-        let below = dir.strip_prefix(&self.mount).unwrap_or(dir);
-        Path::new("/").join(below).to_string_lossy().into_owned()
+        let path = from_root(&self.mount, dir);
+        path.to_string_lossy().into_owned()
     }
 
     /// Opens the very cgroup that is meant.

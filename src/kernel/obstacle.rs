@@ -5,9 +5,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use nix::sched::CloneFlags;
-use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::statvfs::statvfs;
 
+use super::cgroup::hierarchy::from_root;
 use super::mountinfo;
 use super::probe;
 
@@ -43,14 +43,28 @@ const NAMESPACES: [(CloneFlags, &str); 7] = [
 /// What keeps these namespaces from being made: `clone3` and `unshare` say `ENOSPC`. Since 4.9. Which of the limits it is that
 /// is reached cannot be read; the smallest is named.
 pub fn namespaces(proc: &Path, wanted: CloneFlags) -> Option<Obstacle> {
-    let (most, kind) = NAMESPACES
+    smallest(proc, wanted).map(|(most, kind)| of_namespaces(most, kind))
+}
+
+/// That namespaces of some kind may not be made at all.
+pub fn no_namespaces(proc: &Path) -> Option<Obstacle> {
+    let (most, kind) = smallest(proc, CloneFlags::all())?;
+    (most == 0).then(|| of_namespaces(most, kind))
+}
+
+/// The smallest limit on namespaces of these kinds.
+fn smallest(proc: &Path, wanted: CloneFlags) -> Option<(i64, &'static str)> {
+    NAMESPACES
         .into_iter()
         .filter(|(flag, _)| wanted.contains(*flag))
         .filter_map(|(_, kind)| {
             let sysctl = format!("user.max_{kind}_namespaces");
             Some((probe::sysctl(proc, &sysctl)?, kind))
         })
-        .min()?;
+        .min()
+}
+
+fn of_namespaces(most: i64, kind: &str) -> Obstacle {
     let sysctl = format!("user.max_{kind}_namespaces");
     let mut remedy = format!("`sysctl {sysctl}=15000` allows more");
     if kind == "user" {
@@ -61,7 +75,7 @@ pub fn namespaces(proc: &Path, wanted: CloneFlags) -> Option<Obstacle> {
     } else {
         format!("no more namespaces may be made: the smallest limit is {sysctl}={most}")
     };
-    Some(Obstacle { what, remedy })
+    Obstacle { what, remedy }
 }
 
 /// What keeps a process or thread from being started in a cgroup, by its path in the file system: `clone3` says `EAGAIN`.
@@ -71,7 +85,7 @@ pub fn forks(mount: &Path, cgroup: &Path) -> Option<Obstacle> {
         let most: u64 = read(level, "pids.max")?;
         let current: u64 = read(level, "pids.current")?;
         (current >= most).then(|| {
-            let path = from_root(mount, level);
+            let path = from_root(mount, level).display().to_string();
             Obstacle {
                 what: format!(
                     "pids.max of {path} is {most}, and {current} processes and threads are in it"
@@ -87,7 +101,7 @@ pub fn forks(mount: &Path, cgroup: &Path) -> Option<Obstacle> {
 /// <https://docs.kernel.org/admin-guide/cgroup-v2.html#core-interface-files>
 pub fn new_cgroup(mount: &Path, parent: &Path) -> Option<Obstacle> {
     above(mount, parent).zip(1..).find_map(|(level, depth)| {
-        let path = from_root(mount, level);
+        let path = from_root(mount, level).display().to_string();
         let lift = |file: &str| {
             let file = level.join(file);
             format!("`echo max >{}` takes the limit away", file.display())
@@ -165,7 +179,7 @@ pub fn descriptors(proc: &Path, of_host: bool) -> Option<Obstacle> {
             remedy: format!("sysctl fs.file-max={}", most.saturating_mul(2)),
         });
     }
-    let (most, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    let (most, hard) = probe::open_files().ok()?;
     Some(Obstacle {
         what: format!("this process may have {most} files open (RLIMIT_NOFILE, at most {hard})"),
         remedy: "`ulimit -n 4096` before it allows more".to_owned(),
@@ -177,12 +191,6 @@ fn above<'a>(mount: &'a Path, cgroup: &'a Path) -> impl Iterator<Item = &'a Path
     cgroup
         .ancestors()
         .take_while(move |level| level.starts_with(mount))
-}
-
-/// As `ringfence set` takes it.
-fn from_root(mount: &Path, level: &Path) -> String {
-    let below = level.strip_prefix(mount).unwrap_or(level);
-    Path::new("/").join(below).display().to_string()
 }
 
 /// The number in a file; `None` without a limit (`max`), and without the file.

@@ -8,20 +8,33 @@ pub mod mount;
 pub mod pass;
 pub mod quota;
 
+use std::fs::File;
 use std::mem;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{self, SigHandler, Signal};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::unistd::pipe2;
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::path::Arg;
 
 use crate::kernel::error::{Error, Result};
 
 /// Marks every descriptor above 2 to be closed by exec. Since 5.11.
 pub fn close_above_stderr_on_exec() -> nix::Result<()> {
     close_range(libc::CLOSE_RANGE_CLOEXEC)
+}
+
+/// Opens a file for reading, without waiting for it, by a path that leads nowhere out of `root`, whatever links there are.
+/// Since 5.6.
+///
+/// <https://man7.org/linux/man-pages/man2/openat2.2.html>
+pub fn open_in_root(root: impl AsFd, path: impl Arg) -> rustix::io::Result<File> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    openat2(root, path, flags, Mode::empty(), resolve).map(File::from)
 }
 
 /// A pipe, to read from and to write to, which exec closes.

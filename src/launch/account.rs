@@ -1,6 +1,5 @@
 //! Who runs the program: a name or a number, looked up in the root file system that the workload will have.
 
-use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -8,7 +7,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use rustix::fs::{FileType, Gid, Mode, OFlags, ResolveFlags, Uid, fchown, fstat, openat2};
+use rustix::fs::{FileType, Gid, Uid, fchown, fstat};
 use rustix::io::Errno as RawErrno;
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
@@ -16,6 +15,7 @@ use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
 use super::error::{Error, Result};
 use super::spec::User;
 use crate::kernel::error::errno_from;
+use crate::kernel::syscall::open_in_root;
 
 /// How much of a file with users or groups is read, in bytes.
 const MOST_READ: u64 = 4 << 20;
@@ -118,9 +118,7 @@ fn read(root: BorrowedFd<'_>, path: &str) -> Result<String> {
             "the /{path} of the root file system cannot be read: {error}"
         ))
     };
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = match openat2(root, path, flags, Mode::empty(), resolve) {
+    let file = match open_in_root(root, path) {
         Ok(file) => file,
         Err(RawErrno::NOENT | RawErrno::NOTDIR) => return Ok(String::new()),
         Err(errno) => return Err(cannot(errno.into())),
@@ -130,8 +128,7 @@ fn read(root: BorrowedFd<'_>, path: &str) -> Result<String> {
         return Err(cannot(std::io::Error::other("it is no ordinary file")));
     }
     let mut bytes = Vec::new();
-    File::from(file)
-        .take(MOST_READ)
+    file.take(MOST_READ)
         .read_to_end(&mut bytes)
         .map_err(cannot)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -162,6 +159,8 @@ fn id(text: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     const USERS: &str = "root:x:0:0:root:/root:/bin/sh\n\

@@ -11,7 +11,7 @@ use crate::kernel::obstacle::{self, Obstacle};
 
 /// The same error with what stands in the way, where that can be found. `leaf` is the workload's cgroup, in the file system,
 /// that is there or was to be made.
-pub fn explain(error: Error, mount: &Path, leaf: &Path) -> Error {
+pub fn with_obstacle(error: Error, mount: &Path, leaf: &Path) -> Error {
     let found = match &error {
         Error::Kernel(kernel) => find(
             &kernel.operation,

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use super::blocked::explain as explain_blocked;
+use super::blocked::with_obstacle;
 use super::error::{Error, Result};
 use super::guard;
 use super::helper::Helper;
@@ -23,7 +23,7 @@ use super::lock;
 use super::mask;
 use super::plan::{Plan, random_hex};
 use super::storage::{self, Writes};
-use crate::kernel::cgroup::hierarchy::mount_point;
+use crate::kernel::cgroup::hierarchy::{from_root, mount_point};
 use crate::kernel::cgroup::subtree;
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::error::Error as KernelError;
@@ -77,7 +77,7 @@ impl Place {
                 made => {
                     return made.map_err(|error| {
                         let leaf = plan.mount.join(SLICE).join(&plan.name);
-                        explain_blocked(error, &plan.mount, &leaf)
+                        with_obstacle(error, &plan.mount, &leaf)
                     });
                 }
             }
@@ -124,9 +124,7 @@ impl Place {
         if let Some(frozen) = subtree::frozen_above(home.path(), &plan.mount) {
             return Err(Error::refused(format!(
                 "{} is frozen, and what starts in it would be too; `echo 0 >{}` thaws it",
-                Path::new("/")
-                    .join(frozen.strip_prefix(&plan.mount).unwrap_or(frozen))
-                    .display(),
+                from_root(&plan.mount, frozen).display(),
                 frozen.join("cgroup.freeze").display()
             )));
         }
@@ -183,8 +181,7 @@ impl Place {
 
     /// The leaf's path in the hierarchy, as the kernel log names it.
     pub fn leaf_path(&self, plan: &Plan) -> PathBuf {
-        let below = self.leaf.path().strip_prefix(&plan.mount);
-        Path::new("/").join(below.unwrap_or(self.leaf.path()))
+        from_root(&plan.mount, self.leaf.path())
     }
 
     /// A fresh root: the host's, read-only, below a directory that takes the writes. Gives the detached

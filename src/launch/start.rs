@@ -18,7 +18,6 @@ use rustix::fs::{Gid, Uid, fchown, fstatfs};
 use rustix::process::{WaitOptions, wait};
 
 use super::account::Account;
-use super::blocked::explain;
 use super::error::{Error, Result};
 use super::ids::Ids;
 use super::place::Place;
@@ -76,18 +75,6 @@ pub enum Arrival {
 /// Starts the child and lets it walk its steps. `mask` is the signal mask that the program gets. What is given of `streams`
 /// stays what it is where the program has a terminal; that is none where nobody attends to it.
 pub fn start(
-    plan: &Plan,
-    place: &mut Place,
-    mask: &SigSet,
-    streams: Streams<'_>,
-    is_attended: bool,
-    notice: &mut dyn FnMut(String),
-) -> Result<Starting> {
-    try_start(plan, place, mask, streams, is_attended, notice)
-        .map_err(|error| explain(error, &plan.mount, place.leaf().path()))
-}
-
-fn try_start(
     plan: &Plan,
     place: &mut Place,
     mask: &SigSet,
@@ -222,8 +209,11 @@ pub fn join(
     // It may be dead already, as any process may be.
     let _ = process::drop_oom_protection(Path::new("/proc"), child.pid.as_raw().cast_unsigned());
     let mut go = File::from(go_write);
-    // Without the word to go it ends by itself.
-    ulimits::set(child.pid, &walk.ulimits)?;
+    match ulimits::set(child.pid, &walk.ulimits) {
+        Err(Error::Kernel(error)) if error.is_gone() => {}
+        // Without the word to go it ends by itself.
+        set => set?,
+    }
     let _ = release(&mut go).and_then(|()| release(&mut go));
     Ok(Starting {
         child,

@@ -168,6 +168,10 @@ pub struct Context<'a> {
 
 const NONE: Option<&CStr> = None;
 const SHM: &CStr = c"dev/shm";
+/// What the kernel's own file systems need nothing of.
+const HARDENED: MsFlags = MsFlags::MS_NOSUID
+    .union(MsFlags::MS_NODEV)
+    .union(MsFlags::MS_NOEXEC);
 
 /// The child's whole set-up, top to bottom.
 pub fn list(
@@ -215,9 +219,8 @@ pub fn list(
     }
     steps.extend(own_file::of_host_name(hostname).map(Step::OwnFile));
     // Covers where they were made.
-    let hardened = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let options = Some(c"mode=1777,size=64m");
-    steps.push(fixed(c"tmpfs", SHM, c"tmpfs", hardened, options));
+    steps.push(fixed(c"tmpfs", SHM, c"tmpfs", HARDENED, options));
     own_mounts(&mut steps, spec, root)?;
     let workdir = spec.workdir.as_ref().map(ToString::to_string);
     let workdir = workdir.unwrap_or_default();
@@ -323,13 +326,12 @@ pub fn fences(ready: Ready, has_user: bool) -> Vec<Step> {
 }
 
 fn kernel_file_systems(steps: &mut Vec<Step>, writable: bool, hosts_sys: Option<usize>) {
-    let hardened = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let read_only = if writable {
-        hardened
+        HARDENED
     } else {
-        hardened | MsFlags::MS_RDONLY
+        HARDENED | MsFlags::MS_RDONLY
     };
-    steps.push(fixed(c"proc", c"proc", c"proc", hardened, None));
+    steps.push(fixed(c"proc", c"proc", c"proc", HARDENED, None));
     steps.push(match hosts_sys {
         None => fixed(c"sysfs", c"sys", c"sysfs", read_only, None),
         Some(copy) => Step::Show {
@@ -393,8 +395,7 @@ fn devices(steps: &mut Vec<Step>) -> Result<(), NulError> {
 
 /// Those of the ipc namespace.
 fn message_queues(at: &'static CStr) -> Step {
-    let hardened = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    fixed(c"mqueue", at, c"mqueue", hardened, None)
+    fixed(c"mqueue", at, c"mqueue", HARDENED, None)
 }
 
 /// What the files of the kernel would still let root do, although it is root in a namespace only;

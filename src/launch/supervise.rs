@@ -16,8 +16,8 @@ use rustix::process::{WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 use listen::{Signals, Told, Watch, poll_patiently, until};
 use output::Recorder;
 
-use super::blocked::explain;
-use super::error::Result;
+use super::blocked::with_obstacle;
+use super::error::{Error, Result};
 use super::image;
 use super::log;
 use super::not_executed::not_executed;
@@ -257,7 +257,8 @@ impl Supervisor<'_> {
             &mut |text| {
                 observe(&Report::Notice { text });
             },
-        )?;
+        )
+        .map_err(|error| self.with_obstacle(error))?;
         let pid = starting.child.pid.as_raw().cast_unsigned();
         self.evidence.remember(&[pid]);
         let mut arrival = None;
@@ -273,8 +274,7 @@ impl Supervisor<'_> {
             }
             if (ready.status || ready.ended) && arrival.is_none() {
                 let arrived = starting.arrival(&self.plan.walk);
-                let arrived = arrived
-                    .map_err(|error| explain(error, &self.plan.mount, self.place.leaf().path()));
+                let arrived = arrived.map_err(|error| self.with_obstacle(error));
                 if matches!(arrived, Ok(Arrival::Silent)) && self.is_executed(pid) {
                     self.tell(&Report::Started { pid });
                 }
@@ -388,6 +388,10 @@ impl Supervisor<'_> {
             let _ = pidfd_send_signal(&starting.child.pidfd, number);
         }
         Ok(())
+    }
+
+    fn with_obstacle(&self, error: Error) -> Error {
+        with_obstacle(error, &self.plan.mount, self.place.leaf().path())
     }
 
     /// Ends a PID 1 that cannot notice a signal that is to end it, and says whether it did.

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::sched::CloneFlags;
 
 use super::{Finding, State};
 use crate::kernel::cgroup::hierarchy::{self, Hierarchy, Mode};
@@ -232,11 +231,9 @@ fn delegation(proc: &Path, hierarchy: &Hierarchy) -> Option<Finding> {
 /// Whether all that a workload needs may be made. One that is at its limit shows only when one more is made.
 fn namespaces(proc: &Path) -> Finding {
     const NAME: &str = "namespaces";
-    match obstacle::namespaces(proc, CloneFlags::all()) {
-        Some(Obstacle { what, remedy }) if what.contains(" is 0") => {
-            bad(NAME, State::Lacking, what, remedy)
-        }
-        _ => good(NAME, "of every kind may be made"),
+    match obstacle::no_namespaces(proc) {
+        Some(Obstacle { what, remedy }) => bad(NAME, State::Lacking, what, remedy),
+        None => good(NAME, "of every kind may be made"),
     }
 }
 

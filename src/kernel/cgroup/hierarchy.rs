@@ -63,25 +63,23 @@ impl Hierarchy {
     pub fn discover(proc: &Path) -> Result<Self> {
         let text = mountinfo::read(proc)?;
         let mut hierarchy = Self::parse(&text);
-        let Some(first) = &hierarchy.mount else {
+        let Some(first) = hierarchy.mount.clone() else {
             return Ok(hierarchy);
         };
         // A mount may be covered by a later one; another one of the same may not be.
-        let mut tried = Err(covered(&text, first));
         for entry in mountinfo::entries(&text).filter(|entry| entry.fstype == b"cgroup2") {
             let mount = entry.mount_point();
             match read_words(&mount.join("cgroup.controllers")) {
                 Ok(controllers) => {
                     hierarchy.mount = Some(mount);
                     hierarchy.controllers = controllers;
-                    tried = Ok(());
-                    break;
+                    return Ok(hierarchy);
                 }
                 Err(error) if error.is_gone() => {}
                 Err(error) => return Err(error),
             }
         }
-        tried.map(|()| hierarchy)
+        Err(covered(&text, &first))
     }
 
     /// Parses `mountinfo`. The controllers of the v2 root are not in it.
@@ -161,6 +159,11 @@ pub fn of_process(proc: &Path, pid: &str) -> Result<Option<PathBuf>> {
         .split(|&byte| byte == b'\n')
         .find_map(|line| line.strip_prefix(b"0::"))
         .map(|path| PathBuf::from(OsStr::from_bytes(path))))
+}
+
+/// The path from the v2 root, `/a/b`, of a cgroup in the file system.
+pub fn from_root(mount: &Path, cgroup: &Path) -> PathBuf {
+    Path::new("/").join(cgroup.strip_prefix(mount).unwrap_or(cgroup))
 }
 
 /// The words of a one-line list such as `cgroup.controllers`.

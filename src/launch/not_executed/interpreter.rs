@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use crate::kernel::syscall::open_in_root;
 
 /// As much of the first line of a script as the kernel reads: `BINPRM_BUF_SIZE`.
 const LINE: usize = 256;
@@ -34,9 +34,7 @@ pub fn named_by(roots: &[PathBuf], program: &Path) -> Option<String> {
 
 fn open(root: &Path, program: &Path) -> Option<File> {
     let root = File::open(root).ok()?;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(openat2(root, program, flags, Mode::empty(), resolve).ok()?);
+    let file = open_in_root(root, program).ok()?;
     file.metadata().ok()?.is_file().then_some(file)
 }
 
