@@ -66,6 +66,18 @@ pub struct HostSample {
     pub io_pressure: Reading<Pressure>,
 }
 
+impl HostSample {
+    /// Memory that could not be had at once: `MemTotal` less `MemAvailable`.
+    pub fn memory_used(&self) -> Reading<Bytes> {
+        match (&self.memory_total, &self.memory_available) {
+            (Reading::Value(total), Reading::Value(available)) => {
+                Reading::Value(Bytes(total.0.saturating_sub(available.0)))
+            }
+            (Reading::Value(_), other) | (other, _) => *other,
+        }
+    }
+}
+
 impl Sample {
     /// Finds a cgroup by identity.
     pub fn cgroup(&self, id: CgroupId) -> Option<&CgroupSample> {

@@ -15,7 +15,7 @@ use crate::kernel::systemd::Unit;
 use crate::model::advice::{Advice, Observation};
 use crate::model::{Model, Thresholds};
 use crate::sample::live::Interest;
-use crate::text::ascii::in_locale;
+use crate::text::ascii::all_in_locale;
 use crate::ui;
 use crate::ui::feed::{Feed, News};
 use crate::ui::plain::quiet_end;
@@ -85,10 +85,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     let lasted = seen.lasted();
     let unit_of = |advice: &Advice| Unit::of_cgroup(Path::new(advice.cgroup.strip_prefix('/')?));
     let lines = match options.form {
-        Form::Text => {
-            let lines = export::advice::text(&advice, lasted).into_iter();
-            lines.map(|line| in_locale(&line).into_owned()).collect()
-        }
+        Form::Text => all_in_locale(export::advice::text(&advice, lasted)),
         Form::Json => advice.iter().filter_map(export::advice::json).collect(),
         Form::Systemd => export::advice::systemd(&advice, lasted, unit_of),
         Form::Compose => export::advice::compose(&advice, lasted),

@@ -17,7 +17,7 @@ use crate::kernel::watch::is_over;
 use crate::model::limit::Of;
 use crate::model::{Happening, Model, Thresholds};
 use crate::sample::live::Interest;
-use crate::text::ascii::in_locale;
+use crate::text::ascii::all_in_locale;
 use crate::ui;
 use crate::ui::feed::Feed;
 use crate::ui::plain::quiet_end;
@@ -115,11 +115,10 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
 
 /// Writes the lines of something that happened.
 fn tell(out: &mut dyn Write, json: bool, model: &Model, happening: &Happening) -> io::Result<()> {
-    let lines: Vec<String> = if json {
+    let lines = if json {
         events::json(model, happening).into_iter().collect()
     } else {
-        let lines = events::text(model, happening).into_iter();
-        lines.map(|line| in_locale(&line).into_owned()).collect()
+        all_in_locale(events::text(model, happening))
     };
     for line in lines {
         writeln!(out, "{line}")?;

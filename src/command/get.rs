@@ -10,11 +10,10 @@ use crate::command::target::{find, v2_mount};
 use crate::control::sheet::{Line, Sheet, all_addresses};
 use crate::export;
 use crate::kernel::cgroup::hierarchy::Hierarchy;
-use crate::kernel::cgroup::knob::{Kind, Knob};
-use crate::kernel::unit::Bytes;
-use crate::model::change::value_text;
-use crate::text::ascii::in_locale;
-use crate::text::{self, sanitise};
+use crate::kernel::cgroup::knob::Knob;
+use crate::model::change::{amount_text, value_text};
+use crate::text::ascii::all_in_locale;
+use crate::text::sanitise;
 use crate::ui::plain::quiet_end;
 
 /// What `get` was asked for.
@@ -44,8 +43,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     } else {
         let path = sanitise(&format!("/{}", path.display())).into_owned();
         let about = sheet.lines.iter().flat_map(|line| about(&sheet, line));
-        let lines = std::iter::once(path).chain(about);
-        lines.map(|line| in_locale(&line).into_owned()).collect()
+        all_in_locale(std::iter::once(path).chain(about))
     };
     let told = lines.iter().try_for_each(|line| writeln!(out, "{line}"));
     quiet_end(told.and_then(|()| out.flush())).context("cannot write what was read")?;
@@ -64,11 +62,10 @@ fn about(sheet: &Sheet, line: &Line) -> [String; 3] {
         (Some(value), None) => value_text(knob, value),
         (_, missing) => format!("- ({})", missing.as_deref().unwrap_or("not read")),
     };
-    let mut beside = Vec::new();
-    beside.extend(line.effective_text(&sheet.cpus()));
-    if let Some(used) = line.chain.first().and_then(|own| own.used) {
-        beside.push(format!("{} in use", amount(knob, used)));
-    }
+    let used = line.chain.first().and_then(|own| own.used);
+    let used = used.map(|used| format!("{} in use", amount_text(knob, used)));
+    let effective = line.effective_text(&sheet.cpus());
+    let beside: Vec<String> = effective.into_iter().chain(used).collect();
     let beside = match &*beside.join("; ") {
         "" => String::new(),
         beside => format!("  ({beside})"),
@@ -85,16 +82,6 @@ fn about(sheet: &Sheet, line: &Line) -> [String; 3] {
         ),
         format!("    {}", entry.doc()),
     ]
-}
-
-fn amount(knob: Knob, used: f64) -> String {
-    match knob.entry().kind {
-        // A size of memory, which is no fraction.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        Kind::Size => text::bytes(Bytes(used as u64)),
-        Kind::CpuTime => format!("{} cpu", (used * 1000.0).round() / 1000.0),
-        _ => used.to_string(),
-    }
 }
 
 /// One knob for programs. Values are the kernel's own text.

@@ -12,7 +12,7 @@ use crate::kernel::cgroup::hierarchy::mount_point;
 use crate::names::local::Names;
 use crate::oom::past;
 use crate::text;
-use crate::text::ascii::in_locale;
+use crate::text::ascii::all_in_locale;
 use crate::ui::plain::quiet_end;
 use crate::why::{self, Cause, Death, Findings, Origin, Unread};
 use crate::{export, file};
@@ -68,8 +68,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         export::why::json(&answers, &unread)
     } else {
         say(&answers, &unread, options.name.as_deref());
-        let lines = export::why::text(&answers).into_iter();
-        lines.map(|line| in_locale(&line).into_owned()).collect()
+        all_in_locale(export::why::text(&answers))
     };
     let written = lines.iter().try_for_each(|line| writeln!(out, "{line}"));
     quiet_end(written.and_then(|()| out.flush())).context("cannot write the answers")?;

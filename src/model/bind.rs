@@ -41,13 +41,9 @@ pub(super) fn bind(sample: &Sample, rows: &mut [Row]) {
         let swap_limit = ceiling_over(
             &now.swap_max,
             levels().filter_map(|(place, (_, row))| {
-                Some(Level {
-                    of: whose(place, row),
-                    knob: Knob::SwapMax,
-                    limit: row.now.swap_max.value()?.value()?,
-                    used: row.now.swap_current.value().copied(),
-                    droppable: None,
-                })
+                let limit = row.now.swap_max.value()?.value();
+                let used = row.now.swap_current.value().copied();
+                level(whose(place, row), Knob::SwapMax, limit, used)
             }),
             host_swap.clone(),
             None,
@@ -56,20 +52,16 @@ pub(super) fn bind(sample: &Sample, rows: &mut [Row]) {
         let cpu_limit = ceiling_over(
             &now.cpu_max,
             levels().flat_map(|(place, (at, row))| cpu_levels(place, row, cpusets[at])),
-            Some(host_cpus.clone()),
+            host_cpus.clone(),
             None,
             before.and_then(|row| row.cpu_limit.value()),
         );
         let pids_limit = ceiling_over(
             &now.pids_max,
             levels().filter_map(|(place, (_, row))| {
-                Some(Level {
-                    of: whose(place, row),
-                    knob: Knob::PidsMax,
-                    limit: row.now.pids_max.value()?.value()?,
-                    used: row.pids.value().copied(),
-                    droppable: None,
-                })
+                let limit = row.now.pids_max.value()?.value();
+                let used = row.pids.value().copied();
+                level(whose(place, row), Knob::PidsMax, limit, used)
             }),
             None,
             None,
@@ -241,13 +233,11 @@ fn memory_level(
     knob: Knob,
     limit: &Reading<Limit<Bytes>>,
 ) -> Option<Level<Bytes>> {
+    let used = row.memory.current.value().copied();
     let stat = row.parts.memory_stat.value();
     Some(Level {
-        of: whose(place, row),
-        knob,
-        limit: limit.value()?.value()?,
-        used: row.memory.current.value().copied(),
         droppable: stat.map(|stat| stat.droppable()),
+        ..level(whose(place, row), knob, limit.value()?.value(), used)?
     })
 }
 
@@ -257,14 +247,20 @@ fn cpu_levels(place: usize, row: &Row, cpuset: Option<f64>) -> impl Iterator<Ite
     [(Knob::CpuMax, quota), (Knob::CpusetCpus, cpuset)]
         .into_iter()
         .filter_map(move |(knob, limit)| {
-            Some(Level {
-                of: whose(place, row),
-                knob,
-                limit: limit?,
-                used: row.cpu.value().map(|cpu| cpu.0 / 100.0),
-                droppable: None,
-            })
+            let used = row.cpu.value().map(|cpu| cpu.0 / 100.0);
+            level(whose(place, row), knob, limit, used)
         })
+}
+
+/// A limit, where there is one, of which nothing is dropped.
+fn level<T>(of: Of, knob: Knob, limit: Option<T>, used: Option<T>) -> Option<Level<T>> {
+    Some(Level {
+        of,
+        knob,
+        limit: limit?,
+        used,
+        droppable: None,
+    })
 }
 
 /// The ceiling over levels, nearest first. Where there is none, the answer is the state of the own file: a limit of `max`
@@ -302,40 +298,20 @@ fn whose(place: usize, row: &Row) -> Of {
 
 /// The host's memory as the last level.
 fn host_memory(sample: &Sample) -> Option<Level<Bytes>> {
-    let total = *sample.host.memory_total.value()?;
-    Some(Level {
-        of: Of::Host,
-        knob: Knob::MemoryMax,
-        limit: total,
-        used: sample
-            .host
-            .memory_available
-            .value()
-            .map(|available| Bytes(total.0.saturating_sub(available.0))),
-        droppable: None,
-    })
+    let total = sample.host.memory_total.value().copied();
+    let used = sample.host.memory_used().value().copied();
+    level(Of::Host, Knob::MemoryMax, total, used)
 }
 
 /// The host's swap as the last level.
 fn host_swap(sample: &Sample) -> Option<Level<Bytes>> {
     let total = *sample.host.swap_total.value()?;
     let free = sample.host.swap_free.value();
-    Some(Level {
-        of: Of::Host,
-        knob: Knob::SwapMax,
-        limit: total,
-        used: free.map(|free| Bytes(total.0.saturating_sub(free.0))),
-        droppable: None,
-    })
+    let used = free.map(|free| Bytes(total.0.saturating_sub(free.0)));
+    level(Of::Host, Knob::SwapMax, Some(total), used)
 }
 
 /// The host's CPUs as the last level.
-fn host_cpus(sample: &Sample) -> Level<f64> {
-    Level {
-        of: Of::Host,
-        knob: Knob::CpuMax,
-        limit: sample.host.cpus as f64,
-        used: None,
-        droppable: None,
-    }
+fn host_cpus(sample: &Sample) -> Option<Level<f64>> {
+    level(Of::Host, Knob::CpuMax, Some(sample.host.cpus as f64), None)
 }

@@ -5,7 +5,7 @@ mod judge;
 pub mod step;
 mod words;
 
-pub use words::value_text;
+pub use words::{amount_text, value_text};
 
 use crate::kernel::cgroup::apply::Write;
 use crate::kernel::cgroup::knob::{Address, Knob, KnobValue};

@@ -38,12 +38,7 @@ impl Host {
         self.cpu = rate::between(then.map(|then| &then.cpu_usage), &now.cpu_usage, |a, b| {
             rate::cpu(*a, *b, seconds?)
         });
-        self.memory_used = match (&now.memory_total, &now.memory_available) {
-            (Reading::Value(total), Reading::Value(available)) => {
-                Reading::Value(Bytes(total.0.saturating_sub(available.0)))
-            }
-            (Reading::Value(_), other) | (other, _) => *other,
-        };
+        self.memory_used = now.memory_used();
         if let Reading::Value(Percent(cpu)) = self.cpu {
             if self.cpu_past.len() == PAST {
                 self.cpu_past.pop_front();

@@ -4,7 +4,8 @@ use super::limit::{self, Level, Of};
 use super::rate;
 use crate::kernel::cgroup::knob::Knob;
 use crate::kernel::io::{Device, IoMax, IoStat};
-use crate::kernel::unit::Limit;
+use crate::kernel::unit::{Bytes, Limit};
+use crate::text;
 
 /// A cap counts as reached from this share on: the kernel's throttle lets through slightly less than
 /// the cap, and a sample does not fall on its slices.
@@ -40,6 +41,20 @@ impl Kind {
     /// Whether it is about reading.
     pub fn is_read(self) -> bool {
         matches!(self, Self::Rbps | Self::Riops)
+    }
+
+    /// Whether it counts bytes, and not operations.
+    pub fn is_bytes(self) -> bool {
+        matches!(self, Self::Rbps | Self::Wbps)
+    }
+
+    /// So much of it for people: `2M`, `max`.
+    pub fn text(self, rate: Limit<u64>) -> String {
+        if self.is_bytes() {
+            text::limit(rate.map(Bytes))
+        } else {
+            rate.to_string()
+        }
     }
 
     fn counter(self, stat: &IoStat) -> u64 {

@@ -20,14 +20,9 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// The host's: `MemTotal` less `MemAvailable`. The root cgroup has no file for it.
+    /// The host's. The root cgroup has no file for it.
     pub fn of_host(host: &HostSample) -> Self {
-        let used = match (&host.memory_total, &host.memory_available) {
-            (Reading::Value(total), Reading::Value(available)) => {
-                Reading::Value(Bytes(total.0.saturating_sub(available.0)))
-            }
-            (Reading::Value(_), other) | (other, _) => *other,
-        };
+        let used = host.memory_used();
         Self {
             current: used,
             working: used,

@@ -90,6 +90,12 @@ pub fn in_locale(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(like).collect())
 }
 
+/// The same of several lines.
+pub fn all_in_locale(lines: impl IntoIterator<Item = String>) -> Vec<String> {
+    let lines = lines.into_iter();
+    lines.map(|line| in_locale(&line).into_owned()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,6 @@ use super::Line;
 use crate::kernel::cgroup::knob::KnobValue;
 use crate::kernel::cpuset::CpuList;
 use crate::kernel::io::IoMax;
-use crate::kernel::unit::Limit;
 use crate::model::change::value_text;
 
 /// The value that is in force.
@@ -61,11 +60,6 @@ impl Line {
     }
 
     fn least_rates(&self) -> IoMax {
-        let least = |a: Limit<u64>, b: Limit<u64>| match (a.value(), b.value()) {
-            (Some(a), Some(b)) => Limit::At(a.min(b)),
-            (Some(one), None) | (None, Some(one)) => Limit::At(one),
-            (None, None) => Limit::Max,
-        };
         let levels = self
             .chain
             .iter()
@@ -74,10 +68,10 @@ impl Line {
                 _ => None,
             });
         levels.fold(IoMax::default(), |all, max| IoMax {
-            rbps: least(all.rbps, max.rbps),
-            wbps: least(all.wbps, max.wbps),
-            riops: least(all.riops, max.riops),
-            wiops: least(all.wiops, max.wiops),
+            rbps: all.rbps.min(max.rbps),
+            wbps: all.wbps.min(max.wbps),
+            riops: all.riops.min(max.riops),
+            wiops: all.wiops.min(max.wiops),
         })
     }
 }

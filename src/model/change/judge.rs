@@ -6,6 +6,7 @@ use crate::kernel::cgroup::standing::Standing;
 use crate::kernel::cpuset::CpuList;
 use crate::kernel::io::IoMax;
 use crate::kernel::unit::{Bytes, Limit};
+use crate::model::io;
 use crate::text;
 
 /// Adds every remark that a change deserves.
@@ -185,32 +186,21 @@ fn cpu_list(change: &mut Change, cpus: &CpuList, setting: &Setting) {
 }
 
 fn rates(change: &mut Change, new: IoMax, chain: &[Standing]) {
-    type Rate = fn(&IoMax) -> Limit<u64>;
-    let rates: [(&str, Rate, bool); 4] = [
-        ("rbps", |max| max.rbps, true),
-        ("wbps", |max| max.wbps, true),
-        ("riops", |max| max.riops, false),
-        ("wiops", |max| max.wiops, false),
-    ];
-    for (key, rate, bytes) in rates {
+    for kind in io::Kind::ALL {
         let least = chain
             .iter()
             .skip(1)
             .filter_map(|level| match level.value.value()? {
-                KnobValue::IoMax(max) => Some((rate(max).value()?, &level.path)),
+                KnobValue::IoMax(max) => Some((kind.cap(max).value()?, &level.path)),
                 _ => None,
             })
             .min();
         if let Some((least, path)) = least
-            && Limit::At(least) < rate(&new)
+            && Limit::At(least) < kind.cap(&new)
             && let KnobValue::IoMax(old) = &change.old
-            && rate(old) != rate(&new)
+            && kind.cap(old) != kind.cap(&new)
         {
-            let least = if bytes {
-                text::bytes(Bytes(least))
-            } else {
-                least.to_string()
-            };
+            let (key, least) = (kind.name(), kind.text(Limit::At(least)));
             change.remark(Gravity::Note, format!("bound by {key}={least} of {path}"));
         }
     }

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use super::{Bound, Change};
-use crate::kernel::cgroup::knob::{Knob, KnobValue};
+use crate::kernel::cgroup::knob::{Kind, Knob, KnobValue};
 use crate::kernel::cpu::CpuMax;
 use crate::kernel::io::IoMax;
 use crate::kernel::unit::{Bytes, Limit};
+use crate::model::io;
 use crate::model::limit::Of;
 use crate::text;
 
@@ -28,7 +29,7 @@ impl fmt::Display for Change {
         write!(out, "  {old} → {new}")?;
         let used = self
             .used
-            .map(|used| format!("{} in use", self.amount(used)));
+            .map(|used| format!("{} in use", amount_text(address.knob, used)));
         let bound = match &self.bound {
             Bound::NotALimit => None,
             Bound::Unlimited => Some("no limit".to_owned()),
@@ -37,9 +38,12 @@ impl fmt::Display for Change {
                 Of::Ancestor(path) => format!(
                     "bound by {} {} of {path}",
                     address.knob,
-                    self.amount(level.limit)
+                    amount_text(address.knob, level.limit)
                 ),
-                Of::Own | Of::Host => format!("bound by the host's {}", self.amount(level.limit)),
+                Of::Own | Of::Host => format!(
+                    "bound by the host's {}",
+                    amount_text(address.knob, level.limit)
+                ),
             }),
         };
         let beside: Vec<String> = used.into_iter().chain(bound).collect();
@@ -59,14 +63,15 @@ impl Change {
         };
         rates(max, &[old, new])
     }
+}
 
-    fn amount(&self, amount: f64) -> String {
-        match self.new {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            KnobValue::Size(_) => text::bytes(Bytes(amount as u64)),
-            KnobValue::CpuMax(_) => cpus(amount),
-            _ => amount.to_string(),
-        }
+/// So much of what a knob limits, for people: bytes, CPUs, processes.
+pub fn amount_text(knob: Knob, amount: f64) -> String {
+    match knob.entry().kind {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        Kind::Size => text::bytes(Bytes(amount as u64)),
+        Kind::CpuTime => cpus(amount),
+        _ => amount.to_string(),
     }
 }
 
@@ -88,25 +93,10 @@ pub fn value_text(knob: Knob, value: &KnobValue) -> String {
 
 /// The rates that are limited in one of `shown`.
 fn rates(max: &IoMax, shown: &[&IoMax]) -> String {
-    type Rate = fn(&IoMax) -> Limit<u64>;
-    let rates: [(&str, Rate, bool); 4] = [
-        ("rbps", |max| max.rbps, true),
-        ("wbps", |max| max.wbps, true),
-        ("riops", |max| max.riops, false),
-        ("wiops", |max| max.wiops, false),
-    ];
-    let limited: Vec<String> = rates
+    let limited: Vec<String> = io::Kind::ALL
         .into_iter()
-        .filter(|(_, rate, _)| shown.iter().any(|shown| rate(shown) != Limit::Max))
-        .map(|(key, rate, is_bytes)| {
-            let rate = rate(max);
-            let rate = if is_bytes {
-                text::limit(rate.map(Bytes))
-            } else {
-                rate.to_string()
-            };
-            format!("{key}={rate}")
-        })
+        .filter(|kind| shown.iter().any(|shown| kind.cap(shown) != Limit::Max))
+        .map(|kind| format!("{}={}", kind.name(), kind.text(kind.cap(max))))
         .collect();
     if limited.is_empty() {
         return "max".to_owned();

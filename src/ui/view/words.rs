@@ -12,26 +12,19 @@ use crate::text;
 
 /// One sentence per resource; the limits with their owner.
 pub(super) fn facts(model: &Model, row: &Row) -> Vec<(&'static str, String)> {
-    let mut facts = vec![
-        ("memory", memory(model, row)),
-        ("cpu", cpu(model, row)),
-        ("pids", pids(model, row)),
-    ];
-    if let Some(state) = state(model, row) {
-        facts.insert(0, ("state", state));
-    }
-    if let Reading::Value(forecast) = &row.forecast {
-        let at = facts.len() - 2;
-        facts.insert(at, ("oom", foretold(model, forecast)));
-    }
+    let mut facts = Vec::new();
+    facts.extend(state(model, row).map(|state| ("state", state)));
+    facts.push(("memory", memory(model, row)));
+    let forecast = row.forecast.value();
+    facts.extend(forecast.map(|forecast| ("oom", foretold(model, forecast))));
+    facts.push(("cpu", cpu(model, row)));
+    facts.push(("pids", pids(model, row)));
     if let Reading::Value(flow) = &row.io {
         for device in &flow.devices {
             let about = Kind::ALL
                 .into_iter()
                 .enumerate()
-                .filter(|(at, kind)| {
-                    matches!(kind, Kind::Rbps | Kind::Wbps) || device.caps[*at].is_some()
-                })
+                .filter(|(at, kind)| kind.is_bytes() || device.caps[*at].is_some())
                 .map(|(at, kind)| {
                     let rate = field::rate(device.rates[at]);
                     match &device.caps[at] {

@@ -178,7 +178,7 @@ fn device(model: &Model, flow: &DeviceFlow, width: u16, theme: &Theme) -> Vec<Li
     let mut lines = Vec::new();
     for (at, kind) in Kind::ALL.into_iter().enumerate() {
         let cap = flow.caps[at].as_ref();
-        let bytes = matches!(kind, Kind::Rbps | Kind::Wbps);
+        let bytes = kind.is_bytes();
         if cap.is_none() && !bytes && flow.rates[at] < 0.5 {
             continue;
         }
