@@ -1,6 +1,7 @@
 //! Containers of a real podman, by name, as root in the Debian guest: `cargo xtask test vm_podman`.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -170,10 +171,7 @@ fn a_container_goes_by_its_name_in_plain_text_and_when_it_is_killed() {
     assert_eq!(label, Some("hungry"), "{plain}");
 
     let mut events = Command::new(binary());
-    let events = events
-        .args(["events", "--duration", "8"])
-        .stdout(Stdio::piped());
-    let events = events.spawn().unwrap();
+    let mut events = events.arg("events").stdout(Stdio::piped()).spawn().unwrap();
     wait_until("its watch", || {
         read(format!("/proc/{}/syscall", events.id()))
             .starts_with(|char: char| char.is_ascii_digit())
@@ -181,7 +179,11 @@ fn a_container_goes_by_its_name_in_plain_text_and_when_it_is_killed() {
     let mut killed = Command::new("podman");
     killed.args(["exec", "hungry", "/bin/busybox", "tail", "/dev/zero"]);
     assert!(!killed.status().unwrap().success());
-    let told = String::from_utf8(events.wait_with_output().unwrap().stdout).unwrap();
+    let mut told = String::new();
+    let mut lines = BufReader::new(events.stdout.take().unwrap());
+    lines.read_line(&mut told).unwrap();
+    events.kill().unwrap();
+    events.wait().unwrap();
     let why = say(&["why", "hungry"]);
     eprintln!("{told}\n{why}");
     for said in [told, why] {
