@@ -172,6 +172,19 @@ fn get_says_what_is_in_force() {
 }
 
 #[test]
+fn the_cpus_of_who_runs_are_the_parents_again() {
+    let _host = Host::new();
+    let own = Own::new();
+    let shell = own.start("sleep 1000");
+    wait_until("the shell", || !own.read("cgroup.procs").is_empty());
+    set(&["above/own", "cpuset.cpus=0"]).ok();
+    // The kernel takes no empty list there.
+    set(&["above/own", "cpuset.cpus="]).fails(0, &["cpuset.cpus: the kernel made it 0-1"]);
+    assert_eq!(own.read("cpuset.cpus"), "0-1");
+    own.kill(shell);
+}
+
+#[test]
 fn a_dry_run_says_all_and_writes_nothing() {
     let _host = Host::new();
     let own = Own::new();

@@ -79,7 +79,7 @@ pub fn apply(
         .then(|| read(cgroup, Knob::CpuWeight.into()).ok())
         .flatten();
     for (at, write) in writes.iter().enumerate() {
-        let Err(error) = cgroup.write(write.address.knob.name(), &write.text()) else {
+        let Err(error) = write_one(cgroup, write) else {
             continue;
         };
         if cgroup.is_gone() {
@@ -114,6 +114,26 @@ pub fn apply(
         .iter()
         .map(|write| read(cgroup, write.address).ok())
         .collect())
+}
+
+/// Writes one value. In a cgroup with processes the kernel takes no empty `cpuset.cpus` once there was another (`ENOSPC`): the
+/// parent's list means the same.
+fn write_one(cgroup: &Cgroup, write: &Write) -> Result<(), Error> {
+    let file = write.address.knob.name();
+    let written = cgroup.write(file, &write.text());
+    match (&write.new, &written) {
+        (KnobValue::Cpus(cpus), Err(error))
+            if cpus.is_empty() && error.errno() == Errno::ENOSPC =>
+        {
+            let parent = cgroup.path().parent().map(Cgroup::open).transpose()?;
+            let all = parent.map(|parent| parent.read("cpuset.cpus.effective"));
+            match all.transpose()? {
+                Some(all) => cgroup.write(file, &String::from_utf8_lossy(&all)),
+                None => written,
+            }
+        }
+        _ => written,
+    }
 }
 
 /// The kernel's refusal in words.
