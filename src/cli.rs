@@ -19,6 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::control::trial;
 use crate::{command, text};
 
 /// What is this container using, what will stop it, and why did it die?
@@ -61,6 +62,9 @@ enum Verb {
     /// See to one workload: its order comes on stdin, what happens to it goes to stdout.
     #[command(hide = true)]
     Supervise,
+    /// Guard one change on trial: its order comes on stdin, what becomes of it goes to stdout.
+    #[command(hide = true)]
+    TrialGuard,
 }
 
 /// Parses the command line, runs the verb, prints its error once, and turns the outcome into an exit code.
@@ -79,6 +83,7 @@ pub fn main() -> ExitCode {
         Verb::Get(args) => (args.run(), 125),
         Verb::Set(args) => (args.run(), 125),
         Verb::Supervise => (command::supervise::run(), 125),
+        Verb::TrialGuard => (trial::guard(), 125),
         Verb::Top(args) => (args.run(), 2),
         Verb::Events(args) => (args.run(), 2),
         Verb::Why(args) => (args.run(), 2),

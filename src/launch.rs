@@ -39,7 +39,7 @@ pub mod home;
 pub mod ids;
 pub mod image;
 pub mod join;
-mod lock;
+pub mod lock;
 mod lock_mounts;
 pub mod log;
 mod mask;

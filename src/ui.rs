@@ -48,6 +48,7 @@ use crate::kernel::clock;
 use crate::model::{Model, Note, Severity};
 use crate::oom::past::PastKills;
 use crate::sample::live::{Interest, Live};
+use crate::text;
 use feed::{Feed, News, Started};
 use input::Input;
 use settings::Settings;
@@ -98,7 +99,9 @@ pub fn dashboard(
         feed.past = past;
         watch(&mut terminal, &mut feed, &mut control, options).await
     });
-    control.finish(|| eprintln!("ringfence: finishing what was begun"));
+    for ending in control.finish(|| eprintln!("ringfence: finishing what was begun")) {
+        eprintln!("ringfence: {}", text::to_terminal(&ending.text));
+    }
     model
 }
 

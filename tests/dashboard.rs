@@ -9,6 +9,8 @@ mod editor;
 mod hands;
 #[path = "dashboard/look.rs"]
 mod look;
+#[path = "dashboard/trial.rs"]
+mod trial;
 #[path = "dashboard/views.rs"]
 mod views;
 #[path = "dashboard/workloads.rs"]

@@ -280,6 +280,30 @@ fn what_is_advised_as_a_drop_in_holds_from_the_next_reload_on() {
 }
 
 #[test]
+fn what_was_on_trial_is_systemds_no_more() {
+    let unit = Unit::service("rf-trial.service");
+    set(&[unit.target(), "memory.max=64m"]).fails(0, &["which was told"]);
+    let property = || call(&["systemctl", "show", "-P", "MemoryMax", &unit.name]);
+    let done = set(&[unit.target(), "memory.max=48m", "--try", "2s"]);
+    done.fails(
+        1,
+        &["taken back after 2s: its time is up; memory.max is 64M again"],
+    );
+    done.fails(1, &["which was told: systemctl set-property --runtime"]);
+    assert_eq!(property().trim(), (64 << 20).to_string());
+    daemon_reload(&unit);
+    assert_eq!(unit.read("memory.max"), (64 << 20).to_string());
+    // A controller that only systemd turns on.
+    let off = Unit::service("rf-trial-off.service");
+    let done = set(&[off.target(), "cpuset.cpus=0", "--try", "2s"]);
+    done.fails(1, &["its time is up; cpuset.cpus is the parent's again"]);
+    daemon_reload(&off);
+    // All that there are, as the kernel takes no empty list where processes are; or systemd has turned it off again.
+    let cpus = fs::read_to_string(off.file("cpuset.cpus"));
+    assert!(cpus.is_err() || cpus.is_ok_and(|cpus| cpus == "0-1\n"));
+}
+
+#[test]
 fn an_ordinary_user_is_told_what_is_needed() {
     let unit = Unit::service("roots.service");
     let before = unit.read("memory.max");

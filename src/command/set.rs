@@ -1,12 +1,15 @@
 //! `ringfence set`: limits of any cgroup, checked first, then all of them or none.
 
+mod trial;
+
 use std::path::Path;
 
 use anyhow::{anyhow, bail};
 
 use crate::command::target::{find, v2_mount};
-use crate::control::make::{Keeper, make};
+use crate::control::make::{Keeper, Made, make};
 use crate::control::sheet::{Sheet, resolve};
+use crate::control::trial::{Terms, sweep};
 use crate::kernel::cgroup::hierarchy::Hierarchy;
 use crate::kernel::cgroup::knob::Wish;
 use crate::model::change::{Change, Gravity};
@@ -25,11 +28,16 @@ pub struct Options {
     pub force: bool,
     /// Have systemd keep it over the next boot.
     pub persist: bool,
+    /// Take them back by themselves.
+    pub trial: Option<Terms>,
 }
 
 /// Checks all changes, says what they are, and makes them.
 pub fn run(options: &Options) -> anyhow::Result<u8> {
     let mount = v2_mount(&Hierarchy::discover(Path::new("/proc"))?)?;
+    for told in sweep() {
+        say(&told);
+    }
     let path = find(&mount, &options.target)?;
     let (wishes, notices) = resolve(&options.wishes)?;
     for notice in notices {
@@ -62,11 +70,16 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         print(&path, &changes);
         return Ok(0);
     }
-    let made = make(&sheet, &changes, options.persist)?;
-    print(&path, &changes);
-    for remark in made.remarks {
-        say(&remark);
+    let told = |made: Made| {
+        print(&path, &changes);
+        for remark in made.remarks {
+            say(&remark);
+        }
+    };
+    if let Some(terms) = options.trial {
+        return trial::run(&sheet, &changes, terms, told);
     }
+    told(make(&sheet, &changes, options.persist)?);
     Ok(0)
 }
 

@@ -10,7 +10,7 @@ use nix::unistd::geteuid;
 
 use super::sheet::{Sheet, vanished};
 use crate::kernel::cgroup::apply::{Write, apply};
-use crate::kernel::cgroup::knob::KnobValue;
+use crate::kernel::cgroup::knob::{Address, KnobValue};
 use crate::kernel::cgroup::standing::read;
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::systemd::{Unit, properties};
@@ -113,9 +113,13 @@ pub fn make(sheet: &Sheet, changes: &[Change], persist: bool) -> anyhow::Result<
         .filter(|change| !is_off(change))
         .map(Change::write)
         .collect();
+    let new: Vec<(Address, &KnobValue)> = changes
+        .iter()
+        .map(|change| (change.address, &change.new))
+        .collect();
     let mut written = apply(&cgroup, &sheet.mount, &writes)?.into_iter();
     let told = match &sheet.keeper {
-        Keeper::Systemd(unit) => match tell(unit, changes, persist) {
+        Keeper::Systemd(unit) => match tell(unit, &new, persist) {
             Err(why) if changes.iter().any(is_off) => {
                 return Err(take_back(&cgroup, &sheet.mount, writes, &why));
             }
@@ -165,19 +169,22 @@ pub fn make(sheet: &Sheet, changes: &[Change], persist: bool) -> anyhow::Result<
 
 /// Has systemd know the new limits too, so that it does not undo them. Gives what is worth saying, or why
 /// it could not be told.
-fn tell(unit: &Unit, changes: &[Change], persist: bool) -> Result<Vec<String>, String> {
-    let of = |change: &Change| properties(change.address, &change.new);
-    let mut remarks: Vec<String> = changes
-        .iter()
-        .filter(|change| of(change).is_empty())
-        .map(|change| {
-            format!(
-                "{}: systemd has no property for it, and will undo it at `systemctl daemon-reload`",
-                change.address
-            )
-        })
-        .collect();
-    let known: Vec<String> = changes.iter().flat_map(of).collect();
+pub(super) fn tell(
+    unit: &Unit,
+    new: &[(Address, &KnobValue)],
+    persist: bool,
+) -> Result<Vec<String>, String> {
+    let mut remarks = Vec::new();
+    let mut known = Vec::new();
+    for (address, value) in new {
+        let properties = properties(*address, value);
+        if properties.is_empty() {
+            remarks.push(format!(
+                "{address}: systemd has no property for it, and will undo it at `systemctl daemon-reload`"
+            ));
+        }
+        known.extend(properties);
+    }
     if known.is_empty() {
         return Ok(remarks);
     }

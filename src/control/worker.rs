@@ -1,9 +1,10 @@
 //! The thread that changes things for a screen: writes may take long (the kernel reclaims first), and so
 //! may systemd's answer. One order after the other; the answers come in the same order.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc as orders;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use super::again;
 use super::follow::{Follower, Lines};
 use super::make::{Made, make};
 use super::sheet::{Sheet, all_addresses};
+use super::trial::{self, Answer, Ending, Terms, Trial};
 use super::workload::{self, Ended};
 use crate::kernel::cgroup::CgroupId;
 use crate::model::change::Change;
@@ -32,10 +34,15 @@ pub enum Order {
         sheet: Arc<Sheet>,
         /// All of them, or none.
         changes: Vec<Change>,
-        /// Have systemd keep them over the next boot.
-        persist: bool,
-        /// For who ordered: the change that this undoes.
-        undoes: Option<usize>,
+        /// For how long.
+        lasting: Lasting,
+    },
+    /// End a trial: keep the change, or take it back.
+    EndTrial {
+        /// As it was ordered.
+        number: u64,
+        /// Whether to keep it.
+        keep: bool,
     },
     /// See who would be hit, and what speaks against it.
     Look(Target, Option<Chosen>),
@@ -56,6 +63,19 @@ pub enum Order {
     FollowOn,
     /// Follow it no longer.
     Unfollow,
+}
+
+/// For how long a change is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lasting {
+    /// Until somebody changes it again, or the next boot.
+    Now,
+    /// Over the next boot too: systemd is told.
+    Boots,
+    /// It undoes the change of this number, which is for who ordered.
+    Undo(usize),
+    /// On trial. The number is for who ordered.
+    Trial(u64, Terms),
 }
 
 impl Order {
@@ -89,9 +109,16 @@ pub enum Outcome {
         /// What was asked for.
         changes: Vec<Change>,
         /// As it was ordered.
-        undoes: Option<usize>,
+        lasting: Lasting,
         /// What came of it.
         made: Result<Made, String>,
+    },
+    /// A trial has ended.
+    Tried {
+        /// As it was ordered.
+        number: u64,
+        /// How.
+        ending: Ending,
     },
     /// A cgroup was looked at.
     Looked {
@@ -100,6 +127,8 @@ pub enum Outcome {
         /// What was seen, or why nothing was.
         survey: Result<Arc<Survey>, String>,
     },
+    /// What was left by who was killed, and seen to at the start: one sentence.
+    Told(String),
     /// Something was done, is under way, or was refused: one sentence. One order may have several.
     Acted {
         /// What was ordered.
@@ -152,10 +181,15 @@ impl Worker {
             .spawn(move || {
                 let mut begun: Vec<JoinHandle<()>> = Vec::new();
                 let mut followed = None;
+                for told in trial::sweep() {
+                    let _ = answers.send(Outcome::Told(told));
+                }
+                let trials = Trials::default();
                 for order in orders {
                     begun.retain(|thread| !thread.is_finished());
-                    begun.extend(order.carry_out(&mount, &answers, &mut followed));
+                    begun.extend(order.carry_out(&mount, &answers, &mut followed, &trials));
                 }
+                trials.close();
                 for thread in begun {
                     let _ = thread.join();
                 }
@@ -168,10 +202,14 @@ impl Worker {
         })
     }
 
-    /// Takes no more orders, and waits for what was ordered and for stops that are in their grace, 15 s at
-    /// most. `waiting` is called once where that takes more than a moment.
-    pub fn finish(self, waiting: impl FnOnce()) {
-        let Self { orders, thread, .. } = self;
+    /// Takes no more orders, has what is on trial taken back, and waits for that, for what was ordered and for stops that are
+    /// in their grace, 15 s at most. `waiting` is called once where that takes more than a moment. Gives how trials ended.
+    pub fn finish(self, waiting: impl FnOnce()) -> Vec<Ending> {
+        let Self {
+            orders,
+            thread,
+            mut outcomes,
+        } = self;
         drop(orders);
         let begin = Instant::now();
         let mut waiting = Some(waiting);
@@ -183,6 +221,12 @@ impl Worker {
             }
             thread::sleep(Duration::from_millis(5));
         }
+        let outcomes = std::iter::from_fn(|| outcomes.try_recv().ok());
+        let ended = outcomes.filter_map(|outcome| match outcome {
+            Outcome::Tried { ending, .. } => Some(ending),
+            _ => None,
+        });
+        ended.collect()
     }
 
     /// Gives an order. It is carried out after those before it.
@@ -199,6 +243,7 @@ impl Order {
         mount: &Path,
         answers: &mpsc::UnboundedSender<Outcome>,
         log: &mut Option<Follower>,
+        trials: &Trials,
     ) -> Option<JoinHandle<()>> {
         let outcome = match self {
             Self::Read(path) => Outcome::Sheet {
@@ -214,14 +259,40 @@ impl Order {
             Self::Make {
                 sheet,
                 changes,
-                persist,
-                undoes,
+                lasting: lasting @ Lasting::Trial(number, terms),
+            } => {
+                let (trials, answers, kept) = (trials.clone(), answers.clone(), changes.clone());
+                let path = path_of(&sheet);
+                let refused = path.clone();
+                let work = {
+                    let answers = answers.clone();
+                    move || trials.see_to(&sheet, changes, number, terms, path, &answers)
+                };
+                match thread::Builder::new().name("trial".into()).spawn(work) {
+                    Ok(thread) => return Some(thread),
+                    Err(error) => Outcome::Made {
+                        path: refused,
+                        changes: kept,
+                        lasting,
+                        made: Err(format!("no thread could be started: {error}")),
+                    },
+                }
+            }
+            Self::Make {
+                sheet,
+                changes,
+                lasting,
             } => Outcome::Made {
-                undoes,
-                path: Path::new("/").join(&sheet.path).to_string_lossy().into(),
-                made: make(&sheet, &changes, persist).map_err(|error| format!("{error:#}")),
+                lasting,
+                path: path_of(&sheet),
+                made: make(&sheet, &changes, lasting == Lasting::Boots)
+                    .map_err(|error| format!("{error:#}")),
                 changes,
             },
+            Self::EndTrial { number, keep } => {
+                trials.answer(number, keep);
+                return None;
+            }
             Self::Look(target, chosen) => Outcome::Looked {
                 survey: Survey::look(&Ground::new(mount), &target, chosen.as_ref())
                     .map(Arc::new)
@@ -265,6 +336,77 @@ impl Order {
         // Where nobody listens any more, nobody ordered either.
         let _ = answers.send(outcome);
         None
+    }
+}
+
+/// The cgroup's path from the v2 root.
+fn path_of(sheet: &Sheet) -> Arc<str> {
+    Path::new("/").join(&sheet.path).to_string_lossy().into()
+}
+
+/// The trials that run, by their numbers; `None` when no more may begin.
+#[derive(Debug, Clone)]
+struct Trials(Arc<Mutex<Option<BTreeMap<u64, Answer>>>>);
+
+impl Default for Trials {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Some(BTreeMap::new()))))
+    }
+}
+
+impl Trials {
+    fn with<T>(&self, act: impl FnOnce(&mut Option<BTreeMap<u64, Answer>>) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Begins a trial, and tells how it began and how it ended.
+    fn see_to(
+        &self,
+        sheet: &Sheet,
+        changes: Vec<Change>,
+        number: u64,
+        terms: Terms,
+        path: Arc<str>,
+        answers: &mpsc::UnboundedSender<Outcome>,
+    ) {
+        let lasting = Lasting::Trial(number, terms);
+        let begun = Trial::begin(sheet, &changes, terms);
+        let (trial, made) = match begun {
+            Ok((trial, answer, made)) => {
+                // Where no more may begin, it is dropped here, which ends the trial.
+                self.with(|trials| trials.as_mut().map(|trials| trials.insert(number, answer)));
+                (Some(trial), Ok(made))
+            }
+            Err(error) => (None, Err(format!("{error:#}"))),
+        };
+        let _ = answers.send(Outcome::Made {
+            path,
+            changes,
+            lasting,
+            made,
+        });
+        if let Some(trial) = trial {
+            let ending = trial.wait();
+            self.with(|trials| trials.as_mut()?.remove(&number));
+            let _ = answers.send(Outcome::Tried { number, ending });
+        }
+    }
+
+    fn answer(&self, number: u64, keep: bool) {
+        self.with(|trials| {
+            if let Some(answer) = trials.as_mut().and_then(|trials| trials.get_mut(&number)) {
+                if keep {
+                    answer.keep();
+                } else {
+                    answer.take_back();
+                }
+            }
+        });
+    }
+
+    /// Takes back all that is on trial.
+    fn close(&self) {
+        self.with(Option::take);
     }
 }
 

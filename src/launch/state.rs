@@ -15,4 +15,4 @@ mod record;
 mod shelf;
 
 pub use record::{Identity, Record, Status, Terms};
-pub use shelf::{Keeper, Reading, Shelf};
+pub use shelf::{Keeper, Reading, Shelf, base};

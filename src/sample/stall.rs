@@ -136,9 +136,9 @@ impl Stalls {
     fn arm(&mut self, tree: &Tree, cgroup: CgroupId) -> Result<(), Errno> {
         let node = tree.node(cgroup).ok_or(Errno::ENOENT)?;
         for &share in &self.thresholds {
-            let trigger = node
-                .handle
-                .with_path(&tree.reader, |path| Trigger::memory(path, share));
+            let trigger = node.handle.with_path(&tree.reader, |path| {
+                Trigger::new(path, "memory.pressure", share)
+            });
             let trigger = trigger.map_err(|_| Errno::ENOENT)??;
             self.armed.push(Armed {
                 cgroup,

@@ -301,8 +301,24 @@ pub struct Done {
     pub path: Arc<str>,
     /// What was changed.
     pub change: Change,
-    /// Whether it was undone since.
-    pub undone: bool,
+    /// What became of it.
+    pub state: DoneState,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DoneState {
+    /// It was made.
+    Made,
+    /// It was undone, or taken back at the end of its trial.
+    Undone,
+    /// It is on trial.
+    OnTrial {
+        /// The trial's number.
+        number: u64,
+        /// When it is taken back.
+        end: SystemTime,
+    },
 }
 
 impl Done {

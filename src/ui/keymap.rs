@@ -57,6 +57,8 @@ pub enum Action {
     Edit,
     /// Take back the last change of a limit.
     Undo,
+    /// Keep the change that is on trial.
+    Keep,
     /// What was changed in this run; any of it can be taken back.
     Changes,
     /// The next theme.
@@ -127,7 +129,7 @@ pub struct Binding {
 use KeyCode::Char;
 
 /// Every binding, in the order of the help. Ctrl-C always quits, Ctrl-S always saves, and Ctrl-Z always stops.
-pub static KEYMAP: [Binding; 49] = [
+pub static KEYMAP: [Binding; 50] = [
     bind(&[KeyCode::Up, Char('k')], Action::Up, "line up"),
     bind(&[KeyCode::Down, Char('j')], Action::Down, "line down"),
     bind(&[KeyCode::PageUp], Action::PageUp, "page up"),
@@ -215,6 +217,7 @@ pub static KEYMAP: [Binding; 49] = [
         "edit the limits of the selected cgroup",
     ),
     bind(&[Char('u')], Action::Undo, "undo the last change"),
+    bind(&[Char('Y')], Action::Keep, "keep the change on trial"),
     bind(
         &[Char('U')],
         Action::Changes,

@@ -9,8 +9,9 @@ use std::time::{Duration, SystemTime};
 use ratatui::layout::Rect;
 
 use super::Options;
-use super::editor::{Done, Editor};
+use super::editor::{Done, DoneState, Editor};
 use super::ended::List;
+use super::keymap::Action;
 use super::keys::Keys;
 use super::layout::{self, Edge, Page, Plan, Split};
 use super::listing::Listing;
@@ -28,6 +29,7 @@ use crate::model::process::{Order, Process};
 use crate::model::tree::{self, Line, Shape};
 use crate::model::{Model, Row};
 use crate::sample::live::Interest;
+use crate::text;
 
 /// Where keys go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -131,6 +133,12 @@ pub enum LogReach {
     Since(SystemTime),
 }
 
+/// The time until a trial ends, as of what is on the screen.
+pub fn time_left(end: SystemTime, model: &Model) -> String {
+    let now = model.sample().map_or(end, |sample| sample.time);
+    text::age(end.duration_since(now).unwrap_or_default())
+}
+
 /// The state of the dashboard.
 #[derive(Debug, Clone, Default)]
 pub struct State {
@@ -178,6 +186,8 @@ pub struct State {
     pub done: Vec<Done>,
     /// Which of them is about to be undone.
     pub undoing: Option<usize>,
+    /// How many trials were ordered.
+    pub trials: u64,
     /// What can be done, where it was asked for.
     pub menu: Option<Menu>,
     /// What was said last, until the next key, where the event log is not seen.
@@ -327,10 +337,49 @@ impl State {
         layout::page(self.area, self.notice(model).is_some())
     }
 
-    /// One sentence on top: what was just said, what is wrong with the filter, or why columns are empty.
+    /// What is on trial, with the trial's number and the time that is left; the newest first.
+    pub fn on_trial(&self) -> impl Iterator<Item = (&Done, u64, SystemTime)> {
+        self.done.iter().rev().filter_map(|done| match done.state {
+            DoneState::OnTrial { number, end } => Some((done, number, end)),
+            DoneState::Made | DoneState::Undone => None,
+        })
+    }
+
+    /// The trial of the editor's chosen line.
+    pub fn chosen_trial(&self) -> Option<(u64, SystemTime)> {
+        let editor = self.editor.as_ref()?;
+        let address = editor.slot()?.address;
+        let mut trials = self.on_trial();
+        let chosen =
+            trials.find(|(done, ..)| done.path == editor.path && done.change.address == address);
+        chosen.map(|(_, number, end)| (number, end))
+    }
+
+    /// What is on trial and how long, in one sentence, with the keys that end it.
+    fn trial_notice(&self, model: &Model) -> Option<String> {
+        let mut trials = self.on_trial();
+        let (done, _, end) = trials.next()?;
+        let more = match trials.count() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let keys = [(Action::Keep, "keeps"), (Action::Undo, "takes back")];
+        let keys =
+            keys.map(|(action, does)| Some(format!(" · {} {does}", self.keys.label(action)?)));
+        Some(format!(
+            "on trial for {}: {} {}{more}{}",
+            time_left(end, model),
+            model.label(&done.path),
+            done.change.in_short(),
+            keys.into_iter().flatten().collect::<String>()
+        ))
+    }
+
+    /// One sentence on top: what was just said, what is on trial, what is wrong with the filter, or why columns are empty.
     pub fn notice(&self, model: &Model) -> Option<String> {
         self.told
             .clone()
+            .or_else(|| self.trial_notice(model))
             .or_else(|| self.shape.filter.error().map(str::to_owned))
             .or_else(|| model.host().missing_because())
     }

@@ -272,6 +272,7 @@ fn act(state: &mut State, action: Action, model: &Model) -> Option<Effect> {
         }
         Action::Edit => return editor::open(state, Knob::MemoryMax, model),
         Action::Undo => return editor::undo_last(state),
+        Action::Keep => return editor::keep_last(state),
         Action::Changes => state.screen = Screen::Changes { at: 0 },
         Action::Theme => state.next_theme(),
         Action::Mouse => {

@@ -84,15 +84,13 @@ fn draw(buffer: &mut Buffer, area: Rect, model: &Model, state: &State, theme: &T
     if let Screen::Palette { at } = state.screen {
         palette::render(buffer, content, &state.typed, at, &state.keys, theme);
     }
-    match (state.screen, &state.editor) {
-        (Screen::Editor, Some(open)) => {
-            editor::render(buffer, editor::content(area), model, open, theme);
-        }
-        (Screen::Changes { at }, _) => {
+    match state.screen {
+        Screen::Editor => editor::render(buffer, editor::content(area), model, state, theme),
+        Screen::Changes { at } => {
             editor::changes(buffer, content, model, state, at, theme);
         }
-        (Screen::Prompt, _) => prompt::render(buffer, area, content, &state.prompt, theme),
-        (Screen::Ended, _) => ended::render(buffer, content, &state.ended, theme),
+        Screen::Prompt => prompt::render(buffer, area, content, &state.prompt, theme),
+        Screen::Ended => ended::render(buffer, content, &state.ended, theme),
         _ => {}
     }
     if let (Screen::Menu, Some(open)) = (state.screen, &state.menu) {

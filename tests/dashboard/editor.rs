@@ -7,7 +7,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use ringfence::control::make::Made;
 use ringfence::control::sheet::Sheet;
-use ringfence::control::worker::{Order, Outcome};
+use ringfence::control::worker::{Lasting, Order, Outcome};
 use ringfence::kernel::cgroup::knob::{Address, Knob};
 use ringfence::kernel::io::Device;
 use ringfence::kernel::unit::Bytes;
@@ -81,7 +81,7 @@ fn sheet() -> Sheet {
 }
 
 impl Dashboard {
-    fn told(&mut self, outcome: Outcome) -> Option<Effect> {
+    pub(super) fn told(&mut self, outcome: Outcome) -> Option<Effect> {
         update(&mut self.state, &Message::Control(outcome), &self.model)
     }
 
@@ -141,7 +141,7 @@ fn the_list_of_changes_on_three_terminals() {
         dashboard.told(Outcome::Made {
             path: "/ringfence.slice/leaker".into(),
             changes,
-            undoes: None,
+            lasting: Lasting::Now,
             made: Ok(Made {
                 kept,
                 remarks: Vec::new(),
@@ -177,8 +177,7 @@ fn what_is_harmless_is_written_at_once_and_what_is_the_same_is_not() {
     assert!(matches!(
         dashboard.order(KeyCode::Enter),
         Some(Order::Make {
-            persist: false,
-            undoes: None,
+            lasting: Lasting::Now,
             ..
         })
     ));
@@ -285,7 +284,7 @@ proptest! {
     /// Whatever is typed: what is dangerous is never ordered without two times yes since it was typed.
     #[test]
     fn nothing_dangerous_happens_without_two_yes(
-        keys in prop::collection::vec(prop::sample::select("0123456789kmg+-maxyynq\n\n\x1b\t".chars().collect::<Vec<_>>()), 1..80),
+        keys in prop::collection::vec(prop::sample::select("0123456789kmg+-maxyynq\n\n\x14\x1b\t".chars().collect::<Vec<_>>()), 1..80),
         downs in 0usize..14,
     ) {
         let mut dashboard = Dashboard::editing(100, 30);
@@ -302,7 +301,10 @@ proptest! {
             };
             let asked = dashboard.state.screen == Screen::Question;
             let draft = dashboard.state.editor.as_ref().map(ringfence::ui::editor::Editor::draft);
-            let effect = dashboard.key(code);
+            let effect = match key {
+                '\x14' => dashboard.control('t'),
+                _ => dashboard.key(code),
+            };
             yes = match (asked, key) {
                 (true, 'y') => yes + 1,
                 (true, 'n' | '\x1b') | (false, _) => 0,

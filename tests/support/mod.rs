@@ -23,9 +23,10 @@ use nix::unistd::Pid;
 /// Above all workloads.
 pub const SLICE: &str = "/sys/fs/cgroup/ringfence.slice";
 /// Where things of workloads are while they are needed.
-const KEPT: [&str; 3] = [
+const KEPT: [&str; 4] = [
     "/var/lib/ringfence/scratch",
     "/var/lib/ringfence/logs",
+    "/run/ringfence/trials",
     "/run/ringfence/workloads",
 ];
 

@@ -1,4 +1,4 @@
-//! Triggers on `memory.pressure`: the kernel says at once that tasks have waited for too long.
+//! Triggers on `memory.pressure` and `io.pressure`: the kernel says at once that tasks have waited for too long.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -25,17 +25,17 @@ pub struct Trigger {
 }
 
 impl Trigger {
-    /// Wants to be told when some task of a cgroup, by its directory, waits for memory for so many percent (1 to
-    /// 100) of a window. `EACCES` for who may not write there, `EOPNOTSUPP` where PSI is off, `ENOENT` without it.
+    /// Wants to be told when some task of a cgroup, by its directory, waits for so many percent (1 to 100) of a window;
+    /// `file` says for what. `EACCES` for who may not write there, `EOPNOTSUPP` where PSI is off, `ENOENT` without it.
     /// Since 5.2.
-    pub fn memory(directory: &Path, share: u32) -> Result<Self, Errno> {
+    pub fn new(directory: &Path, file: &str, share: u32) -> Result<Self, Errno> {
         let mut refused = Errno::EINVAL;
         for seconds in WINDOWS {
             // An open file has one trigger at most.
             let file = OpenOptions::new()
                 .read(true)
                 .write(true)
-                .open(directory.join("memory.pressure"));
+                .open(directory.join(file));
             let mut file = file.map_err(|error| errno_of(&error))?;
             let window = u64::from(seconds) * 1_000_000;
             let stall = window * u64::from(share) / 100;

@@ -16,7 +16,7 @@ use crate::launch::supervise::OWN_FAILURE;
 use crate::launch::{lock, log, place};
 
 /// Root's.
-const BASE: &str = "/run/ringfence/workloads";
+const BASE: &str = "/run/ringfence";
 const STATE: &str = "state.json";
 const READERS: &str = "readers";
 /// How long who waits for a workload's end may take to read of it, before the record is gone.
@@ -52,20 +52,24 @@ pub struct Reading {
     dir: PathBuf,
 }
 
+/// Where all that is known of what runs is kept: `/run/ringfence` for root, for others in `$XDG_RUNTIME_DIR`.
+pub fn base() -> Result<PathBuf> {
+    if geteuid().is_root() {
+        return Ok(BASE.into());
+    }
+    let Some(runtime) = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()) else {
+        return Err(Error::refused(
+            "there is no place for what is known of workloads and trials: XDG_RUNTIME_DIR is not set",
+        ));
+    };
+    Ok(Path::new(&runtime).join("ringfence"))
+}
+
 impl Shelf {
-    /// This user's: `/run/ringfence` for root, else in `$XDG_RUNTIME_DIR`.
+    /// This user's.
     pub fn own() -> Result<Self> {
-        if geteuid().is_root() {
-            return Ok(Self { base: BASE.into() });
-        }
-        let Some(runtime) = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty())
-        else {
-            return Err(Error::refused(
-                "there is no place for the records of workloads: XDG_RUNTIME_DIR is not set",
-            ));
-        };
         Ok(Self {
-            base: Path::new(&runtime).join("ringfence/workloads"),
+            base: base()?.join("workloads"),
         })
     }
 

@@ -11,22 +11,38 @@ use crate::model::io;
 use crate::model::limit::Of;
 use crate::text;
 
-/// `memory.max  64M → 32M  (8.1M in use; binding)`, two spaces between the columns. Paths in it are
-/// foreign text.
-impl fmt::Display for Change {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Change {
+    /// `memory.max`, `io.max vda`.
+    fn what(&self) -> String {
+        let Self { address, disk, .. } = self;
+        match (disk, address.device) {
+            (Some(disk), Some(_)) => format!("{} {disk}", address.knob),
+            _ => address.to_string(),
+        }
+    }
+
+    /// `64M → 32M`.
+    fn step(&self) -> String {
         let Self { address, .. } = self;
         let (mut old, mut new) = (self.people(&self.old), self.people(&self.new));
         if old == new && self.old != self.new {
             (old, new) = (self.old.to_text(*address), self.new.to_text(*address));
         }
-        write!(out, "{}", address.knob)?;
-        match (&self.disk, address.device) {
-            (Some(disk), Some(_)) => write!(out, " {disk}")?,
-            (None, Some(device)) => write!(out, " {device}")?,
-            (_, None) => {}
-        }
-        write!(out, "  {old} → {new}")?;
+        format!("{old} → {new}")
+    }
+
+    /// `memory.max 64M → 32M`.
+    pub fn in_short(&self) -> String {
+        format!("{} {}", self.what(), self.step())
+    }
+}
+
+/// `memory.max  64M → 32M  (8.1M in use; binding)`, two spaces between the columns. Paths in it are
+/// foreign text.
+impl fmt::Display for Change {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, .. } = self;
+        write!(out, "{}  {}", self.what(), self.step())?;
         let used = self
             .used
             .map(|used| format!("{} in use", amount_text(address.knob, used)));

@@ -9,12 +9,13 @@ use ratatui::layout::Position;
 use super::{Effect, is_text};
 use crate::control::make::Made;
 use crate::control::sheet::Sheet;
-use crate::control::worker::{Order, Outcome};
+use crate::control::trial::{Ending, Terms};
+use crate::control::worker::{Lasting, Order, Outcome};
 use crate::kernel::cgroup::knob::Knob;
 use crate::model::Model;
 use crate::model::change::{Change, Gravity};
 use crate::text;
-use crate::ui::editor::{Done, Draft, Editor};
+use crate::ui::editor::{Done, DoneState, Draft, Editor};
 use crate::ui::question::Question;
 use crate::ui::state::{Screen, State};
 use crate::ui::view::editor as view;
@@ -53,6 +54,9 @@ pub(super) fn key(state: &mut State, key: KeyEvent, model: &Model) -> Option<Eff
         state.screen = Screen::View;
         return None;
     };
+    if key.code == KeyCode::Char('t') && !is_text(key) {
+        return try_or_take_back(state, model);
+    }
     if !is_text(key) || key.modifiers.contains(KeyModifiers::ALT) {
         return None;
     }
@@ -69,7 +73,19 @@ pub(super) fn key(state: &mut State, key: KeyEvent, model: &Model) -> Option<Eff
         KeyCode::Home | KeyCode::PageUp => editor.choose(0),
         KeyCode::End | KeyCode::PageDown => editor.choose(usize::MAX),
         KeyCode::Tab if editor.can_persist() => editor.persist ^= true,
-        KeyCode::Enter => return write(state, model),
+        KeyCode::Enter => {
+            let lasting = if editor.persist {
+                Lasting::Boots
+            } else {
+                Lasting::Now
+            };
+            if editor.typed.is_empty()
+                && let Some((number, _)) = state.chosen_trial()
+            {
+                return Some(end_trial(number, true));
+            }
+            return write(state, lasting, model);
+        }
         KeyCode::Esc if editor.typed.is_empty() => {
             state.editor = None;
             state.screen = Screen::View;
@@ -80,8 +96,31 @@ pub(super) fn key(state: &mut State, key: KeyEvent, model: &Model) -> Option<Eff
     None
 }
 
+/// Puts what is typed on trial; takes back what is.
+fn try_or_take_back(state: &mut State, model: &Model) -> Option<Effect> {
+    if let Some((number, _)) = state.chosen_trial() {
+        return Some(end_trial(number, false));
+    }
+    state.trials += 1;
+    let lasting = Lasting::Trial(state.trials, Terms::default());
+    write(state, lasting, model)
+}
+
+fn end_trial(number: u64, keep: bool) -> Effect {
+    Effect::Order(Order::EndTrial { number, keep })
+}
+
+/// Keeps the newest change that is on trial.
+pub(super) fn keep_last(state: &mut State) -> Option<Effect> {
+    if let Some((_, number, _)) = state.on_trial().next() {
+        return Some(end_trial(number, true));
+    }
+    state.say("nothing is on trial here that could be kept");
+    None
+}
+
 /// Writes what is typed: at once, after two questions, or not at all.
-fn write(state: &mut State, model: &Model) -> Option<Effect> {
+fn write(state: &mut State, lasting: Lasting, model: &Model) -> Option<Effect> {
     let editor = state.editor.as_mut()?;
     if let Some(why) = editor.not_offered() {
         editor.refused = Some(why.to_owned());
@@ -95,12 +134,11 @@ fn write(state: &mut State, model: &Model) -> Option<Effect> {
         return None;
     }
     let sheet = Arc::clone(editor.sheet()?);
-    let (path, persist) = (Arc::clone(&editor.path), editor.persist);
+    let path = Arc::clone(&editor.path);
     let order = Order::Make {
         sheet,
         changes: vec![*change.clone()],
-        persist,
-        undoes: None,
+        lasting,
     };
     give(state, &path, &change, order, Screen::Editor, model)
 }
@@ -163,7 +201,11 @@ fn refuse(state: &mut State, why: String) {
 
 /// Undoes the newest change of this run that was not undone yet.
 pub(super) fn undo_last(state: &mut State) -> Option<Effect> {
-    if let Some(at) = state.done.iter().rposition(|done| !done.undone) {
+    let last = state
+        .done
+        .iter()
+        .rposition(|done| done.state != DoneState::Undone);
+    if let Some(at) = last {
         return undo(state, at);
     }
     state.say("nothing was changed here that could be undone");
@@ -173,9 +215,13 @@ pub(super) fn undo_last(state: &mut State) -> Option<Effect> {
 /// Undoes a change: how things are now is read first.
 fn undo(state: &mut State, at: usize) -> Option<Effect> {
     let done = state.done.get(at)?;
-    if done.undone {
-        state.say(format!("{} was undone already", done.change.address));
-        return None;
+    match done.state {
+        DoneState::Undone => {
+            state.say(format!("{} was undone already", done.change.address));
+            return None;
+        }
+        DoneState::OnTrial { number, .. } => return Some(end_trial(number, false)),
+        DoneState::Made => {}
     }
     state.undoing = Some(at);
     Some(Effect::Order(Order::Read(Arc::clone(&done.path))))
@@ -261,12 +307,12 @@ pub(super) fn outcome(state: &mut State, outcome: &Outcome, model: &Model) -> Op
         Outcome::Made {
             path,
             changes,
-            undoes,
+            lasting,
             made,
         } => {
             match made {
                 Ok(made) => {
-                    self::made(state, path, changes, *undoes, made, model);
+                    self::made(state, path, changes, *lasting, made, model);
                     let editor = state
                         .editor
                         .as_mut()
@@ -287,44 +333,78 @@ pub(super) fn outcome(state: &mut State, outcome: &Outcome, model: &Model) -> Op
                     editor.refused = Some(why.clone());
                 }
             }
-            let editor = state.editor.as_mut()?;
-            editor.busy = true;
-            Some(Effect::Order(Order::Read(Arc::clone(&editor.path))))
+            read_again(state)
+        }
+        Outcome::Told(text) => {
+            state.say(text.clone());
+            None
+        }
+        Outcome::Tried { number, ending } => {
+            tried(state, *number, ending, model);
+            read_again(state)
         }
         _ => None,
     }
+}
+
+fn read_again(state: &mut State) -> Option<Effect> {
+    let editor = state.editor.as_mut()?;
+    editor.busy = true;
+    Some(Effect::Order(Order::Read(Arc::clone(&editor.path))))
+}
+
+/// Notes how a trial ended.
+fn tried(state: &mut State, ended: u64, ending: &Ending, model: &Model) {
+    let mut path = None;
+    for done in &mut state.done {
+        if matches!(done.state, DoneState::OnTrial { number, .. } if number == ended) {
+            path = Some(Arc::clone(&done.path));
+            done.state = if ending.kept {
+                DoneState::Made
+            } else {
+                DoneState::Undone
+            };
+        }
+    }
+    let label = path.map_or_else(String::new, |path| format!("  {}", model.label(&path)));
+    state.say(format!("trial{label}  {}", ending.text));
 }
 
 fn made(
     state: &mut State,
     path: &Arc<str>,
     changes: &[Change],
-    undoes: Option<usize>,
+    lasting: Lasting,
     made: &Made,
     model: &Model,
 ) {
     let label = model.label(path).into_owned();
-    let what = if undoes.is_some() {
-        "limit undone"
-    } else {
-        "limit set"
+    let now = SystemTime::now();
+    let (what, done) = match lasting {
+        Lasting::Now | Lasting::Boots => ("limit set", Some(DoneState::Made)),
+        Lasting::Undo(_) => ("limit undone", None),
+        Lasting::Trial(number, terms) => {
+            let end = now + terms.time;
+            ("limit on trial", Some(DoneState::OnTrial { number, end }))
+        }
     };
     for (change, kept) in changes.iter().zip(&made.kept) {
         state.say(format!("{what}  {label}  {change}"));
-        let Some(kept) = kept else { continue };
-        if undoes.is_none() {
+        if let (Some(kept), Some(done)) = (kept, done) {
             let mut change = change.clone();
             change.new.clone_from(kept);
             state.done.push(Done {
-                time: SystemTime::now(),
+                time: now,
                 path: Arc::clone(path),
                 change,
-                undone: false,
+                state: done,
             });
         }
     }
-    if let Some(done) = undoes.and_then(|at| state.done.get_mut(at)) {
-        done.undone = true;
+    if let Lasting::Undo(at) = lasting
+        && let Some(done) = state.done.get_mut(at)
+    {
+        done.state = DoneState::Undone;
     }
     for remark in &made.remarks {
         state.say(remark.clone());
@@ -339,8 +419,7 @@ fn judge_undo(state: &mut State, at: usize, sheet: &Arc<Sheet>, model: &Model) -
             let order = Order::Make {
                 sheet: Arc::clone(sheet),
                 changes: vec![change.clone()],
-                persist: false,
-                undoes: Some(at),
+                lasting: Lasting::Undo(at),
             };
             let back = state.screen;
             give(state, &path, &change, order, back, model)

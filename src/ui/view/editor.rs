@@ -15,9 +15,9 @@ use crate::model::change::step::amount;
 use crate::model::{Model, io};
 use crate::text;
 use crate::ui::cell;
-use crate::ui::editor::{Draft, Editor, Slot, binds};
+use crate::ui::editor::{DoneState, Draft, Editor, Slot, binds};
 use crate::ui::layout;
-use crate::ui::state::State;
+use crate::ui::state::{State, time_left};
 use crate::ui::theme::Theme;
 
 /// The size of the box at most.
@@ -98,13 +98,8 @@ pub fn plan(area: Rect, editor: &Editor) -> Option<Plan> {
     })
 }
 
-pub(super) fn render(
-    buffer: &mut Buffer,
-    area: Rect,
-    model: &Model,
-    editor: &Editor,
-    theme: &Theme,
-) {
+pub(super) fn render(buffer: &mut Buffer, area: Rect, model: &Model, state: &State, theme: &Theme) {
+    let Some(editor) = &state.editor else { return };
     let Some(plan) = plan(area, editor) else {
         return;
     };
@@ -138,7 +133,8 @@ pub(super) fn render(
             buffer.set_style(name, theme.selected.add_modifier(Modifier::BOLD));
         }
     }
-    preview(buffer, plan.preview, editor, &draft, theme);
+    let left = state.chosen_trial().map(|(_, end)| time_left(end, model));
+    preview(buffer, plan.preview, editor, &draft, left, theme);
 }
 
 /// The first line on the screen, so that the chosen one is on it.
@@ -249,7 +245,14 @@ fn number(slot: Slot, amount: f64) -> String {
 }
 
 /// What the typed value would do, before it is done.
-fn preview(buffer: &mut Buffer, area: Rect, editor: &Editor, draft: &Draft, theme: &Theme) {
+fn preview(
+    buffer: &mut Buffer,
+    area: Rect,
+    editor: &Editor,
+    draft: &Draft,
+    on_trial: Option<String>,
+    theme: &Theme,
+) {
     let (Some(sheet), Some(slot)) = (editor.sheet(), editor.slot()) else {
         return;
     };
@@ -277,6 +280,12 @@ fn preview(buffer: &mut Buffer, area: Rect, editor: &Editor, draft: &Draft, them
     }
     match draft {
         Draft::None if editor.not_offered().is_none() => {
+            if let Some(left) = on_trial {
+                say(
+                    &format!("on trial for {left}: Enter keeps it, C-t takes it back"),
+                    theme.warning,
+                );
+            }
             let entry = slot.address.knob.entry();
             let default = match entry.default {
                 "" => String::new(),
@@ -355,10 +364,13 @@ pub(super) fn changes(
     let newest = state.done.iter().rev().enumerate();
     for ((n, done), y) in newest.skip(top).zip(0..inner.height) {
         let label = model.label(&done.path);
-        let (mark, style) = if done.undone {
-            ("undone ", theme.dim)
-        } else {
-            ("", theme.plain())
+        let (mark, style) = match done.state {
+            DoneState::Undone => ("undone ".to_owned(), theme.dim),
+            DoneState::OnTrial { end, .. } => {
+                let left = time_left(end, model);
+                (format!("on trial for {left} "), theme.warning)
+            }
+            DoneState::Made => (String::new(), theme.plain()),
         };
         let text = format!("{}  {mark}{label}  {}", model.clock(done.time), done.change);
         let text = text::fit(&text::sanitise(&text), inner.width.into()).into_owned();

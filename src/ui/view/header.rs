@@ -210,9 +210,9 @@ pub fn footer(buffer: &mut Buffer, area: Rect, state: &State, theme: &Theme) {
 fn editor_hints(state: &State) -> &'static str {
     match &state.editor {
         Some(editor) if editor.can_persist() => {
-            "type · + − step · Enter writes · Tab for good · Esc closes"
+            "type · + − step · Enter writes · C-t tries · Tab for good · Esc closes"
         }
-        _ => "type a value · + − step · Enter writes · Esc closes",
+        _ => "type a value · + − step · Enter writes · C-t tries · Esc closes",
     }
 }
 
