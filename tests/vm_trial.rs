@@ -107,6 +107,14 @@ impl Trial {
     }
 }
 
+/// Kills a process, and waits until it has let go of its locks.
+fn kill_now(pid: Pid) {
+    kill(pid, Signal::SIGKILL).unwrap();
+    let status = format!("/proc/{pid}/stat");
+    let is_dead = || fs::read_to_string(&status).map_or(true, |stat| stat.contains(") Z "));
+    wait_until("its death", is_dead);
+}
+
 /// Whether no trial is on record.
 fn none_on_record() -> bool {
     fs::read_dir("/run/ringfence/trials").is_ok_and(|mut all| all.next().is_none())
@@ -314,7 +322,7 @@ fn a_killed_guard_is_replaced() {
     let trial = Trial::begin(&["memory.max=48m"]);
     let guard = trial.guard();
     trial.signal(Signal::SIGSTOP);
-    kill(guard, Signal::SIGKILL).unwrap();
+    kill_now(guard);
     trial.signal(Signal::SIGKILL);
     assert_eq!(trial.end().0, None);
     assert_eq!(own.read("memory.max"), (48 * M).to_string());
@@ -520,7 +528,7 @@ fn however_the_dashboard_ends_it_is_taken_back() {
     // One that is left when both were killed is seen to by the next dashboard.
     let trial = Trial::begin(&["memory.max=48m"]);
     trial.signal(Signal::SIGSTOP);
-    kill(trial.guard(), Signal::SIGKILL).unwrap();
+    kill_now(trial.guard());
     trial.signal(Signal::SIGKILL);
     assert_eq!(trial.end().0, None);
     let mut dashboard = Dashboard::start(&["top", "--interval", "1"]);
