@@ -9,6 +9,7 @@
 
 pub mod advice;
 mod bind;
+pub mod chain;
 pub mod change;
 pub mod changed;
 pub mod field;

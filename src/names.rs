@@ -12,4 +12,4 @@ pub mod owner;
 pub mod systemd;
 
 pub use local::Names;
-pub use owner::{Identity, Owner, Role, identify, named_level};
+pub use owner::{Identity, Owner, PAYLOAD, Role, identify, named_level, payload};

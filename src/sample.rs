@@ -1,6 +1,7 @@
 //! One instant of raw counters, nothing computed, and where it comes from.
 
 pub mod cgroup;
+pub mod chain;
 pub mod event;
 mod killers;
 pub mod live;
@@ -10,11 +11,13 @@ mod sweep;
 mod tree;
 mod worker;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::hierarchy::Mode;
+use crate::kernel::host;
 use crate::kernel::pressure::Pressure;
 use crate::kernel::unit::{Bytes, Micros, Reading};
 
@@ -22,7 +25,7 @@ pub use cgroup::{CgroupSample, Presence, ProcessSample};
 pub use event::Event;
 
 /// One instant of a host: raw counters, as the kernel gave them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
     /// Wall-clock time, for people.
     pub time: SystemTime,
@@ -36,7 +39,7 @@ pub struct Sample {
 }
 
 /// The host as a whole.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct HostSample {
     /// Host name; foreign text.
     pub name: String,
@@ -67,6 +70,34 @@ pub struct HostSample {
 }
 
 impl HostSample {
+    /// Reads what `proc` says of the host.
+    pub fn read(proc: &Path, mode: Mode, controllers: Arc<[String]>) -> Self {
+        let (name, kernel) = host::names();
+        let cpu = host::cpu_times(proc);
+        let memory = host::memory(proc);
+        Self {
+            name,
+            kernel,
+            mode,
+            controllers,
+            cpus: cpu.value().map_or(1, |cpu| cpu.cpus),
+            cpu_usage: cpu.map(|cpu| cpu.usage),
+            memory_total: memory.map(|memory| memory.total),
+            memory_available: match memory {
+                Reading::Value(memory) => memory
+                    .available
+                    .map_or(Reading::NotAvailable, Reading::Value),
+                Reading::NotAvailable => Reading::NotAvailable,
+                Reading::Unreadable(errno) => Reading::Unreadable(errno),
+            },
+            swap_total: memory.map(|memory| memory.swap_total),
+            swap_free: memory.map(|memory| memory.swap_free),
+            cpu_pressure: host::pressure(proc, "cpu"),
+            memory_pressure: host::pressure(proc, "memory"),
+            io_pressure: host::pressure(proc, "io"),
+        }
+    }
+
     /// Memory that could not be had at once: `MemTotal` less `MemAvailable`.
     pub fn memory_used(&self) -> Reading<Bytes> {
         match (&self.memory_total, &self.memory_available) {

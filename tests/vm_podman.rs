@@ -15,7 +15,7 @@ mod support;
 
 use support::dashboard::Dashboard;
 use support::systemd::{MOUNT, Unit, call, daemon_reload, set};
-use support::{binary, read, wait_until};
+use support::{Done, binary, read, wait_until};
 
 const ROOTFS: &str = "/var/tmp/rootfs";
 
@@ -99,6 +99,7 @@ fn screen(target: &str, lines: &[&[&str]]) {
     assert!(dashboard.end().success());
 }
 
+/// Case 32 of the field: crun's own cgroup has the limits.
 #[test]
 fn a_container_goes_by_its_name_and_its_limits_outlive_a_reload() {
     let podman = Podman::new();
@@ -108,30 +109,60 @@ fn a_container_goes_by_its_name_and_its_limits_outlive_a_reload() {
     let conmon = format!("/machine.slice/libpod-conmon-{id}.scope");
     let helper = Some("conmon of web".to_owned());
     assert_eq!(told(&conmon), (Owner::Podman, Role::Helper, helper));
-    let inside = told(&format!("{scope}/container"));
-    assert_eq!(inside, (Owner::Podman, Role::Inside, None));
+    let payload = format!("{scope}/container");
+    assert_eq!(told(&payload), container("web"));
 
     screen("web", &[&["web", &id[..12]], &["web · podman container"]]);
-    for target in ["conmon of web", &id, &scope] {
+    screen(&scope, &[&["scope of web"], &["web", &id[..12], "64M"]]);
+    for target in ["conmon of web", &id] {
         screen(target, &[&["live"]]);
     }
 
     let witness = Unit::service("witness.service");
     let done = set(&["web", "memory.max=32m", "pids.max=20", "cpu.max=50%"]);
+    let short = &id[..12];
     done.fails(
         0,
         &[
-            "was told: systemctl set-property --runtime -- libpod-",
-            "MemoryMax=33554432",
+            "podman was told: podman update --memory=33554432 --memory-swap=",
+            short,
         ],
     );
-    let all = || ["memory.max", "pids.max", "cpu.max"].map(|name| read(file(&scope, name)));
+    done.fails(0, &["podman was told: podman update --cpus=0.5 ", short]);
+    // This version has no such flag.
+    done.fails(
+        0,
+        &[
+            "podman could not be told, and brings its own back",
+            "--pids-limit=20",
+        ],
+    );
+    // Nor does it keep what it was told.
+    done.fails(
+        0,
+        &["memory.max: podman inspect does not agree all the same"],
+    );
+    let all = || ["memory.max", "pids.max", "cpu.max"].map(|name| read(file(&payload, name)));
     let limits = ["33554432", "20", "50000 100000"];
     assert_eq!(all(), limits);
     daemon_reload(&witness);
     assert_eq!(all(), limits);
     let running = podman.call(&["inspect", "--format={{.State.Running}}", "web"]);
     assert_eq!(running, "true");
+
+    // What is asked for by the path of the scope is the scope's, which is said.
+    let done = set(&[&scope, "pids.max=90"]);
+    done.fails(
+        0,
+        &[
+            "the container in it has its limits and processes in ",
+            &payload,
+        ],
+    );
+    assert_eq!(
+        (read(file(&scope, "pids.max")), all()),
+        ("90".into(), limits.map(str::to_owned))
+    );
 
     podman.call(&["rm", "--force", "--time=0", "web"]);
     set(&["web", "pids.max=5"]).fails(125, &["there is no cgroup `web`"]);
@@ -148,10 +179,124 @@ fn a_container_of_the_other_cgroup_manager_does_too() {
     assert_eq!(helper, (Owner::Podman, Role::Helper, None));
     screen("plain", &[&["plain · podman container"]]);
     // No unit of systemd's, so that there is nobody to tell.
-    let lines = set(&["plain", "memory.max=32m"]).ok();
+    let done = set(&["plain", "memory.max=32m"]);
     let told = format!("{path}\nmemory.max  64M → 32M");
-    assert!(lines.starts_with(&told), "{lines}");
+    assert!(done.code == 0 && done.stdout.starts_with(&told), "{done:?}");
     assert_eq!(read(file(&path, "memory.max")), "33554432");
+}
+
+/// What a stand-in for podman does, which a shell script says.
+fn stand_in(script: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("podman");
+    fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+/// `ringfence` with the programs of one folder alone.
+fn with_path(path: &Path, arguments: &[&str]) -> Done {
+    let mut command = Command::new(binary());
+    command.args(arguments).env("PATH", path);
+    Done::from(command.output().unwrap())
+}
+
+#[test]
+fn where_podman_and_the_kernel_disagree_is_shown() {
+    let podman = Podman::new();
+    let id = podman.run(
+        &[],
+        &["--memory=64m", "--cpus=0.5", "--pids-limit=40"],
+        "web",
+    );
+    let payload = format!("/machine.slice/libpod-{id}.scope/container");
+    let get = |arguments: &[&str]| {
+        let mut get = Command::new(binary());
+        Done::from(get.args(["get", "web"]).args(arguments).output().unwrap()).ok()
+    };
+    let knobs = ["memory.max", "memory.swap.max", "cpu.max", "pids.max"];
+    let text = get(&knobs);
+    assert!(
+        text.starts_with(&format!("{payload}\n")) && !text.contains("takes it to be"),
+        "{text}"
+    );
+    // Written past it.
+    fs::write(file(&payload, "memory.max"), "50331648").unwrap();
+    fs::write(file(&payload, "pids.max"), "50").unwrap();
+    let text = get(&knobs);
+    for (knob, takes) in [("memory.max  48M", "64M"), ("pids.max  50", "40")] {
+        let mut lines = text.lines().skip_while(|line| !line.starts_with(knob));
+        let next = lines.nth(1).unwrap_or_default();
+        assert_eq!(
+            next,
+            format!(
+                "    podman takes it to be {takes}, and brings that back when it starts the container again"
+            ),
+            "{text}"
+        );
+    }
+    assert_eq!(text.matches("takes it to be").count(), 2, "{text}");
+    let object: serde_json::Value = serde_json::from_str(&get(&["memory.max", "--json"])).unwrap();
+    assert_eq!(
+        (&object["value"], &object["believed"]["podman"]),
+        (&"50331648".into(), &"67108864".into())
+    );
+    let mut dashboard = Dashboard::start(&["top", "web"]);
+    dashboard.wait_for("web · podman container");
+    dashboard.keys("e");
+    dashboard.wait_for("≠ podman takes it to be 64M, and brings that back when it starts the");
+    dashboard.keys("\x1b");
+    dashboard.wait("the editor to close", |contents| {
+        !contents.contains("limits of")
+    });
+    dashboard.keys("q");
+    assert!(dashboard.end().success());
+    podman.call(&["restart", "--time=0", "web"]);
+    assert_eq!(read(file(&payload, "memory.max")), "67108864");
+    assert_eq!(read(file(&payload, "pids.max")), "40");
+}
+
+#[test]
+fn an_engine_that_is_late_wrong_or_not_there_changes_nothing_of_what_was_set() {
+    let podman = Podman::new();
+    let id = podman.run(&[], &["--memory=64m"], "web");
+    let payload = format!("/machine.slice/libpod-{id}.scope/container");
+    let max = file(&payload, "memory.max");
+    let brings =
+        "podman could not be told, and brings its own back when it starts the container again: ";
+    for (script, size, words) in [
+        ("exit 1", "63m", "it failed without a word"),
+        ("echo too bad >&2; exit 125", "62m", "too bad"),
+        ("exec /bin/sleep 60", "61m", "it did not answer within 10 s"),
+    ] {
+        let folder = stand_in(script);
+        let done = with_path(
+            folder.path(),
+            &["set", "web", &format!("memory.max={size}")],
+        );
+        done.fails(0, &[&format!("{brings}{words}")]);
+        let bytes: u64 = size.trim_end_matches('m').parse().unwrap();
+        assert_eq!(read(&max), (bytes << 20).to_string());
+    }
+    let none = tempfile::tempdir().unwrap();
+    with_path(none.path(), &["set", "web", "memory.max=60m"])
+        .fails(0, &[&format!("{brings}its command is not here")]);
+    with_path(none.path(), &["get", "web", "memory.max"]).fails(
+        0,
+        &["podman does not say what it takes the limits to be: its command is not here"],
+    );
+    // One that makes something else of it.
+    let folder = stand_in(&format!("echo 1M >{}; echo nonsense", max.display()));
+    let done = with_path(folder.path(), &["set", "web", "memory.max=59m"]);
+    done.fails(
+        0,
+        &["memory.max: podman made it 1048576, which was written over"],
+    );
+    done.fails(
+        0,
+        &["podman does not say what it has kept: its answer is not understood"],
+    );
+    assert_eq!(read(&max), (59 << 20).to_string());
 }
 
 /// Case 33 of the field: in plain text, and where it is killed.
@@ -166,7 +311,7 @@ fn a_container_goes_by_its_name_in_plain_text_and_when_it_is_killed() {
     };
     let plain = say(&["top", "hungry", "--plain", "--duration", "1"]);
     let mut lines = plain.lines();
-    let row = lines.find(|line| line.starts_with(&format!("{scope} ")));
+    let row = lines.find(|line| line.starts_with(&format!("{scope}/container ")));
     let label = row.and_then(|row| row.split_whitespace().rev().nth(1));
     assert_eq!(label, Some("hungry"), "{plain}");
 
@@ -226,7 +371,7 @@ fn a_name_given_twice_is_an_error_that_says_which() {
     assert_eq!(read(file(&rootless, "pids.max")), "9");
     user("rm --force --time=0 twin");
     call(&["rm", "-r", "/home/user/rootfs"]);
-    set(&["twin", "pids.max=8"]).fails(0, &["was told"]);
+    set(&["twin", "memory.max=48m"]).fails(0, &["podman was told: podman update "]);
 }
 
 #[test]
@@ -253,8 +398,9 @@ fn containers_of_a_pod_are_in_their_pod() {
             &[&format!("{}-infra", &pod[..12])],
         ],
     );
-    set(&["db", "memory.max=48m"]).fails(0, &["was told"]);
-    assert_eq!(read(file(&scope, "memory.max")), "50331648");
+    set(&["db", "memory.max=48m"]).fails(0, &["podman was told: podman update "]);
+    let payload = format!("{scope}/container");
+    assert_eq!(read(file(&payload, "memory.max")), "50331648");
     set(&[&label, "memory.max=96m"]).fails(0, &["was told"]);
     assert_eq!(read(file(&slice, "memory.max")), "100663296");
 }

@@ -280,6 +280,36 @@ fn what_is_advised_as_a_drop_in_holds_from_the_next_reload_on() {
 }
 
 #[test]
+fn where_systemd_and_the_kernel_disagree_is_shown() {
+    let unit = Unit::service("rf-drift.service");
+    set(&[
+        unit.target(),
+        "memory.max=64m",
+        "pids.max=40",
+        "cpu.max=50%",
+    ])
+    .fails(0, &["was told"]);
+    let get = || {
+        let mut get = Command::new(binary());
+        let get = get.args(["get", unit.target(), "memory.max", "pids.max", "cpu.max"]);
+        Done::from(get.output().unwrap()).ok()
+    };
+    assert!(!get().contains("takes it to be"), "{}", get());
+    unit.write("memory.max", "50331648");
+    unit.write("cpu.max", "20000");
+    let text = get();
+    for takes in ["64M", "0.5 cpu"] {
+        let line = format!(
+            "    systemd takes it to be {takes}, and brings that back at `systemctl daemon-reload`\n"
+        );
+        assert!(text.contains(&line), "{text}");
+    }
+    assert_eq!(text.matches("takes it to be").count(), 2, "{text}");
+    daemon_reload(&unit);
+    assert!(!get().contains("takes it to be"), "{}", get());
+}
+
+#[test]
 fn what_was_on_trial_is_systemds_no_more() {
     let unit = Unit::service("rf-trial.service");
     set(&[unit.target(), "memory.max=64m"]).fails(0, &["which was told"]);

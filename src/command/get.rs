@@ -1,5 +1,6 @@
 //! `ringfence get`: what the knobs of a cgroup stand at, and what is known of each.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::Path;
 
@@ -7,13 +8,14 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::command::target::{find, v2_mount};
+use crate::control::drift::{Belief, beliefs};
 use crate::control::sheet::{Line, Sheet, all_addresses};
 use crate::export;
 use crate::kernel::cgroup::hierarchy::Hierarchy;
 use crate::kernel::cgroup::knob::Knob;
 use crate::model::change::{amount_text, value_text};
 use crate::text::ascii::all_in_locale;
-use crate::text::sanitise;
+use crate::text::{sanitise, to_terminal};
 use crate::ui::plain::quiet_end;
 
 /// What `get` was asked for.
@@ -36,13 +38,21 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         .into_iter()
         .filter(|(address, _)| wanted(address.knob));
     let sheet = Sheet::read(&mount, &path, addresses)?;
+    let (beliefs, silent) = beliefs(&sheet);
+    for silent in sheet.about_payload().into_iter().chain(silent) {
+        eprintln!("ringfence: {}", to_terminal(&silent));
+    }
     let out = &mut io::stdout().lock();
     let lines: Vec<String> = if options.json {
-        let objects = sheet.lines.iter().map(|line| object(&sheet, line));
+        let objects = sheet
+            .lines
+            .iter()
+            .map(|line| object(&sheet, &beliefs, line));
         objects.filter_map(|object| export::json(&object)).collect()
     } else {
         let path = sanitise(&format!("/{}", path.display())).into_owned();
-        let about = sheet.lines.iter().flat_map(|line| about(&sheet, line));
+        let lines = sheet.lines.iter();
+        let about = lines.flat_map(|line| about(&sheet, &beliefs, line));
         all_in_locale(std::iter::once(path).chain(about))
     };
     let told = lines.iter().try_for_each(|line| writeln!(out, "{line}"));
@@ -51,7 +61,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
 }
 
 /// Its value, what is known of it, and where that is written.
-fn about(sheet: &Sheet, line: &Line) -> [String; 3] {
+fn about(sheet: &Sheet, beliefs: &[Belief], line: &Line) -> Vec<String> {
     let knob = line.address.knob;
     let entry = knob.entry();
     let disk = line
@@ -60,9 +70,10 @@ fn about(sheet: &Sheet, line: &Line) -> [String; 3] {
         .map_or_else(String::new, |disk| format!(" {disk}"));
     let value = match (line.value(), &line.missing) {
         (Some(value), None) => value_text(knob, value),
-        (_, missing) => format!("- ({})", missing.as_deref().unwrap_or("not read")),
+        (_, Some(missing)) => format!("- ({missing})"),
+        (None, None) => "- (not read)".to_owned(),
     };
-    let used = line.chain.first().and_then(|own| own.used);
+    let used = sheet.used(knob);
     let used = used.map(|used| format!("{} in use", amount_text(knob, used)));
     let effective = line.effective_text(&sheet.cpus());
     let beside: Vec<String> = effective.into_iter().chain(used).collect();
@@ -74,14 +85,19 @@ fn about(sheet: &Sheet, line: &Line) -> [String; 3] {
         "" => "nothing",
         default => default,
     };
-    [
-        sanitise(&format!("{knob}{disk}  {value}{beside}")).into_owned(),
+    let drift = beliefs
+        .iter()
+        .filter_map(|belief| belief.drift(sheet, line));
+    let drift = drift.map(|drift| sanitise(&format!("    {drift}")).into_owned());
+    let value = sanitise(&format!("{knob}{disk}  {value}{beside}")).into_owned();
+    let known = [
         format!(
             "    {}; a new cgroup has {default}; since Linux {}",
             entry.range, entry.since
         ),
         format!("    {}", entry.doc()),
-    ]
+    ];
+    std::iter::once(value).chain(drift).chain(known).collect()
 }
 
 /// One knob for programs. Values are the kernel's own text.
@@ -106,9 +122,11 @@ struct Object {
     default: &'static str,
     since: &'static str,
     document: String,
+    /// What docker, podman or systemd take it to be, where they say so.
+    believed: BTreeMap<&'static str, String>,
 }
 
-fn object(sheet: &Sheet, line: &Line) -> Object {
+fn object(sheet: &Sheet, beliefs: &[Belief], line: &Line) -> Object {
     let address = line.address;
     let entry = address.knob.entry();
     let effective = line.effective(&sheet.cpus());
@@ -121,15 +139,20 @@ fn object(sheet: &Sheet, line: &Line) -> Object {
         value: line
             .value()
             .map(|value| value.to_text(address).trim_end().to_owned()),
-        missing: line.missing.clone(),
+        missing: line.missing.as_ref().map(ToString::to_string),
         effective: effective
             .as_ref()
             .map(|found| found.value.to_text(address).trim_end().to_owned()),
         effective_of: effective.and_then(|found| found.of),
-        used: line.chain.first().and_then(|own| own.used),
+        used: sheet.used(address.knob),
         range: entry.range,
         default: entry.default,
         since: entry.since,
         document: entry.doc(),
+        believed: beliefs
+            .iter()
+            .filter_map(|belief| Some((belief.by, belief.of(line)?)))
+            .map(|(by, value)| (by, value.to_text(address).trim_end().to_owned()))
+            .collect(),
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{anyhow, bail};
 
 use crate::command::target::{find, v2_mount};
-use crate::control::make::{Keeper, Made, make};
+use crate::control::make::{Keeper, Made, make_known};
 use crate::control::sheet::{Sheet, resolve};
 use crate::control::trial::{Terms, sweep};
 use crate::kernel::cgroup::hierarchy::Hierarchy;
@@ -53,6 +53,9 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
             path.display()
         );
     }
+    if let Some(about) = sheet.about_payload() {
+        say(&about);
+    }
     let changes = sheet.judge(&wishes)?;
     for change in &changes {
         if let Some(off) = sheet
@@ -79,7 +82,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     if let Some(terms) = options.trial {
         return trial::run(&sheet, &changes, terms, told);
     }
-    told(make(&sheet, &changes, options.persist)?);
+    told(make_known(&sheet, &changes, options.persist)?);
     Ok(0)
 }
 

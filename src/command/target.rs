@@ -1,6 +1,6 @@
 //! Which cgroup a person means.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 
+use crate::control::sheet::payload_of;
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::hierarchy::{Hierarchy, Mode};
 use crate::names::{Names, Role, identify};
@@ -54,15 +55,16 @@ fn find_in(mount: &Path, state: &Path, target: &str) -> anyhow::Result<PathBuf> 
     }
     let all = all(mount)?;
     let mut names = Names::new(state);
-    let found: Vec<&PathBuf> = all
-        .iter()
-        .filter(|path| {
-            path.file_name().is_some_and(|name| name == target)
-                || is_called(mount, path, &mut names, target)
-        })
-        .collect();
+    let found = all.iter().filter(|path| {
+        path.file_name().is_some_and(|name| name == target)
+            || is_called(mount, path, &mut names, target)
+    });
+    // Of a container in a scope, its own cgroup is meant, which has the limits.
+    let found = found.map(|path| payload_of(mount, path).unwrap_or_else(|| path.clone()));
+    let mut seen = HashSet::new();
+    let found: Vec<PathBuf> = found.filter(|path| seen.insert(path.clone())).collect();
     match &found[..] {
-        [only] => Ok((*only).clone()),
+        [only] => Ok(only.clone()),
         [] => bail!(
             "there is no cgroup `{target}`: give a path under {}, a workload's name or a container's; \
              `ringfence top` without one shows all",
@@ -191,23 +193,25 @@ mod tests {
         let tree = tree();
         let mount = tree.path();
         let scope = format!("machine.slice/libpod-{a}.scope");
+        let payload = format!("{scope}/container");
         let escaped = r"system.slice/tpl@a\x2db.service";
         for path in [
-            &*scope,
-            &format!("{scope}/container"),
+            &*payload,
             &format!("machine.slice/libpod-conmon-{a}.scope"),
             escaped,
         ] {
             fs::create_dir_all(mount.join(path)).unwrap();
         }
         for (target, found) in [
-            ("db", &*scope),
-            (&a, &scope),
+            ("db", &*payload),
+            (&a, &payload),
+            (&format!("libpod-{a}.scope"), &payload),
+            (&format!("/{scope}"), &scope),
             ("tpl@a-b.service", escaped),
-            ("container", &format!("{scope}/container")),
-            ("0123", &scope),
-            ("012345", &scope),
-            ("0123456789abc", &scope),
+            ("container", &payload),
+            ("0123", &payload),
+            ("012345", &payload),
+            ("0123456789abc", &payload),
         ] {
             assert_eq!(
                 find_in(mount, &state, target).unwrap(),
@@ -232,7 +236,7 @@ mod tests {
             let error = find_in(mount, &state, "db").unwrap_err().to_string();
             let several = "2 cgroups are called `db`: give a path, one of ";
             assert!(
-                error.starts_with(several) && error.contains(&scope),
+                error.starts_with(several) && error.contains(&payload),
                 "{error}"
             );
             assert_eq!(
@@ -246,7 +250,7 @@ mod tests {
         let error = find_in(mount, &state, "db").unwrap_err().to_string();
         assert_eq!(
             error,
-            format!("2 cgroups are called `db`: give a path, one of /db and /{scope}")
+            format!("2 cgroups are called `db`: give a path, one of /db and /{payload}")
         );
         assert_eq!(find_in(mount, &state, "/db").unwrap(), Path::new("db"));
         // Fewer digits may be anybody's name, and two may begin alike.

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow, bail};
 use nix::unistd::geteuid;
 
+use super::engine::Engine;
 use super::sheet::{Sheet, vanished};
 use crate::kernel::cgroup::apply::{Write, apply};
-use crate::kernel::cgroup::knob::{Address, KnobValue};
+use crate::kernel::cgroup::knob::{Address, Knob, KnobValue};
 use crate::kernel::cgroup::standing::read;
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::systemd::{Unit, properties};
+use crate::kernel::unit::Limit;
 use crate::model::change::Change;
 use crate::names::{self, owner::Owner};
 
@@ -59,6 +61,10 @@ impl fmt::Display for Keeper {
             ),
             Self::Ringfence => out
                 .write_str("ringfence's own: it lasts as long as the workload, restarts included"),
+            Self::Other(word @ ("docker" | "podman")) => write!(
+                out,
+                "{word} is told, where its command is here, so that the container's next start keeps it"
+            ),
             Self::Other(word) => write!(
                 out,
                 "{word} made it, is not told, and may undo it when it starts or updates it"
@@ -165,6 +171,60 @@ pub fn make(sheet: &Sheet, changes: &[Change], persist: bool) -> anyhow::Result<
         )]
     }));
     Ok(Made { kept, remarks })
+}
+
+/// The same, and has the engine of a container know it.
+pub fn make_known(sheet: &Sheet, changes: &[Change], persist: bool) -> anyhow::Result<Made> {
+    let mut made = make(sheet, changes, persist)?;
+    made.remarks.extend(tell_engine(sheet, changes));
+    Ok(made)
+}
+
+/// Has the engine of a container know changes that were made, and says what came of it, a sentence each. What the engine
+/// makes another value of is written once more.
+pub(super) fn tell_engine(sheet: &Sheet, changes: &[Change]) -> Vec<String> {
+    let Some(engine) = Engine::of(&sheet.path).filter(|_| sheet.payload.is_none()) else {
+        return Vec::new();
+    };
+    let is_same = |cgroup: &Cgroup| cgroup.inode().is_ok_and(|inode| inode == sheet.inode);
+    let cgroup = Cgroup::open(sheet.mount.join(&sheet.path)).ok();
+    let Some(cgroup) = cgroup.filter(is_same) else {
+        return Vec::new();
+    };
+    let size = |knob: Knob| match read(&cgroup, knob.into()) {
+        Ok(KnobValue::Size(size)) => Some(size),
+        _ => None,
+    };
+    let memory = size(Knob::MemoryMax).unwrap_or(Limit::Max);
+    let new: Vec<(Address, &KnobValue)> = changes
+        .iter()
+        .map(|change| (change.address, &change.new))
+        .collect();
+    let mut remarks = engine.tell(&new, memory, size(Knob::SwapMax));
+    for change in changes {
+        let Ok(now) = read(&cgroup, change.address) else {
+            continue;
+        };
+        if now == change.new {
+            continue;
+        }
+        let text = now.to_text(change.address);
+        let write = Write {
+            old: now,
+            ..change.write()
+        };
+        let again = match apply(&cgroup, &sheet.mount, &[write]) {
+            Ok(_) => "which was written over".to_owned(),
+            Err(refused) => refused.to_string(),
+        };
+        remarks.push(format!(
+            "{}: {} made it {}, {again}",
+            change.address,
+            engine.program,
+            text.trim_end()
+        ));
+    }
+    remarks
 }
 
 /// Has systemd know the new limits too, so that it does not undo them. Gives what is worth saying, or why

@@ -13,12 +13,19 @@ use crate::kernel::cgroup::knob::{Address, Kind, Knob, KnobValue, Wanted, Wish};
 use crate::kernel::cgroup::standing::{Standing, is_off, standings, why_missing};
 use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::cpuset::{self, CpuList};
-use crate::kernel::host::{self, page_size};
+use crate::kernel::host::page_size;
+use crate::kernel::obstacle::Obstacle;
 use crate::kernel::systemd::properties;
-use crate::kernel::unit::{Bytes, Reading};
+use crate::kernel::unit::Reading;
+use crate::model::chain::{self, Chain};
 use crate::model::change::{Change, Setting, in_safe_order};
+use crate::model::limit::Level;
+use crate::names::payload;
+use crate::sample::HostSample;
+use crate::sample::chain::{look, look_twice};
 
 const SYS: &str = "/sys";
+const PROC: &str = "/proc";
 
 /// What is wanted of each knob, with the disk it is about.
 pub type Wishes = BTreeMap<Address, (Option<Disk>, Wanted)>;
@@ -34,6 +41,11 @@ pub struct Sheet {
     pub inode: u64,
     /// The knobs that were asked for.
     pub lines: Vec<Line>,
+    /// The cgroup with all above it, as the tree has them.
+    pub chain: Chain,
+    /// Of a scope around a container, the container's own cgroup, relative to the mount, which has the container's limits and
+    /// processes.
+    pub payload: Option<PathBuf>,
     /// Who keeps its limits.
     pub keeper: Keeper,
     /// What changes are judged against.
@@ -48,20 +60,20 @@ pub struct Line {
     /// The disk's name: `vda`.
     pub disk: Option<String>,
     /// What it stands at here and in all above, nearest first.
-    pub chain: Vec<Standing>,
-    /// Why it is not there, in one sentence.
-    pub missing: Option<String>,
+    pub levels: Vec<Standing>,
+    /// Why it is not there.
+    pub missing: Option<Obstacle>,
     /// That it is not there yet, in one sentence: its controller is off, and systemd will turn it on, in all
     /// cgroups above too, for a unit that has a limit of it. Until then it stands at its default.
     pub off: Option<String>,
     /// Why it cannot be written by us, and what is needed, in one sentence.
-    pub forbidden: Option<String>,
+    pub forbidden: Option<Obstacle>,
 }
 
 impl Line {
     /// What it stands at, where it can be read.
     pub fn value(&self) -> Option<&KnobValue> {
-        self.chain.first()?.value.value()
+        self.levels.first()?.value.value()
     }
 }
 
@@ -116,7 +128,7 @@ pub fn resolve(wishes: &[Wish]) -> anyhow::Result<(Wishes, Vec<String>)> {
 
 impl Sheet {
     /// Reads the knobs of a cgroup. `path` is relative to the mount. The root has none. Takes a tenth of a
-    /// second where `cpu.max` is among them: usage is measured.
+    /// second where `cpu.max` or `cpuset.cpus` is among them: usage is measured.
     pub fn read(
         mount: &Path,
         path: &Path,
@@ -133,13 +145,13 @@ impl Sheet {
         };
         let keeper = Keeper::of(path);
         let line = |(address, disk): (Address, Option<Disk>)| {
-            let mut chain = standings(mount, path, address);
+            let mut levels = standings(mount, path, address);
             let mut off = None;
             if let Keeper::Systemd(unit) = &keeper
                 && is_off(&mount.join(unit.top(path)), &mount.join(path), address.knob)
                 && let Some(default) = default(address)
                 && !properties(address, &default).is_empty()
-                && let Some(own) = chain.first_mut()
+                && let Some(own) = levels.first_mut()
             {
                 own.value = Reading::Value(default);
                 off = Some(format!(
@@ -148,21 +160,22 @@ impl Sheet {
                     path.display()
                 ));
             }
-            let missing = match chain.first().map(|own| &own.value) {
+            let missing = match levels.first().map(|own| &own.value) {
                 Some(Reading::Value(_)) => None,
-                Some(Reading::Unreadable(errno)) => Some(format!(
-                    "read {address} of /{}: {}",
-                    path.display(),
-                    errno.desc()
+                Some(Reading::Unreadable(errno)) => Some(Obstacle::new(
+                    format!("read {address} of /{}: {}", path.display(), errno.desc()),
+                    "its owner, root mostly, may read it",
                 )),
-                Some(Reading::NotAvailable) | None if cgroup.is_gone() => Some(vanished(path)),
+                Some(Reading::NotAvailable) | None if cgroup.is_gone() => {
+                    Some(Obstacle::new(vanished(path), "name one that is there"))
+                }
                 Some(Reading::NotAvailable) | None => Some(why_missing(mount, path, address.knob)),
             };
             let file = address.knob.name();
             Line {
                 address,
                 disk: disk.map(|disk| disk.name),
-                chain,
+                levels,
                 forbidden: match missing {
                     None => cgroup.why_not_writable(file),
                     Some(_) => None,
@@ -171,14 +184,27 @@ impl Sheet {
                 off,
             }
         };
-        let lines = addresses.into_iter().map(line).collect();
+        let lines: Vec<Line> = addresses.into_iter().map(line).collect();
+        let is_cpu = |line: &Line| matches!(line.address.knob, Knob::CpuMax | Knob::CpusetCpus);
+        let proc = Path::new(PROC);
+        let chain = if lines.iter().any(is_cpu) {
+            look_twice(proc, mount, path).map(|[before, now]| Chain::new(Some(before), now))
+        } else {
+            look(proc, mount, path).map(|now| Chain::new(None, now))
+        };
+        let chain = match chain {
+            Err(error) if error.is_gone() => bail!("{}; nothing was changed", vanished(path)),
+            chain => chain?,
+        };
         Ok(Self {
             mount: mount.to_owned(),
             path: path.to_owned(),
             inode: cgroup.inode()?,
             lines,
+            setting: setting(mount, path, &chain.now.host),
+            chain,
+            payload: payload_of(mount, path),
             keeper,
-            setting: setting(mount, path),
         })
     }
 
@@ -191,7 +217,7 @@ impl Sheet {
     pub fn host(&self, knob: Knob) -> Option<f64> {
         match knob.entry().kind {
             Kind::Size if knob != Knob::SwapMax => {
-                self.setting.host_memory.map(|(total, _)| total.0 as f64)
+                self.setting.host_memory.map(|total| total.0 as f64)
             }
             Kind::CpuTime if !self.setting.host_cpus.is_empty() => {
                 Some(self.setting.host_cpus.count() as f64)
@@ -204,6 +230,25 @@ impl Sheet {
     pub fn cpus(&self) -> CpuList {
         let parents = self.setting.parent_cpus.as_ref();
         parents.unwrap_or(&self.setting.host_cpus).clone()
+    }
+
+    /// How much is used of what a knob limits or protects: bytes, CPUs, processes.
+    pub fn used(&self, knob: Knob) -> Option<f64> {
+        chain::used(&self.chain.row()?, knob)
+    }
+
+    /// The limit of what a knob limits that is met first.
+    pub fn first_met(&self, knob: Knob) -> Option<Level<f64>> {
+        chain::first_met(&self.chain.row()?, knob)
+    }
+
+    /// That the limits of the container in it are another cgroup's, in one sentence.
+    pub fn about_payload(&self) -> Option<String> {
+        let payload = self.payload.as_ref()?;
+        Some(format!(
+            "the container in it has its limits and processes in /{}",
+            payload.display()
+        ))
     }
 
     /// Judges wishes, and puts them in the order in which they are safe to make. Where one cannot be read
@@ -220,32 +265,45 @@ impl Sheet {
         if let Some(KnobValue::Switch(idle)) = will_be(Knob::CpuIdle) {
             setting.idle = idle;
         }
-        let mut changes = wishes
-            .iter()
-            .map(|(&address, (_, wanted))| {
-                let line = self
-                    .line(address)
-                    .with_context(|| format!("{address} was not read"))?;
-                if let Some(missing) = &line.missing {
-                    bail!("{missing}; nothing was changed");
-                }
-                let old = line
-                    .value()
-                    .with_context(|| format!("{address} was not read"))?;
-                let new = wanted.over(old);
-                Ok(Change::new(
-                    address,
-                    line.disk.clone(),
-                    old.clone(),
-                    &new,
-                    &line.chain,
-                    &setting,
-                ))
-            })
-            .collect::<anyhow::Result<Vec<_>>>()?;
+        let news = wishes.iter().map(|(&address, (_, wanted))| {
+            let line = self.line(address);
+            let line = line.with_context(|| format!("{address} was not read"))?;
+            if let Some(missing) = &line.missing {
+                bail!("{missing}; nothing was changed");
+            }
+            let old = line.value();
+            let old = old.with_context(|| format!("{address} was not read"))?;
+            Ok((line, old, wanted.over(old)))
+        });
+        let news = news.collect::<anyhow::Result<Vec<_>>>()?;
+        let mut after = self.chain.clone();
+        for (line, _, new) in &news {
+            let new = new.clone().in_pages(setting.page);
+            after.set(line.address.knob, &new, setting.parent_cpus.as_ref());
+        }
+        let after = after.row().context("no cgroup was read")?;
+        let changes = news.into_iter().map(|(line, old, new)| {
+            let (disk, old) = (line.disk.clone(), old.clone());
+            Change::new(
+                line.address,
+                disk,
+                old,
+                &new,
+                &line.levels,
+                &setting,
+                &after,
+            )
+        });
+        let mut changes: Vec<Change> = changes.collect();
         in_safe_order(&mut changes);
         Ok(changes)
     }
+}
+
+/// The container's own cgroup in a scope, both relative to the mount, where there is one.
+pub fn payload_of(mount: &Path, scope: &Path) -> Option<PathBuf> {
+    let payload = PathBuf::from(payload(&scope.to_string_lossy())?);
+    mount.join(&payload).is_dir().then_some(payload)
 }
 
 /// What a new cgroup has.
@@ -259,7 +317,7 @@ pub(super) fn vanished(path: &Path) -> String {
 }
 
 /// What changes are judged against: the host, and the cgroup as it is.
-fn setting(mount: &Path, path: &Path) -> Setting {
+fn setting(mount: &Path, path: &Path, host: &HostSample) -> Setting {
     let is = |knob: Knob| {
         crate::kernel::cgroup::standing::value(mount, path, knob.into())
             .value()
@@ -270,13 +328,7 @@ fn setting(mount: &Path, path: &Path) -> Setting {
         CpuList::parse(&parent.read("cpuset.cpus.effective").ok()?).ok()
     });
     Setting {
-        host_memory: host::memory(Path::new("/proc")).value().map(|memory| {
-            let available = memory.available.unwrap_or_default().0;
-            (
-                memory.total,
-                Bytes(memory.total.0.saturating_sub(available)),
-            )
-        }),
+        host_memory: host.memory_total.value().copied(),
         host_cpus: cpuset::online(Path::new(SYS)),
         parent_cpus: effective,
         page: page_size(),

@@ -14,12 +14,14 @@ use tokio::sync::mpsc;
 use super::act::survey::Survey;
 use super::act::{self, Act, Chosen, Ground, Target};
 use super::again;
+use super::drift::drifts;
 use super::follow::{Follower, Lines};
-use super::make::{Made, make};
+use super::make::{Made, make_known};
 use super::sheet::{Sheet, all_addresses};
 use super::trial::{self, Answer, Ending, Terms, Trial};
 use super::workload::{self, Ended};
 use crate::kernel::cgroup::CgroupId;
+use crate::kernel::cgroup::knob::Address;
 use crate::model::change::Change;
 use crate::model::changed::FREEZE;
 
@@ -28,6 +30,8 @@ use crate::model::changed::FREEZE;
 pub enum Order {
     /// Read all knobs of a cgroup, by its path from the v2 root.
     Read(Arc<str>),
+    /// Ask whoever keeps the limits of this sheet's cgroup what they take them to be.
+    Ask(Arc<Sheet>),
     /// Make changes that were judged by this sheet.
     Make {
         /// What they were judged by.
@@ -101,6 +105,13 @@ pub enum Outcome {
         path: Arc<str>,
         /// The sheet, or why there is none.
         sheet: Result<Arc<Sheet>, String>,
+    },
+    /// What whoever keeps the limits of a cgroup takes to be another value.
+    Drifts {
+        /// The cgroup, from the v2 root.
+        path: Arc<str>,
+        /// By knob, a sentence each. Foreign text.
+        drifts: Vec<(Address, String)>,
     },
     /// Changes were made, or refused.
     Made {
@@ -285,10 +296,21 @@ impl Order {
             } => Outcome::Made {
                 lasting,
                 path: path_of(&sheet),
-                made: make(&sheet, &changes, lasting == Lasting::Boots)
+                made: make_known(&sheet, &changes, lasting == Lasting::Boots)
                     .map_err(|error| format!("{error:#}")),
                 changes,
             },
+            Self::Ask(sheet) => {
+                let answers = answers.clone();
+                // Where no thread can be had, nobody is asked.
+                let _ = thread::Builder::new().name("drift".into()).spawn(move || {
+                    let _ = answers.send(Outcome::Drifts {
+                        path: path_of(&sheet),
+                        drifts: drifts(&sheet),
+                    });
+                });
+                return None;
+            }
             Self::EndTrial { number, keep } => {
                 trials.answer(number, keep);
                 return None;

@@ -11,10 +11,11 @@ use crate::kernel::badness::NEVER;
 use crate::kernel::cgroup::hierarchy::mount_point;
 use crate::kernel::cgroup::knob::{Knob, KnobValue};
 use crate::kernel::cgroup::standing::{Standing, standings};
+use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::host;
 use crate::kernel::kmsg::dump::Choice;
 use crate::kernel::memory::MemoryStat;
-use crate::kernel::unit::{Bytes, Reading};
+use crate::kernel::unit::{self, Bytes, Reading};
 use crate::model::Incident;
 use crate::model::incident::BEFORE;
 use crate::oom::{OomKill, Victim, words};
@@ -107,14 +108,17 @@ pub fn levels(mount: &Path, path: &str) -> Vec<LevelLimits> {
     (0..knobs[0].len())
         .map(|at| LevelLimits {
             path: knobs[0][at].path.clone(),
-            used: knobs[0][at].used.map(|used| {
-                // It was one of the kernel's whole numbers.
-                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-                Bytes(used as u64)
-            }),
+            used: current(mount, &knobs[0][at].path),
             limits: std::array::from_fn(|knob| limit(LIMITS[knob], knobs[knob].get(at)?)),
         })
         .collect()
+}
+
+/// `memory.current` of a cgroup.
+fn current(mount: &Path, path: &str) -> Option<Bytes> {
+    let cgroup = Cgroup::open(mount.join(path.trim_start_matches('/')));
+    let text = cgroup.and_then(|cgroup| cgroup.read("memory.current"));
+    unit::number(&text.ok()?, "memory.current").ok().map(Bytes)
 }
 
 fn limit(knob: Knob, standing: &Standing) -> Option<String> {

@@ -20,6 +20,16 @@ pub struct Obstacle {
     pub remedy: String,
 }
 
+impl Obstacle {
+    /// One of two parts.
+    pub fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
 /// `user.max_net_namespaces is 0, …; sysctl user.max_net_namespaces=15000`
 impl fmt::Display for Obstacle {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

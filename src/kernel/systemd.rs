@@ -1,6 +1,7 @@
 //! systemd, where it runs: which of its units a cgroup is, and how it is told of a limit. A limit that it
 //! was not told of is undone when it next applies its own, at `systemctl daemon-reload` for instance.
 
+mod belief;
 pub mod bus;
 
 use std::fmt;
@@ -109,6 +110,11 @@ fn user_manager(path: &Path) -> Option<(u32, &Path)> {
     let uid: u32 = uid.strip_suffix(".service")?.parse().ok()?;
     let place = format!("user.slice/user-{uid}.slice/user@{uid}.service");
     (manager == Path::new(&place)).then_some((uid, manager))
+}
+
+/// Whose own manager a cgroup is below, by uid; `path` is relative to the mount.
+pub fn user_of(path: &Path) -> Option<u32> {
+    user_manager(path).map(|(uid, _)| uid)
 }
 
 /// A command that tells systemd something.

@@ -13,7 +13,9 @@ use crate::kernel::cgroup::standing::Standing;
 use crate::kernel::cpuset::CpuList;
 use crate::kernel::unit::{Bytes, Limit};
 
+use super::chain;
 use super::limit::{Level, Of};
+use super::row::Row;
 
 /// A change of one knob, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +32,7 @@ pub struct Change {
     pub used: Option<f64>,
     /// Of that, what the kernel drops before it kills, in bytes.
     pub droppable: Option<f64>,
-    /// Who will stop the cgroup first.
+    /// Who will stop the cgroup, or slow it down, first.
     pub bound: Bound,
     /// What is worth a line.
     pub remarks: Vec<Remark>,
@@ -45,7 +47,7 @@ pub enum Bound {
     Unlimited,
     /// The new one.
     Own,
-    /// That of an ancestor, or of the host.
+    /// That of an ancestor or of the host, or another of its own.
     By(Level<f64>),
 }
 
@@ -72,8 +74,8 @@ pub enum Gravity {
 /// What a change is judged against.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Setting {
-    /// The host's memory, and how much of it is in use.
-    pub host_memory: Option<(Bytes, Bytes)>,
+    /// The host's memory.
+    pub host_memory: Option<Bytes>,
     /// The host's CPUs.
     pub host_cpus: CpuList,
     /// The CPUs that the parent hands down.
@@ -87,28 +89,29 @@ pub struct Setting {
 }
 
 impl Change {
-    /// Judges a change. `wanted` is what was asked for, `chain` what the knob stands at, nearest first.
-    /// `old` is the cgroup's own standing.
+    /// Judges a change. `wanted` is what was asked for, `levels` what the knob stands at, nearest first.
+    /// `old` is the cgroup's own standing, `after` the cgroup as it will be, with all that is changed at once.
     pub fn new(
         address: Address,
         disk: Option<String>,
         old: KnobValue,
         wanted: &KnobValue,
-        chain: &[Standing],
+        levels: &[Standing],
         setting: &Setting,
+        after: &Row,
     ) -> Self {
         let new = wanted.clone().in_pages(setting.page);
         let mut change = Self {
             address,
             disk,
             old,
-            used: chain.first().and_then(|own| own.used),
-            droppable: chain.first().and_then(|own| own.droppable),
+            used: chain::used(after, address.knob),
+            droppable: chain::droppable(after, address.knob),
             bound: Bound::NotALimit,
             new,
             remarks: Vec::new(),
         };
-        change.bound = change.bound_in(chain, setting);
+        change.bound = change.bound_in(after);
         if change.new != *wanted {
             let text = format!(
                 "rounded down to whole pages of memory: {} bytes",
@@ -116,7 +119,7 @@ impl Change {
             );
             change.remark(Gravity::Note, text);
         }
-        judge::judge(&mut change, chain, setting);
+        judge::judge(&mut change, levels, setting);
         change
     }
 
@@ -163,51 +166,25 @@ impl Change {
         }
     }
 
-    fn bound_in(&self, chain: &[Standing], setting: &Setting) -> Bound {
+    /// `after` is the cgroup as it will be.
+    fn bound_in(&self, after: &Row) -> Bound {
+        let knob = self.address.knob;
         let limits = matches!(
-            self.address.knob,
-            Knob::MemoryMax | Knob::MemoryHigh | Knob::SwapMax | Knob::CpuMax | Knob::PidsMax
+            knob,
+            Knob::MemoryMax
+                | Knob::MemoryHigh
+                | Knob::SwapMax
+                | Knob::CpuMax
+                | Knob::CpusetCpus
+                | Knob::PidsMax
         );
-        let Some(new) = self.new.amount().filter(|_| limits) else {
+        if !limits {
             return Bound::NotALimit;
-        };
-        let own = new.value().map(|limit| Level {
-            of: Of::Own,
-            knob: self.address.knob,
-            limit,
-            used: self.used,
-            droppable: self.droppable,
-        });
-        let above = chain.iter().skip(1).filter_map(|standing| {
-            Some(Level {
-                of: Of::Ancestor(standing.path.as_str().into()),
-                knob: self.address.knob,
-                limit: standing.value.value()?.amount()?.value()?,
-                used: standing.used,
-                droppable: standing.droppable,
-            })
-        });
-        let host = match self.address.knob {
-            Knob::MemoryMax => setting.host_memory.map(|(total, used)| Level {
-                of: Of::Host,
-                knob: self.address.knob,
-                limit: total.0 as f64,
-                used: Some(used.0 as f64),
-                droppable: None,
-            }),
-            Knob::CpuMax if !setting.host_cpus.is_empty() => Some(Level {
-                of: Of::Host,
-                knob: self.address.knob,
-                limit: setting.host_cpus.count() as f64,
-                used: None,
-                droppable: None,
-            }),
-            _ => None,
-        };
-        match super::limit::ceiling(own.into_iter().chain(above).chain(host)) {
+        }
+        match chain::first_met(after, knob) {
             None => Bound::Unlimited,
-            Some(ceiling) if ceiling.binding.of == Of::Own => Bound::Own,
-            Some(ceiling) => Bound::By(ceiling.binding),
+            Some(level) if level.of == Of::Own && level.knob == knob => Bound::Own,
+            Some(level) => Bound::By(level),
         }
     }
 }

@@ -118,6 +118,17 @@ impl<T: Quantity> Level<T> {
         }
     }
 
+    /// The same as plain numbers.
+    pub fn in_numbers(&self) -> Level<f64> {
+        Level {
+            of: self.of.clone(),
+            knob: self.knob,
+            limit: self.limit.amount(),
+            used: self.used.map(Quantity::amount),
+            droppable: self.droppable.map(Quantity::amount),
+        }
+    }
+
     /// How much is left; below 0 where the limit was lowered under the usage.
     pub fn headroom(&self) -> f64 {
         self.limit.amount() - self.firm().unwrap_or(0.0)

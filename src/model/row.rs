@@ -15,7 +15,7 @@ use crate::kernel::cgroup::{CgroupEvents, CgroupId};
 use crate::kernel::memory::{MemoryEvents, MemoryStat};
 use crate::kernel::pressure::Pressure;
 use crate::kernel::unit::{Bytes, Percent, Reading};
-use crate::names::{self, Identity, Owner, Role, owner};
+use crate::names::{self, Identity, Owner, PAYLOAD, Role, owner};
 use crate::sample::{CgroupSample, Presence, Sample};
 use crate::text;
 
@@ -280,6 +280,7 @@ pub fn rows(
         }
     }
     identities(&mut rows);
+    name_scopes(&mut rows);
     bind::bind(sample, &mut rows);
     rows
 }
@@ -299,6 +300,21 @@ fn identities(rows: &mut [Row]) {
             (Some(above), false) => format!("{}/{}", above.identity, row.name),
         };
         rows[at].identity = identity.into();
+    }
+}
+
+/// A scope around a container's own cgroup is not the container, which has the limits.
+fn name_scopes(rows: &mut [Row]) {
+    for at in 0..rows.len() {
+        let is_payload = rows[at].role == Role::Container && rows[at].name == PAYLOAD;
+        let Some(above) = rows[at].parent.filter(|_| is_payload) else {
+            continue;
+        };
+        let scope = &mut rows[above];
+        if scope.role == Role::Container {
+            scope.role = Role::Group;
+            scope.label = format!("scope of {}", scope.label);
+        }
     }
 }
 

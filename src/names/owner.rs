@@ -9,6 +9,7 @@ mod part;
 use std::borrow::Cow;
 use std::path::Path;
 
+pub use self::part::PAYLOAD;
 use self::part::{Above, Part, classify};
 use super::systemd;
 
@@ -144,6 +145,7 @@ pub fn identify(path: &str) -> Identity<'_> {
         if found.role == Role::Container {
             above.container = Some(found.owner);
         }
+        above.scope_of = part::is_oci_scope(&found).then_some(found);
         above.name = part;
     }
     Identity {
@@ -163,6 +165,13 @@ pub fn named_level(path: &str) -> Option<(&str, Identity<'_>)> {
         .find(|(level, identity)| {
             identity.id.is_some() && (*level == path || identity.role != Role::Group)
         })
+}
+
+/// The path of the container's own cgroup, with its limits, where `path` may be a scope around it.
+pub fn payload(path: &str) -> Option<String> {
+    let payload = format!("{path}/{PAYLOAD}");
+    let is_container = |path| identify(path).role == Role::Container;
+    (is_container(path) && is_container(&payload)).then_some(payload)
 }
 
 /// As much of an id as people say.

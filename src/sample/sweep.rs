@@ -9,7 +9,7 @@ use super::tree::{Due, Life, Node};
 use crate::kernel::cgroup::CgroupEvents;
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::file::File;
-use crate::kernel::cgroup::handle::{Gone, Reader};
+use crate::kernel::cgroup::handle::{Gone, Handle, Reader};
 use crate::kernel::cpu::{CpuMax, CpuStat};
 use crate::kernel::cpuset::CpuList;
 use crate::kernel::io::{IoMax, IoStat};
@@ -105,14 +105,7 @@ impl Sweep<'_> {
         row.memory_events_local = node.counters.local();
 
         let handle = &mut node.handle;
-        row.cpu_stat = handle.get(reader, File::CpuStat, CpuStat::parse)?;
-        row.memory_current = handle.get(reader, File::MemoryCurrent, bytes)?;
-        row.swap_current = handle.get(reader, File::SwapCurrent, bytes)?;
-        row.io_stat = handle.get(reader, File::IoStat, IoStat::parse)?;
-        row.pids_current = handle.get(reader, File::PidsCurrent, count)?;
-        row.cpu_pressure = handle.get(reader, File::CpuPressure, Pressure::parse)?;
-        row.memory_pressure = handle.get(reader, File::MemoryPressure, Pressure::parse)?;
-        row.io_pressure = handle.get(reader, File::IoPressure, Pressure::parse)?;
+        read_usage(handle, reader, &mut row)?;
         if cgroup_events {
             row.events = handle.get(reader, File::CgroupEvents, CgroupEvents::parse)?;
         }
@@ -121,21 +114,10 @@ impl Sweep<'_> {
             row.pids_events_local = handle.get(reader, File::PidsEventsLocal, PidsEvents::parse)?;
         }
         if limits {
-            let of_type = handle.get(reader, File::Type, |text| Ok(text == b"threaded\n"))?;
-            row.is_threaded = of_type == Reading::Value(true);
-            row.cpu_max = handle.get(reader, File::CpuMax, CpuMax::parse)?;
-            row.cpu_weight = handle.get(reader, File::CpuWeight, count)?;
-            row.cpus_effective = handle.get(reader, File::CpusEffective, cpus)?;
-            row.memory_max = handle.get(reader, File::MemoryMax, limit)?;
-            row.memory_high = handle.get(reader, File::MemoryHigh, limit)?;
-            row.swap_max = handle.get(reader, File::SwapMax, limit)?;
-            row.io_max = handle.get(reader, File::IoMax, IoMax::parse)?;
-            row.pids_max = handle.get(reader, File::PidsMax, limit)?;
+            read_limits(handle, reader, &mut row)?;
         }
         if self.interest.wants_stats(id) {
-            row.memory_stat = handle.get(reader, File::MemoryStat, |text| {
-                MemoryStat::parse(text).map(Arc::new)
-            })?;
+            read_stat(handle, reader, &mut row)?;
         }
         if limits || self.interest.wants_stats(id) {
             row.memory_peak = handle.get(reader, File::MemoryPeak, bytes)?;
@@ -165,6 +147,54 @@ impl Sweep<'_> {
         }
         Ok(row)
     }
+}
+
+/// What changes all the time.
+pub(super) fn read_usage(
+    handle: &mut Handle,
+    reader: &mut Reader,
+    row: &mut CgroupSample,
+) -> Result<(), Gone> {
+    row.cpu_stat = handle.get(reader, File::CpuStat, CpuStat::parse)?;
+    row.memory_current = handle.get(reader, File::MemoryCurrent, bytes)?;
+    row.swap_current = handle.get(reader, File::SwapCurrent, bytes)?;
+    row.io_stat = handle.get(reader, File::IoStat, IoStat::parse)?;
+    row.pids_current = handle.get(reader, File::PidsCurrent, count)?;
+    row.cpu_pressure = handle.get(reader, File::CpuPressure, Pressure::parse)?;
+    row.memory_pressure = handle.get(reader, File::MemoryPressure, Pressure::parse)?;
+    row.io_pressure = handle.get(reader, File::IoPressure, Pressure::parse)?;
+    Ok(())
+}
+
+/// What somebody has to write to change it.
+pub(super) fn read_limits(
+    handle: &mut Handle,
+    reader: &mut Reader,
+    row: &mut CgroupSample,
+) -> Result<(), Gone> {
+    let of_type = handle.get(reader, File::Type, |text| Ok(text == b"threaded\n"))?;
+    row.is_threaded = of_type == Reading::Value(true);
+    row.cpu_max = handle.get(reader, File::CpuMax, CpuMax::parse)?;
+    row.cpu_weight = handle.get(reader, File::CpuWeight, count)?;
+    row.cpus_effective = handle.get(reader, File::CpusEffective, cpus)?;
+    row.memory_max = handle.get(reader, File::MemoryMax, limit)?;
+    row.memory_high = handle.get(reader, File::MemoryHigh, limit)?;
+    row.swap_max = handle.get(reader, File::SwapMax, limit)?;
+    row.io_max = handle.get(reader, File::IoMax, IoMax::parse)?;
+    row.pids_max = handle.get(reader, File::PidsMax, limit)?;
+    Ok(())
+}
+
+/// What memory is made of.
+pub(super) fn read_stat(
+    handle: &mut Handle,
+    reader: &mut Reader,
+    row: &mut CgroupSample,
+) -> Result<(), Gone> {
+    row.memory_stat = handle.get(reader, File::MemoryStat, |text| {
+        MemoryStat::parse(text).map(Arc::new)
+    })?;
+    Ok(())
 }
 
 /// The row of a cgroup that is gone: the last that was known of it.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 /// What stands for a character that is not ASCII: one that looks like it, or means the same here.
-const TABLE: [(&str, char); 37] = [
+const TABLE: [(&str, char); 38] = [
     ("─┄┈╌┅┉╴╶—–‐−·•", '-'),
     ("│┃║▏▌▐┆┊‖❙¦", '|'),
     ("┌┐└┘├┤┬┴┼╭╮╰╯┏┓┗┛┣┫┳┻╋╔╗╚╝╠╣╦╩╬✝†", '+'),
@@ -42,6 +42,7 @@ const TABLE: [(&str, char); 37] = [
     ("≤", '<'),
     ("≥", '>'),
     ("±", '+'),
+    ("≠", '!'),
     ("\u{a0}", ' '),
 ];
 

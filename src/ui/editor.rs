@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use crate::control::make::Keeper;
 use crate::control::sheet::{Line, Sheet, Wishes};
 use crate::kernel::cgroup::knob::{Address, Kind, Knob, KnobValue, Wanted};
+use crate::kernel::obstacle::Obstacle;
 use crate::kernel::unit::Reading;
 use crate::model::change::Change;
 use crate::model::change::step::{Part, Scale, amount, words};
@@ -41,6 +42,8 @@ pub struct Editor {
     pub persist: bool,
     /// Whether an order is on its way.
     pub busy: bool,
+    /// Where whoever keeps the limits takes them to be others, a sentence each; `None` until they are asked.
+    pub drifts: Option<Vec<(Address, String)>>,
     /// How far along its bar the mouse holds the chosen line's value.
     pub held: Option<f64>,
     /// What came of the last order, where it was refused.
@@ -71,6 +74,7 @@ impl Editor {
             typed: String::new(),
             persist: false,
             busy: true,
+            drifts: None,
             held: None,
             refused: None,
             wanted: knob,
@@ -188,7 +192,7 @@ impl Editor {
         let knob = slot.address.knob;
         // What is protected above bounds nothing: more can be asked for, and be had one day.
         let protects = matches!(knob, Knob::MemoryLow | Knob::MemoryMin);
-        let above = line.chain.iter().skip(1).filter(|_| !protects);
+        let above = line.levels.iter().skip(1).filter(|_| !protects);
         let above = above.filter_map(|standing| amount(standing.value.value()?, slot.part));
         let host = sheet.host(knob);
         let bound = above.chain(host).reduce(f64::min);
@@ -198,7 +202,7 @@ impl Editor {
 
     /// What is used of a line.
     pub fn used(&self, slot: Slot) -> Option<f64> {
-        self.line(slot)?.chain.first()?.used
+        self.sheet()?.used(slot.address.knob)
     }
 
     /// What the typed value would mean.
@@ -229,9 +233,16 @@ impl Editor {
     }
 
     /// Why the chosen line is not offered.
-    pub fn not_offered(&self) -> Option<&str> {
+    pub fn not_offered(&self) -> Option<&Obstacle> {
         let line = self.line(self.slot()?)?;
-        line.missing.as_deref().or(line.forbidden.as_deref())
+        line.missing.as_ref().or(line.forbidden.as_ref())
+    }
+
+    /// That whoever keeps the limits takes a line to be another value, in one sentence.
+    pub fn drift(&self, slot: Slot) -> Option<&str> {
+        let mut drifts = self.drifts.iter().flatten();
+        let drift = drifts.find(|(address, _)| *address == slot.address);
+        drift.map(|(_, drift)| &**drift)
     }
 
     /// Whether its limits can be kept over the next boot.
@@ -279,7 +290,7 @@ impl Slot {
 
     /// What a line stands at, as a person would type it.
     pub fn value(&self, line: &Line) -> String {
-        match line.chain.first().map(|own| &own.value) {
+        match line.levels.first().map(|own| &own.value) {
             Some(Reading::Value(KnobValue::Weight(None)))
                 if self.address.knob == Knob::CpuWeight =>
             {
@@ -345,20 +356,12 @@ impl Done {
     }
 }
 
-/// Whose limit stops the cgroup first, in a few words, for the editor's lines.
-pub fn binds(line: &Line) -> Option<String> {
-    let limits = |at: usize| line.chain.get(at)?.value.value()?.amount()?.value();
-    let own = limits(0);
-    let mut smallest = own.map(|own| (own, Of::Own));
-    for (at, standing) in line.chain.iter().enumerate().skip(1) {
-        if let Some(limit) = limits(at)
-            && smallest.as_ref().is_none_or(|(least, _)| limit < *least)
-        {
-            smallest = Some((limit, Of::Ancestor(standing.path.as_str().into())));
-        }
-    }
-    match smallest?.1 {
+/// Whose limit is met first, in a few words, for the editor's lines; `None` for the knob's own.
+pub fn binds(sheet: &Sheet, knob: Knob) -> Option<String> {
+    let level = sheet.first_met(knob)?;
+    match level.of {
         Of::Ancestor(path) => Some(format!("↑ {path}")),
+        Of::Own if level.knob != knob => Some(format!("{} first", level.knob)),
         Of::Own | Of::Host => None,
     }
 }

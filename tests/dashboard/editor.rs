@@ -10,7 +10,8 @@ use ringfence::control::sheet::Sheet;
 use ringfence::control::worker::{Lasting, Order, Outcome};
 use ringfence::kernel::cgroup::knob::{Address, Knob};
 use ringfence::kernel::io::Device;
-use ringfence::kernel::unit::Bytes;
+use ringfence::kernel::obstacle::Obstacle;
+use ringfence::kernel::unit::{Bytes, Reading};
 use ringfence::model::change::{Gravity, Setting};
 use ringfence::ui::editor::Draft;
 
@@ -26,6 +27,9 @@ fn sheet() -> Sheet {
     let mount = tempfile::tempdir().unwrap();
     let own = mount.path().join("ringfence.slice/leaker");
     fs::create_dir_all(&own).unwrap();
+    for above in own.ancestors().skip(1).take(2) {
+        fs::write(above.join("cgroup.procs"), "").unwrap();
+    }
     for (file, text) in [
         ("cgroup.procs", ""),
         ("memory.current", "65011712\n"),
@@ -59,19 +63,22 @@ fn sheet() -> Sheet {
     let mut sheet = Sheet::read(mount.path(), path, addresses).unwrap();
     sheet.mount = "/sys/fs/cgroup".into();
     sheet.setting = Setting {
-        host_memory: Some((Bytes(2 << 30), Bytes(512 << 20))),
+        host_memory: Some(Bytes(2 << 30)),
         host_cpus: "0-1".parse().unwrap(),
         page: 4096,
         ..sheet.setting
     };
+    let host = &mut sheet.chain.now.host;
+    host.memory_total = Reading::Value(Bytes(2 << 30));
+    host.memory_available = Reading::Value(Bytes(3 << 29));
+    host.cpus = 2;
     for line in &mut sheet.lines {
-        // cpu.max's usage is measured; and the kernel says why memory.swap.max is not there.
-        line.chain.iter_mut().for_each(|standing| {
-            standing.used = standing.used.filter(|_| line.address.knob != Knob::CpuMax);
-        });
+        // The kernel says why memory.swap.max is not there.
         if line.address.knob == Knob::SwapMax {
-            let why = "this kernel does not account swap, so there is no memory.swap.max";
-            line.missing = Some(why.to_owned());
+            line.missing = Some(Obstacle::new(
+                "this kernel does not account swap, so there is no memory.swap.max",
+                "it takes one with CONFIG_SWAP that was not booted with swapaccount=0",
+            ));
         }
         if line.address.knob == Knob::IoMax {
             line.disk = Some("vda".to_owned());
@@ -265,6 +272,31 @@ fn a_cgroup_made_anew_does_not_get_what_was_typed_for_the_old_one() {
         sheet: Err("open /sys/fs/cgroup/ringfence.slice/leaker: No such file or directory".into()),
     });
     assert_eq!(dashboard.keys("8m").key(KeyCode::Enter), None);
+}
+
+#[test]
+fn what_others_take_a_limit_to_be_is_asked_once_and_shown() {
+    let mut dashboard = Dashboard::new("demo", 120, 40);
+    let path: Arc<str> = "/ringfence.slice/leaker".into();
+    dashboard.state.selection = ringfence::ui::state::Selection::Chosen(Arc::clone(&path));
+    dashboard.key(KeyCode::Char('e'));
+    let sheet = Arc::new(sheet());
+    let read = || Outcome::Sheet {
+        path: Arc::clone(&path),
+        sheet: Ok(Arc::clone(&sheet)),
+    };
+    let ask = Some(Effect::Order(Order::Ask(Arc::clone(&sheet))));
+    assert_eq!(dashboard.told(read()), ask);
+    assert_eq!(dashboard.told(read()), None);
+    let drift =
+        "podman takes it to be 32M, and brings that back when it starts the container again";
+    dashboard.told(Outcome::Drifts {
+        path: Arc::clone(&path),
+        drifts: vec![(Knob::MemoryMax.into(), drift.to_owned())],
+    });
+    let screen = dashboard.screen();
+    assert!(screen.contains(&format!("≠ {drift}")), "{screen}");
+    assert!(screen.contains("≠ 62M used"), "{screen}");
 }
 
 #[test]

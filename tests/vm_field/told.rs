@@ -87,8 +87,10 @@ fn case_27_the_beginning_of_an_id_will_do() {
     }
     fs::write(docker.join("cgroup.subtree_control"), "+pids").unwrap();
     for (short, limit) in [("abcd1", "5"), ("abcd123450000", "6"), ("abcd12", "7")] {
-        let lines = ringfence(&["set", short, &format!("pids.max={limit}")]).ok();
-        assert!(lines.contains("/docker/abcd12345"), "{lines}");
+        let done = ringfence(&["set", short, &format!("pids.max={limit}")]);
+        assert!(done.stdout.contains("/docker/abcd12345"), "{done:?}");
+        // Who would bring the old one back.
+        done.fails(0, &["docker could not be told", "its command is not here"]);
         assert_eq!(read(one.join("pids.max")), limit);
     }
     ringfence(&["set", "abcd", "pids.max=8"]).fails(125, &["2 cgroups are called `abcd`"]);

@@ -7,16 +7,18 @@ use nix::errno::Errno;
 use super::{Ground, Target};
 use crate::kernel::cgroup::subtree;
 use crate::kernel::cgroup::tree::Cgroup;
+use crate::kernel::obstacle::Obstacle;
 use crate::kernel::process::held::why_not_signalled;
 
 /// Why a file of a cgroup cannot be written: it is not there, or not ours.
 pub fn file(cgroup: &Cgroup, path: &str, file: &str, since: &str) -> Option<String> {
-    if !cgroup.path().join(file).exists() {
-        return Some(format!(
-            "{path} has no {file}, which kernels have since {since}"
-        ));
-    }
-    cgroup.why_not_writable(file)
+    let obstacle = if cgroup.path().join(file).exists() {
+        cgroup.why_not_writable(file)?
+    } else {
+        let newer = format!("it takes Linux {since} or newer");
+        Obstacle::new(format!("{path} has no {file}"), newer)
+    };
+    Some(obstacle.to_string())
 }
 
 /// Why memory cannot be reclaimed from it.
@@ -27,10 +29,9 @@ pub fn reclaim(cgroup: &Cgroup, path: &str) -> Option<String> {
         );
     }
     if !cgroup.path().join("memory.current").exists() {
-        return Some(format!(
-            "{path} has no memory controller: its parent does not hand it down (+memory in \
-             cgroup.subtree_control)"
-        ));
+        let what = format!("{path} has no memory controller: its parent does not hand it down");
+        let remedy = "write +memory to the parent's cgroup.subtree_control";
+        return Some(Obstacle::new(what, remedy).to_string());
     }
     file(cgroup, path, "memory.reclaim", "5.19")
 }
@@ -47,10 +48,12 @@ pub fn frozen_above(ground: &Ground, path: &str) -> Option<String> {
 /// Why TERM would not be handled.
 pub fn term(ground: &Ground, target: &Target) -> Option<String> {
     let above = frozen_above(ground, &target.path)?;
-    Some(format!(
-        "{} is kept frozen by {above}, so TERM cannot be handled; thaw that one first, or kill this one",
+    let what = format!(
+        "{} is kept frozen by {above}, so TERM cannot be handled",
         target.path
-    ))
+    );
+    let remedy = "thaw that one first, or kill this one";
+    Some(Obstacle::new(what, remedy).to_string())
 }
 
 /// The parent of a cgroup.
@@ -74,9 +77,8 @@ pub fn move_up(ground: &Ground, path: &str) -> Option<String> {
         text.unwrap_or_default().trim().to_owned()
     };
     if kind(path) == "threaded" {
-        return Some(format!(
-            "{path} is threaded: its processes belong to a cgroup above it; move them from there"
-        ));
+        let what = format!("{path} is threaded: its processes belong to a cgroup above it");
+        return Some(Obstacle::new(what, "move them from there").to_string());
     }
     if kind(parent) == "domain invalid" {
         return Some(threaded(parent));
@@ -87,7 +89,8 @@ pub fn move_up(ground: &Ground, path: &str) -> Option<String> {
     if parent != "/" && !handed.trim().is_empty() {
         return Some(no_internal_processes(parent, handed.trim()));
     }
-    above.why_not_writable("cgroup.procs")
+    let obstacle = above.why_not_writable("cgroup.procs")?;
+    Some(obstacle.to_string())
 }
 
 /// In words why a process was not moved to a cgroup.
@@ -117,8 +120,6 @@ fn no_internal_processes(path: &str, handed: &str) -> String {
 /// Why a process may not be signalled by us.
 pub fn signal(pid: u32, name: &str) -> Option<String> {
     let errno = why_not_signalled(pid)?;
-    Some(format!(
-        "pid {name} belongs to another user ({}); type sudo in front",
-        errno.desc()
-    ))
+    let what = format!("pid {name} belongs to another user ({})", errno.desc());
+    Some(Obstacle::new(what, "type sudo in front").to_string())
 }

@@ -42,7 +42,7 @@ impl Line {
             }
             KnobValue::IoMax(_) => Some(alone(KnobValue::IoMax(self.least_rates()))),
             _ => {
-                let levels = self.chain.iter().enumerate().filter_map(|(at, level)| {
+                let levels = self.levels.iter().enumerate().filter_map(|(at, level)| {
                     let value = level.value.value()?;
                     Some((at, value, value.amount()?.value()?))
                 });
@@ -51,7 +51,7 @@ impl Line {
                 Some(match least {
                     Some((at @ 1.., value, _)) => Effective {
                         value: value.clone(),
-                        of: Some(self.chain[at].path.clone()),
+                        of: Some(self.levels[at].path.clone()),
                     },
                     _ => alone(own.clone()),
                 })
@@ -61,7 +61,7 @@ impl Line {
 
     fn least_rates(&self) -> IoMax {
         let levels = self
-            .chain
+            .levels
             .iter()
             .filter_map(|level| match level.value.value()? {
                 KnobValue::IoMax(max) => Some(*max),
@@ -86,16 +86,14 @@ mod tests {
 
     /// What is in force of a knob with these values, nearest first.
     fn effective(address: Address, values: &[&str], cpus: &str) -> (String, Option<String>) {
-        let chain = values.iter().enumerate().map(|(at, text)| Standing {
+        let levels = values.iter().enumerate().map(|(at, text)| Standing {
             path: format!("/{at}"),
             value: Reading::Value(KnobValue::parse(address, text.as_bytes()).unwrap()),
-            used: None,
-            droppable: None,
         });
         let line = Line {
             address,
             disk: None,
-            chain: chain.collect(),
+            levels: levels.collect(),
             missing: None,
             off: None,
             forbidden: None,

@@ -14,7 +14,7 @@ use nix::unistd::setsid;
 use super::record::{Held, Record};
 use super::watch::{Before, Watch};
 use super::{Ending, KEEP, News, Order, Terms};
-use crate::control::make::make;
+use crate::control::make::{make, tell_engine};
 use crate::control::sheet::{Sheet, Wishes, vanished};
 use crate::kernel::block::Disk;
 use crate::kernel::cgroup::knob::{Address, Wanted};
@@ -23,6 +23,7 @@ use crate::kernel::cgroup::tree::Cgroup;
 use crate::kernel::process::protect_from_oom;
 use crate::kernel::signals::EarlySignals;
 use crate::kernel::watch::{is_over, is_readable, wait_for};
+use crate::model::change::Change;
 use crate::text;
 
 /// How often it looks for what nothing notifies of.
@@ -57,6 +58,8 @@ struct Running {
     begin: Instant,
     terms: Terms,
     cgroup: Cgroup,
+    sheet: Sheet,
+    changes: Vec<Change>,
     /// What is still as the trial made it.
     held: Vec<Held>,
     watch: Watch,
@@ -125,6 +128,8 @@ fn begin() -> anyhow::Result<(Running, News)> {
         begin: Instant::now(),
         terms,
         cgroup,
+        sheet,
+        changes,
         held,
         watch,
     };
@@ -178,9 +183,12 @@ impl Running {
     }
 
     fn keep(self) -> Ending {
+        let kept = format!("kept after {}", self.age());
+        let told = tell_engine(&self.sheet, &self.changes);
+        let text: Vec<String> = std::iter::once(kept).chain(told).collect();
         Ending {
             kept: true,
-            text: format!("kept after {}", self.age()),
+            text: text.join("; "),
         }
     }
 

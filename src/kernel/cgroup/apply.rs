@@ -145,10 +145,10 @@ fn explain(cgroup: &Cgroup, mount: &std::path::Path, write: &Write, error: &Erro
     match error.errno() {
         Errno::ENOENT => {
             let path = cgroup.path().strip_prefix(mount).unwrap_or(cgroup.path());
-            why_missing(mount, path, knob)
+            why_missing(mount, path, knob).to_string()
         }
-        Errno::EACCES | Errno::EPERM => not_ours(&error.object),
-        Errno::EROFS => read_only(mount),
+        Errno::EACCES | Errno::EPERM => not_ours(&error.object).to_string(),
+        Errno::EROFS => read_only(mount).to_string(),
         Errno::EINVAL if knob == Knob::CpuWeight => {
             format!("{refused}: an idle cgroup (cpu.idle is 1) has no weight")
         }

@@ -66,9 +66,6 @@ pub struct Entry {
     pub since: &'static str,
     /// The part of the kernel's document that describes it.
     pub section: &'static str,
-    /// The file that counts what the knob limits, if one does. For `cpu.max` that is the `usage_usec` of
-    /// `cpu.stat`, a time.
-    pub usage: Option<&'static str>,
 }
 
 impl Entry {
@@ -109,71 +106,52 @@ impl Knob {
     /// What is known of it.
     pub fn entry(self) -> Entry {
         use Kind::{Count, CpuList, CpuTime, DeviceRates, DeviceWeight, Size, Switch, Weight};
-        let entry = |name, kind, range, default, since, section, usage| Entry {
+        let entry = |name, kind, range, default, since, section| Entry {
             name,
             kind,
             range,
             default,
             since,
             section,
-            usage,
         };
-        let used = Some("memory.current");
         match self {
-            Self::MemoryMax => entry("memory.max", Size, SIZE, "max", "4.5", MEMORY, used),
-            Self::MemoryHigh => entry("memory.high", Size, SIZE, "max", "4.5", MEMORY, used),
-            Self::MemoryLow => entry("memory.low", Size, SIZE, "0", "4.5", MEMORY, used),
-            Self::MemoryMin => entry("memory.min", Size, SIZE, "0", "4.18", MEMORY, used),
-            Self::SwapMax => {
-                let used = Some("memory.swap.current");
-                entry("memory.swap.max", Size, SIZE, "max", "4.5", MEMORY, used)
-            }
-            Self::OomGroup => entry(
-                "memory.oom.group",
-                Switch,
-                SWITCH,
-                "0",
-                "4.19",
-                MEMORY,
-                None,
-            ),
+            Self::MemoryMax => entry("memory.max", Size, SIZE, "max", "4.5", MEMORY),
+            Self::MemoryHigh => entry("memory.high", Size, SIZE, "max", "4.5", MEMORY),
+            Self::MemoryLow => entry("memory.low", Size, SIZE, "0", "4.5", MEMORY),
+            Self::MemoryMin => entry("memory.min", Size, SIZE, "0", "4.18", MEMORY),
+            Self::SwapMax => entry("memory.swap.max", Size, SIZE, "max", "4.5", MEMORY),
+            Self::OomGroup => entry("memory.oom.group", Switch, SWITCH, "0", "4.19", MEMORY),
             Self::CpuMax => {
                 let range = "at least 1000 µs per 1000 to 1000000 µs; max for none";
-                let used = Some("cpu.stat");
-                entry("cpu.max", CpuTime, range, "max 100000", "4.15", CPU, used)
+                entry("cpu.max", CpuTime, range, "max 100000", "4.15", CPU)
             }
-            Self::CpuWeight => entry("cpu.weight", Weight, WEIGHT, "100", "4.15", CPU, None),
-            Self::CpuIdle => entry("cpu.idle", Switch, SWITCH, "0", "5.15", CPU, None),
+            Self::CpuWeight => entry("cpu.weight", Weight, WEIGHT, "100", "4.15", CPU),
+            Self::CpuIdle => entry("cpu.idle", Switch, SWITCH, "0", "5.15", CPU),
             Self::CpusetCpus => {
-                let (range, section) = (
-                    "CPUs of the host; empty for the parent's",
+                let range = "CPUs of the host; empty for the parent's";
+                entry(
+                    "cpuset.cpus",
+                    CpuList,
+                    range,
+                    "",
+                    "5.0",
                     "cpuset-interface-files",
-                );
-                entry("cpuset.cpus", CpuList, range, "", "5.0", section, None)
+                )
             }
             Self::IoMax => {
                 let range = "rbps, wbps, riops, wiops of a disk: 1 or more a second; max for none";
-                entry("io.max", DeviceRates, range, "", "4.5", IO, None)
+                entry("io.max", DeviceRates, range, "", "4.5", IO)
             }
-            Self::IoWeight => entry(
-                "io.weight",
-                DeviceWeight,
-                WEIGHT,
-                "default 100",
-                "5.4",
-                IO,
-                None,
-            ),
+            Self::IoWeight => entry("io.weight", DeviceWeight, WEIGHT, "default 100", "5.4", IO),
             Self::PidsMax => {
-                let (range, section) = ("0 to 4194304; max for none", "pid-interface-files");
+                let range = "0 to 4194304; max for none";
                 entry(
                     "pids.max",
                     Count,
                     range,
                     "max",
                     "4.5",
-                    section,
-                    Some("pids.current"),
+                    "pid-interface-files",
                 )
             }
         }

@@ -15,6 +15,7 @@ use nix::unistd::{AccessFlags, Gid, Uid, faccessat, fchownat};
 
 use super::CgroupEvents;
 use crate::kernel::error::{Error, Result};
+use crate::kernel::obstacle::Obstacle;
 use crate::kernel::remove::{What, remove_all};
 
 /// How long a killed cgroup may take to become empty; the kernel needs tens of milliseconds.
@@ -55,9 +56,8 @@ impl Cgroup {
             .map_err(|error| Error::new("look at", &self.path, error))
     }
 
-    /// Why one of its files cannot be written by us, and what is needed, in one sentence; `None` where it
-    /// can. Nothing is written.
-    pub fn why_not_writable(&self, file: &str) -> Option<String> {
+    /// What keeps us from writing one of its files; `None` where nothing does. Nothing is written.
+    pub fn why_not_writable(&self, file: &str) -> Option<Obstacle> {
         let flags = AtFlags::AT_EACCESS;
         match faccessat(&self.dir, file, AccessFlags::W_OK, flags) {
             Err(Errno::EROFS) => Some(read_only(&self.path)),
@@ -182,19 +182,24 @@ impl AsFd for Cgroup {
 }
 
 /// What is needed to write a file of a cgroup that belongs to somebody else.
-pub(super) fn not_ours(file: &Path) -> String {
-    format!(
-        "{} may only be written by its owner, root mostly; type sudo in front, or have the cgroup delegated",
-        file.display()
+pub(super) fn not_ours(file: &Path) -> Obstacle {
+    Obstacle::new(
+        format!(
+            "{} may only be written by its owner, root mostly",
+            file.display()
+        ),
+        "type sudo in front, or have the cgroup delegated",
     )
 }
 
 /// What is needed where the file system is mounted read-only.
-pub(super) fn read_only(path: &Path) -> String {
-    format!(
-        "the cgroup file system at {} is mounted read-only here; type `mount -o remount,rw` and its mount \
-         point, or do this where it is writable",
-        path.display()
+pub(super) fn read_only(path: &Path) -> Obstacle {
+    Obstacle::new(
+        format!(
+            "the cgroup file system at {} is mounted read-only here",
+            path.display()
+        ),
+        "type `mount -o remount,rw` and its mount point, or do this where it is writable",
     )
 }
 

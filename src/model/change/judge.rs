@@ -10,9 +10,9 @@ use crate::model::io;
 use crate::text;
 
 /// Adds every remark that a change deserves.
-pub(super) fn judge(change: &mut Change, chain: &[Standing], setting: &Setting) {
+pub(super) fn judge(change: &mut Change, levels: &[Standing], setting: &Setting) {
     match change.new.clone() {
-        KnobValue::Size(size) => sizes(change, size, chain, setting),
+        KnobValue::Size(size) => sizes(change, size, levels, setting),
         KnobValue::Count(count) => processes(change, count),
         KnobValue::CpuMax(max) => {
             let host = setting.host_cpus.count();
@@ -44,7 +44,7 @@ pub(super) fn judge(change: &mut Change, chain: &[Standing], setting: &Setting) 
             );
         }
         KnobValue::Cpus(cpus) => cpu_list(change, &cpus, setting),
-        KnobValue::IoMax(max) => rates(change, max, chain),
+        KnobValue::IoMax(max) => rates(change, max, levels),
         KnobValue::Weight(_) | KnobValue::Switch(_) => {}
     }
 }
@@ -54,17 +54,14 @@ fn size(amount: f64) -> String {
     text::bytes(Bytes(amount as u64))
 }
 
-fn sizes(change: &mut Change, limit: Limit<Bytes>, chain: &[Standing], setting: &Setting) {
+fn sizes(change: &mut Change, limit: Limit<Bytes>, levels: &[Standing], setting: &Setting) {
     let knob = change.address.knob;
     let Limit::At(new) = limit else { return };
     let over = |used: f64| Some(used - new.0 as f64).filter(|below| *below > 0.0);
     let below = change.used.and_then(over).map(size);
     let droppable = change.droppable.unwrap_or(0.0);
     let firm = change.used.and_then(|used| over(used - droppable));
-    let host = setting
-        .host_memory
-        .map(|(total, _)| total)
-        .filter(|total| new > *total);
+    let host = setting.host_memory.filter(|total| new > *total);
     let max = match setting.memory_max {
         Some(Limit::At(max)) => Some(max),
         _ => None,
@@ -130,7 +127,7 @@ fn sizes(change: &mut Change, limit: Limit<Bytes>, chain: &[Standing], setting: 
         _ => {}
     }
     if matches!(knob, Knob::MemoryLow | Knob::MemoryMin) && new.0 > 0 {
-        let least = chain
+        let least = levels
             .iter()
             .skip(1)
             .filter_map(|level| Some((level.value.value()?.amount()?.value()?, &level.path)))
@@ -185,9 +182,9 @@ fn cpu_list(change: &mut Change, cpus: &CpuList, setting: &Setting) {
     }
 }
 
-fn rates(change: &mut Change, new: IoMax, chain: &[Standing]) {
+fn rates(change: &mut Change, new: IoMax, levels: &[Standing]) {
     for kind in io::Kind::ALL {
-        let least = chain
+        let least = levels
             .iter()
             .skip(1)
             .filter_map(|level| match level.value.value()? {

@@ -8,7 +8,7 @@ use crate::kernel::cpu::CpuMax;
 use crate::kernel::io::IoMax;
 use crate::kernel::unit::{Bytes, Limit};
 use crate::model::io;
-use crate::model::limit::Of;
+use crate::model::limit::{Level, Of};
 use crate::text;
 
 impl Change {
@@ -50,17 +50,14 @@ impl fmt::Display for Change {
             Bound::NotALimit => None,
             Bound::Unlimited => Some("no limit".to_owned()),
             Bound::Own => Some("binding".to_owned()),
-            Bound::By(level) => Some(match &level.of {
-                Of::Ancestor(path) => format!(
-                    "bound by {} {} of {path}",
-                    address.knob,
-                    amount_text(address.knob, level.limit)
-                ),
-                Of::Own | Of::Host => format!(
-                    "bound by the host's {}",
-                    amount_text(address.knob, level.limit)
-                ),
-            }),
+            Bound::By(level) => {
+                let limit = limit_text(level);
+                Some(match &level.of {
+                    Of::Ancestor(path) => format!("bound by {} {limit} of {path}", level.knob),
+                    Of::Own => format!("bound by its own {} {limit}", level.knob),
+                    Of::Host => format!("bound by the host's {limit}"),
+                })
+            }
         };
         let beside: Vec<String> = used.into_iter().chain(bound).collect();
         if beside.is_empty() {
@@ -78,6 +75,14 @@ impl Change {
             return value_text(self.address.knob, value);
         };
         rates(max, &[old, new])
+    }
+}
+
+/// A limit for people: of a list of CPUs, their number.
+fn limit_text(level: &Level<f64>) -> String {
+    match level.knob {
+        Knob::CpusetCpus => cpus(level.limit),
+        knob => amount_text(knob, level.limit),
     }
 }
 

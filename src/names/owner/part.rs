@@ -3,6 +3,12 @@
 use super::{Owner, Role};
 use crate::names::systemd;
 
+/// How crun calls the cgroup of a container, with its limits, below the scope that it has systemd make (the annotation
+/// `run.oci.systemd.subgroup`).
+///
+/// <https://github.com/containers/crun/blob/main/crun.1.md>
+pub const PAYLOAD: &str = "container";
+
 /// What the parts before the last one tell about it.
 #[derive(Default)]
 pub(super) struct Above<'a> {
@@ -12,6 +18,8 @@ pub(super) struct Above<'a> {
     pub kubernetes: bool,
     /// Whose container it is in.
     pub container: Option<Owner>,
+    /// The container whose scope it is in, right below.
+    pub scope_of: Option<Part<'a>>,
 }
 
 /// What one part of a path is, before it is put into words.
@@ -22,6 +30,15 @@ pub(super) struct Part<'a> {
     pub id: Option<&'a str>,
     /// What the label is made from.
     pub name: &'a str,
+}
+
+/// Whether it is the scope of a container that an OCI runtime starts.
+pub(super) fn is_oci_scope(part: &Part<'_>) -> bool {
+    let is_oci = matches!(
+        part.owner,
+        Owner::Docker | Owner::Podman | Owner::Containerd | Owner::Crio | Owner::Kubernetes
+    );
+    is_oci && part.role == Role::Container && part.name.strip_suffix(".scope").is_some()
 }
 
 /// What a part of a path is, below those above it.
@@ -43,6 +60,9 @@ pub(super) fn classify<'a>(above: &Above<'a>, name: &'a str) -> Part<'a> {
         .or_else(|| machine(above, name))
     {
         return found;
+    }
+    if let Some(scope) = above.scope_of.filter(|_| name == PAYLOAD) {
+        return Part { name, ..scope };
     }
     if let Some(owner) = above.container {
         return part(owner, Role::Inside, None, name);

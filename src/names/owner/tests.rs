@@ -5,7 +5,7 @@ const UID: &str = "2ba1d3e4-5f60-4711-8899-aabbccddeeff";
 
 /// Path, owner, role, label. `ID` and `UID` stand for themselves.
 #[rustfmt::skip]
-const PATHS: [(&str, Owner, Role, &str); 67] = [
+const PATHS: [(&str, Owner, Role, &str); 72] = [
     ("/", Owner::Unknown, Role::Other, "/"),
     ("", Owner::Unknown, Role::Other, "/"),
     ("/ringfence.slice", Owner::Ringfence, Role::Group, "ringfence.slice"),
@@ -26,7 +26,12 @@ const PATHS: [(&str, Owner, Role, &str); 67] = [
     ("/system.slice/docker-x1y2z3x1y2z3x1y2z3x1y2z3x.scope", Owner::Buildkit, Role::Container, "x1y2z3x1y2z3"),
     ("/system.slice/nerdctl-ID.scope", Owner::Containerd, Role::Container, "0123456789ab"),
     ("/machine.slice/libpod-ID.scope", Owner::Podman, Role::Container, "0123456789ab"),
-    ("/machine.slice/libpod-ID.scope/container", Owner::Podman, Role::Inside, "container"),
+    ("/machine.slice/libpod-ID.scope/container", Owner::Podman, Role::Container, "0123456789ab"),
+    ("/machine.slice/libpod-ID.scope/container/x", Owner::Podman, Role::Inside, "x"),
+    ("/machine.slice/libpod-ID.scope/container/container", Owner::Podman, Role::Inside, "container"),
+    ("/libpod_parent/libpod-ID/container", Owner::Podman, Role::Inside, "container"),
+    ("/ringfence.slice/cafe.scope/container", Owner::Ringfence, Role::Inside, "container"),
+    ("/kubepods.slice/kubepods-podabcdef01.slice/crio-ID.scope/container", Owner::Kubernetes, Role::Container, "0123456789ab"),
     ("/machine.slice/libpod-conmon-ID.scope", Owner::Podman, Role::Helper, "conmon 0123456789ab"),
     ("/libpod_parent", Owner::Podman, Role::Group, "libpod_parent"),
     ("/libpod_parent/conmon", Owner::Podman, Role::Helper, "conmon"),

@@ -140,30 +140,7 @@ impl Worker {
     }
 
     fn host(&self) -> HostSample {
-        let proc = &self.options.proc;
-        let (name, kernel) = host::names();
-        let cpu = host::cpu_times(proc);
-        let memory = host::memory(proc);
-        HostSample {
-            name,
-            kernel,
-            mode: self.options.hierarchy.mode,
-            controllers: Arc::clone(&self.controllers),
-            cpus: cpu.value().map_or(1, |cpu| cpu.cpus),
-            cpu_usage: cpu.map(|cpu| cpu.usage),
-            memory_total: memory.map(|memory| memory.total),
-            memory_available: match memory {
-                Reading::Value(memory) => memory
-                    .available
-                    .map_or(Reading::NotAvailable, Reading::Value),
-                Reading::NotAvailable => Reading::NotAvailable,
-                Reading::Unreadable(errno) => Reading::Unreadable(errno),
-            },
-            swap_total: memory.map(|memory| memory.swap_total),
-            swap_free: memory.map(|memory| memory.swap_free),
-            cpu_pressure: host::pressure(proc, "cpu"),
-            memory_pressure: host::pressure(proc, "memory"),
-            io_pressure: host::pressure(proc, "io"),
-        }
+        let mode = self.options.hierarchy.mode;
+        HostSample::read(&self.options.proc, mode, Arc::clone(&self.controllers))
     }
 }

@@ -123,7 +123,7 @@ pub(super) fn keep_last(state: &mut State) -> Option<Effect> {
 fn write(state: &mut State, lasting: Lasting, model: &Model) -> Option<Effect> {
     let editor = state.editor.as_mut()?;
     if let Some(why) = editor.not_offered() {
-        editor.refused = Some(why.to_owned());
+        editor.refused = Some(why.to_string());
         return None;
     }
     let Draft::Change(change) = editor.draft() else {
@@ -302,6 +302,15 @@ pub(super) fn outcome(state: &mut State, outcome: &Outcome, model: &Model) -> Op
                 .as_mut()
                 .filter(|editor| editor.path == *path)?;
             editor.read(sheet.clone());
+            let sheet = editor.sheet().filter(|_| editor.drifts.is_none())?;
+            let sheet = Arc::clone(sheet);
+            editor.drifts = Some(Vec::new());
+            Some(Effect::Order(Order::Ask(sheet)))
+        }
+        Outcome::Drifts { path, drifts } => {
+            let editor = state.editor.as_mut();
+            let editor = editor.filter(|editor| editor.path == *path)?;
+            editor.drifts = Some(drifts.clone());
             None
         }
         Outcome::Made {
@@ -350,6 +359,7 @@ pub(super) fn outcome(state: &mut State, outcome: &Outcome, model: &Model) -> Op
 fn read_again(state: &mut State) -> Option<Effect> {
     let editor = state.editor.as_mut()?;
     editor.busy = true;
+    editor.drifts = None;
     Some(Effect::Order(Order::Read(Arc::clone(&editor.path))))
 }
 

@@ -183,8 +183,12 @@ fn knob(
         let used = editor
             .used(slot)
             .map(|used| format!("{} used", number(slot, used)));
-        let above = binds(line).map(|path| text::sanitise(&path).into_owned());
-        let words: Vec<String> = used.into_iter().chain(above).collect();
+        let above = editor
+            .sheet()
+            .and_then(|sheet| binds(sheet, slot.address.knob));
+        let above = above.map(|above| text::sanitise(&above).into_owned());
+        let differs = editor.drift(slot).map(|_| "≠".to_owned());
+        let words: Vec<String> = differs.into_iter().chain(used).chain(above).collect();
         let words = match &line.missing {
             Some(_) => "not here".to_owned(),
             None => words.join(" "),
@@ -273,7 +277,7 @@ fn preview(
         }
     };
     if let Some(why) = editor.not_offered() {
-        say(why, theme.warning);
+        say(&why.to_string(), theme.warning);
     }
     if let Some(why) = &editor.refused {
         say(why, theme.warning);
@@ -295,6 +299,9 @@ fn preview(
                 &format!("{}{default} · since {}", entry.range, entry.since),
                 theme.dim,
             );
+            if let Some(drift) = editor.drift(slot) {
+                say(&format!("≠ {drift}"), theme.warning);
+            }
             if let Some(effective) = line.effective_text(&sheet.cpus()) {
                 say(&effective, theme.plain());
             }
@@ -318,6 +325,9 @@ fn preview(
                 theme.dim,
             );
         }
+    }
+    if let Some(about) = sheet.about_payload() {
+        say(&about, theme.warning);
     }
     if editor.not_offered().is_none() {
         let long = if editor.persist {
