@@ -125,9 +125,12 @@ impl Round {
             |kill: &OomKill| kill.logged_at.as_ref().map_or(Duration::MAX, |at| at.value);
         let first = kills.into_iter().min_by_key(|(_, kill)| logged_at(kill));
         let (told_at, kill) = first.expect("a kill");
-        // Once it is dead, the next one is named.
-        let killed = kill.victims.first().expect("a victim").pid;
-        looks.retain(|look| look.living.contains(&killed));
+        // Once it is dead, the next one is named; of a group, a small one is dead before the largest.
+        assert!(!kill.victims.is_empty(), "a kill of nobody");
+        looks.retain(|look| {
+            let mut victims = kill.victims.iter();
+            victims.all(|victim| look.living.contains(&victim.pid))
+        });
         let said = looks.pop().map(|last| {
             let same = looks.iter().rev();
             let same = same.take_while(|look| look.next.pid == last.next.pid);
